@@ -1,0 +1,1 @@
+"""The emulator: executes NPU binaries, exact in value and honest in time."""

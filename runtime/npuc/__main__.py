@@ -1,0 +1,6 @@
+"""``python -m npuc``: the command line, the same as the installed script ``npuc``."""
+
+from npuc.runtime.cli import main
+
+if __name__ == "__main__":
+    main()

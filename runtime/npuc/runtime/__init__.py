@@ -1,0 +1,1 @@
+"""The runtime: runs, verifies and profiles programs, and offers the command line."""
