@@ -1,0 +1,1 @@
+"""The contract: targets, instructions, numerics, cost formulas, binary container, assembler."""

@@ -1,0 +1,86 @@
+# Every job of the repository. Needs Python >= 3.11 and make; the rest is installed into $(VENV).
+#
+#   make demo      set up, compile the digit classifier, run, verify, show cycles
+#   make test      set up, run the tests (without the slow ones)
+
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+ARGS   ?=
+
+BIN := $(VENV)/bin
+ROOTS := isa compiler emulator runtime
+
+# One thread per process: the tests run in parallel, and thread pools would fight for the cores.
+ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all lint format types imports golden docs docs-check bench wheel clean
+
+help:  ## list the jobs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+# --- set-up: each stamp is made anew when pyproject.toml changes, else nothing is installed ---
+
+$(VENV)/base.stamp: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "npuc needs Python 3.11 or later, but $(PYTHON) is $$($(PYTHON) --version 2>&1);" \
+	       "name another one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/base.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+$(VENV)/lint.stamp: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	@touch $@
+
+# --- the jobs ---
+
+demo: $(VENV)/base.stamp  ## classify real digits on the emulated NPU
+	@$(BIN)/python -m npuc.runtime.demo $(ARGS)
+
+test: $(VENV)/test.stamp  ## the tests, without the slow ones
+	$(PYTEST) -n $(JOBS) -m "not slow and not bench" $(ARGS)
+
+test-all: $(VENV)/test.stamp  ## all tests
+	$(PYTEST) -n $(JOBS) -m "not bench" $(ARGS)
+
+lint: $(VENV)/lint.stamp  ## form: ruff's rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/lint.stamp  ## put the sources into form
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+types: $(VENV)/lint.stamp  ## strict types: mypy and pyright
+	$(BIN)/mypy --strict $(ROOTS)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+imports: $(VENV)/lint.stamp  ## who may import whom
+	$(BIN)/lint-imports
+
+golden: $(VENV)/test.stamp  ## rewrite the golden files; read the difference afterwards
+	$(PYTEST) tests -m "not bench" -k golden --update-golden $(ARGS)
+
+docs: $(VENV)/base.stamp  ## render the pages that come from the source
+	$(BIN)/python docs/render.py
+
+docs-check: $(VENV)/base.stamp  ## are the rendered pages those of this source?
+	$(BIN)/python docs/render.py --check
+
+bench: $(VENV)/test.stamp  ## wall times, recorded and not gated
+	$(PYTEST) tests/bench -m bench -s $(ARGS)
+
+wheel: $(VENV)/base.stamp  ## build dist/npuc-*.whl
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+clean:  ## remove what the jobs leave behind, except $(VENV)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(ROOTS) tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
