@@ -1,0 +1,140 @@
+"""Instructions to bits and back, derived from the instruction classes.
+
+``encode`` and ``decode`` work on instruction objects; ``decode_fields`` extracts one field of many
+instructions at once for the emulator.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from npuc.isa.errors import EncodingError
+from npuc.isa.instructions import BY_OPCODE, Command, Counter, Engine, Field, Instruction, Kind, Wait
+from npuc.isa.instructions.base import INSTRUCTION_BYTES
+
+Rows = npt.NDArray[np.uint8]
+INCREMENT_BIT = 8
+WAIT_BITS = (16, 48)
+
+
+def encode(instructions: Sequence[Instruction]) -> Rows:
+    """Rows of 32 bytes. Raises: EncodingError naming instruction, field, value and range."""
+    rows = np.zeros((len(instructions), INSTRUCTION_BYTES), np.uint8)
+    for row, instruction in zip(rows, instructions, strict=True):
+        row[:] = np.frombuffer(encode_one(instruction).to_bytes(INSTRUCTION_BYTES, "little"), np.uint8)
+    return rows
+
+
+def encode_one(instruction: Instruction) -> int:
+    """The 256 bits of one instruction as a number."""
+    bits = instruction.opcode
+    if isinstance(instruction, Command):
+        bits |= _encode_order(instruction)
+    for name, spec, start in instruction.layout():
+        bits |= _to_field(instruction, name, spec) << start
+    return bits
+
+
+def decode(rows: Rows) -> list[Instruction]:
+    """The instructions in ``rows``. Raises: EncodingError naming the first bad row."""
+    return [decode_one(int.from_bytes(row.tobytes(), "little"), i) for i, row in enumerate(rows)]
+
+
+def decode_one(bits: int, position: int = 0) -> Instruction:
+    """The instruction with these 256 bits. Raises: EncodingError (unknown opcode, stray bits)."""
+    cls = BY_OPCODE.get(bits & 0xFF)
+    if cls is None:
+        raise EncodingError("unknown opcode", f"instruction {position}", hex(bits & 0xFF))
+    values: dict[str, object] = {n: _from_field(bits, f, start) for n, f, start in cls.layout()}
+    if issubclass(cls, Command):
+        values |= _decode_order(bits)
+    instruction = cls(**values)
+    if encode_one(instruction) != bits:
+        raise EncodingError("reserved bits are not zero", f"instruction {position}", cls.mnemonic)
+    return instruction
+
+
+def decode_fields(rows: Rows, spec: Field, start: int) -> npt.NDArray[np.int64]:
+    """One field of every row, sign-extended where the field is signed."""
+    words = np.ascontiguousarray(rows).view("<u8").reshape(len(rows), 4)
+    word, shift = divmod(start, 64)
+    value = words[:, word] >> np.uint64(shift)
+    if shift + spec.width > 64:
+        value = value | (words[:, word + 1] << np.uint64(64 - shift))
+    if spec.width < 64:
+        value = value & np.uint64((1 << spec.width) - 1)
+    signed = value.astype(np.int64)
+    if spec.is_signed and spec.width < 64:
+        signed = np.where(signed >> (spec.width - 1), signed - (1 << spec.width), signed)
+    return signed
+
+
+def _encode_order(command: Command) -> int:
+    bits = 0
+    if command.increment is not None:
+        _check(command, "increment", command.increment, 0, 31)
+        bits |= (command.increment | 1 << 5) << INCREMENT_BIT
+    if len(command.waits) > len(WAIT_BITS):
+        raise EncodingError("too many waits", str(command), str(len(command.waits)), "at most 2")
+    for wait, start in zip(command.waits, WAIT_BITS, strict=False):
+        bits |= _encode_wait(command, wait) << start
+    return bits
+
+
+def _encode_wait(command: Command, wait: Wait) -> int:
+    _check(command, "threshold", wait.imm, -(1 << 14), (1 << 14) - 1)
+    _check(command, "threshold register", wait.reg, 0, 31)
+    _check(command, "counter core", wait.counter.core, 0, 15)
+    _check(command, "counter index", wait.counter.index, 0, 31)
+    counter = wait.counter.core << 8 | wait.counter.engine.value << 5 | wait.counter.index
+    return wait.imm & 0x7FFF | wait.reg << 15 | counter << 20
+
+
+def _decode_order(bits: int) -> dict[str, object]:
+    increment = bits >> INCREMENT_BIT & 0x3F
+    waits = tuple(
+        _decode_wait(bits >> start & 0xFFFFFFFF) for start in WAIT_BITS if bits >> start & 0xFFFFFFFF
+    )
+    return {"waits": waits, "increment": increment & 31 if increment >> 5 else None}
+
+
+def _decode_wait(word: int) -> Wait:
+    threshold = word & 0x7FFF
+    engine = word >> 25 & 7
+    if engine >= len(Engine):
+        raise EncodingError("a wait names no engine", given=str(engine), allowed="0 to 5")
+    counter = Counter(word >> 28, Engine(engine), word >> 20 & 31)
+    return Wait(counter, word >> 15 & 31, threshold - (1 << 15) if threshold >> 14 else threshold)
+
+
+def _to_field(instruction: Instruction, name: str, spec: Field) -> int:
+    value = getattr(instruction, name)
+    low, high = field_range(spec)
+    _check(instruction, name, value, low, high)
+    return int(value) & ((1 << spec.width) - 1)
+
+
+def _from_field(bits: int, spec: Field, start: int) -> int:
+    value = bits >> start & ((1 << spec.width) - 1)
+    if spec.is_signed and value >> (spec.width - 1):
+        value -= 1 << spec.width
+    if spec.kind is Kind.choice and value >= len(spec.choices):
+        raise EncodingError("a field holds an unknown code", given=str(value),
+                            allowed=", ".join(spec.choices))
+    return value
+
+
+def field_range(spec: Field) -> tuple[int, int]:
+    """Smallest and largest value of a field."""
+    if spec.kind is Kind.choice:
+        return 0, len(spec.choices) - 1
+    if spec.is_signed:
+        return -(1 << (spec.width - 1)), (1 << (spec.width - 1)) - 1
+    return 0, (1 << spec.width) - 1
+
+
+def _check(instruction: Instruction, name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise EncodingError("a field is out of range", f"{instruction.mnemonic}, {name}", str(value),
+                            f"{low} to {high}")

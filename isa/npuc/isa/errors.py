@@ -1,0 +1,67 @@
+"""The one family of errors that npuc raises for a user's mistake.
+
+Every message says what failed, where, the value given, the values allowed and the next step.
+The command line prints it and exits with code 2; a Python caller catches ``NpucError``.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class NpucError(Exception):
+    """A mistake in the input or the usage, told so that the reader can mend it.
+
+    ``what`` is one sentence; the other parts are left empty only where they do not exist.
+    """
+
+    what: str
+    where: str = ""
+    given: str = ""
+    allowed: str = ""
+    next_step: str = ""
+
+    def __str__(self) -> str:
+        parts = [
+            ("where", self.where),
+            ("given", self.given),
+            ("allowed", self.allowed),
+            ("next", self.next_step),
+        ]
+        lines = [self.what] + [f"  {label:>7}: {text}" for label, text in parts if text]
+        return "\n".join(lines)
+
+
+class TargetError(NpucError):
+    """A target file that is unreadable, incomplete or describes an impossible machine."""
+
+
+class EncodingError(NpucError):
+    """An instruction or descriptor that the instruction set cannot express."""
+
+
+class AssemblyError(NpucError):
+    """Assembly text that does not parse or names what does not exist."""
+
+
+class BinaryError(NpucError):
+    """A program file that is damaged, of another version or for another machine."""
+
+
+class ModelError(NpucError):
+    """An ONNX model that is unreadable, contradicts itself or uses what is not supported."""
+
+
+class CompileError(NpucError):
+    """A valid model that cannot be compiled as asked: capacity, options, schedule."""
+
+
+class ExecutionError(NpucError):
+    """A program that did something the machine does not define while it ran."""
+
+
+class InputError(NpucError):
+    """Run-time data of wrong name, shape or element type."""
+
+
+class UsageError(NpucError):
+    """Options that contradict each other or name what does not exist."""

@@ -1,0 +1,34 @@
+"""The instruction set: one class per instruction, each in the file of its unit.
+
+``INSTRUCTIONS`` is the whole set. Encoder, decoder, assembler, disassembler and manual are derived
+from the classes; nothing about one instruction stands anywhere else.
+"""
+
+from npuc.isa.instructions import dma, flow, matrix, order, scalar, vector
+from npuc.isa.instructions.base import (
+    INSTRUCTION_BYTES,
+    NO_INDEX,
+    Command,
+    Counter,
+    Engine,
+    Field,
+    Instruction,
+    Kind,
+    Wait,
+)
+
+INSTRUCTIONS: tuple[type[Instruction], ...] = (
+    *scalar.INSTRUCTIONS,
+    *flow.INSTRUCTIONS,
+    *dma.INSTRUCTIONS,
+    *matrix.INSTRUCTIONS,
+    *vector.INSTRUCTIONS,
+    *order.INSTRUCTIONS,
+)
+BY_OPCODE = {cls.opcode: cls for cls in INSTRUCTIONS}
+BY_MNEMONIC = {cls.mnemonic: cls for cls in INSTRUCTIONS}
+
+__all__ = [
+    "BY_MNEMONIC", "BY_OPCODE", "INSTRUCTIONS", "INSTRUCTION_BYTES", "NO_INDEX", "Command", "Counter",
+    "Engine", "Field", "Instruction", "Kind", "Wait",
+]
