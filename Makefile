@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 JOBS   ?= 2
 ARGS   ?=
+DIST   ?= dist
 
 BIN := $(VENV)/bin
 ROOTS := isa compiler emulator runtime
@@ -29,7 +30,7 @@ $(VENV)/base.stamp: pyproject.toml
 	  echo "npuc needs Python 3.11 or later, but $(PYTHON) is $$($(PYTHON) --version 2>&1);" \
 	       "name another one: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[verify]'
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/base.stamp
@@ -79,7 +80,7 @@ bench: $(VENV)/test.stamp  ## wall times, recorded and not gated
 	$(PYTEST) tests/bench -m bench -s $(ARGS)
 
 wheel: $(VENV)/base.stamp  ## build dist/npuc-*.whl
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) .
 
 clean:  ## remove what the jobs leave behind, except $(VENV)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -41,14 +41,18 @@ class Golden:
             path.write_text(text, encoding="utf-8")
             return
         if not path.exists():
-            pytest.fail(f"{path} does not exist; `make golden` writes it, then read it", pytrace=False)
+            pytest.fail(
+                f"{path} does not exist; `make golden` writes it, then read it", pytrace=False
+            )
         expected = path.read_text(encoding="utf-8")
         if expected == text:
             return
         difference = difflib.unified_diff(
             expected.splitlines(), text.splitlines(), str(path), "produced now", lineterm=""
         )
-        message = "\n".join([*difference, "", "If this is meant: `make golden`, and read the change."])
+        message = "\n".join(
+            [*difference, "", "If this is meant: `make golden`, and read the change."]
+        )
         pytest.fail(message, pytrace=False)
 
 
