@@ -23,7 +23,7 @@ I32_MAX = 2**31 - 1
 
 
 @dataclass
-class NumericTrap(ExecutionError):
+class NumericTrap(ExecutionError):  # noqa: N818  # the machine says trap
     """An operation on a value for which the machine traps.
 
     ``point`` is the row-major index of the first such element; whoever runs the instruction

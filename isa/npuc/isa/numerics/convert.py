@@ -53,7 +53,7 @@ def f32_to_i32(x: F32) -> I32:
 
 
 def f32_to_bf16_bits(x: F32) -> Bits16:
-    """The bits of the nearest bfloat16, ties to even; overflow gives infinity, NaN gives 0x7fc0."""
+    """The bits of the nearest bfloat16, ties to even; overflow is infinity, NaN is 0x7fc0."""
     bits = np.asarray(x, dtype=np.float32).view(np.uint32).astype(np.uint64)
     lowest_kept_bit = (bits >> np.uint64(16)) & np.uint64(1)
     rounded = (bits + np.uint64(0x7FFF) + lowest_kept_bit) >> np.uint64(16)
@@ -62,7 +62,7 @@ def f32_to_bf16_bits(x: F32) -> Bits16:
 
 @np.errstate(all="ignore")
 def f32_to_f16_bits(x: F32) -> Bits16:
-    """The bits of the nearest IEEE half, ties to even; overflow gives infinity, NaN gives 0x7e00."""
+    """The bits of the nearest IEEE half, ties to even; overflow is infinity, NaN is 0x7e00."""
     rounded = np.asarray(x, dtype=np.float32).astype(np.float16).view(np.uint16)
     return np.where(np.isnan(x), QUIET_NAN_F16_BITS, rounded).astype(np.uint16)
 

@@ -11,9 +11,7 @@ from npuc.isa.numerics.integer import wrap_i32
 _EXACT_K = 2**20
 
 
-def mma_int(
-    a_MK: npt.NDArray[np.integer], w_KN: npt.NDArray[np.integer], acc_MN: I32
-) -> I32:
+def mma_int(a_MK: npt.NDArray[np.integer], w_KN: npt.NDArray[np.integer], acc_MN: I32) -> I32:
     """acc + a @ w modulo 2**32, as int32; operands are integers of at most 16 bits.
 
     The order of the sum does not matter, so it is taken exactly (in float64) and then wrapped.
@@ -28,9 +26,7 @@ def mma_int(
 
 
 @np.errstate(all="ignore")
-def mma_float(
-    a_MK: npt.NDArray[np.generic], w_KN: npt.NDArray[np.generic], acc_MN: F32
-) -> F32:
+def mma_float(a_MK: npt.NDArray[np.generic], w_KN: npt.NDArray[np.generic], acc_MN: F32) -> F32:
     """acc + a @ w in the machine's order: acc = rne(acc + rne(a[k] * w[k])), k ascending.
 
     Operands are f32, bf16 or f16 and widen exactly. Splitting K into contiguous ascending ranges,

@@ -7,46 +7,44 @@ The written order of a float32 sum or product of n elements:
   Then a tree: 0+1, 2+3, .., 14+15; of these eight again neighbours; then four; then two.
 
 Each step is one float32 rounding. Integer sums and products wrap. Every other reduction has one
-answer in any order. The state of a float reduction is sixteen words and a count, so it may be split
-over commands at any point with no bit changed: see ``Partials``.
+answer in any order: minimum and maximum follow ``compare.f32_min`` and ``f32_max``; argmin and
+argmax take the lowest index of equals (-0 equals +0), and the first NaN before any number.
 
 A reduction over no element gives its neutral element: sum 0, product 1, minimum the largest and
 maximum the smallest value of the domain (infinities for float32), argmin and argmax -1.
+
+Arrays are float32 or int32 and the result keeps the domain (argmin and argmax: int32). Axis
+letters: L any leading axes, N the elements of the reduction, P the sixteen partials.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
 
 from npuc.isa.numerics.arrays import F32, I32, I32_MAX, I32_MIN
-from npuc.isa.numerics.compare import from_order_key, order_key
+from npuc.isa.numerics.compare import f32_max, f32_min
 from npuc.isa.numerics.convert import quiet_nan
 from npuc.isa.numerics.integer import wrap_i32
 
 SEQUENTIAL_LIMIT = 32
 PARTIAL_COUNT = 16
 
-Fold = Literal["sum", "prod"]
-
-_STEP: dict[Fold, Callable[[F32, F32], F32]] = {"sum": np.add, "prod": np.multiply}
-_NEUTRAL: dict[Fold, float] = {"sum": 0.0, "prod": 1.0}
-
 
 @dataclass
-class Partials:
-    """A float32 sum or product in progress: resumable, independent of where it is split.
+class PartialSum:
+    """A float32 sum in progress: store it, resume it, split it anywhere; no bit changes.
 
-    ``total`` is the number of elements of the whole reduction, known before it starts, because it
-    decides the order. Up to 32, partial 0 is the only one in use. Axis letters: L leading axes,
-    N elements of one piece, P the sixteen partials.
+    ``total`` is the length of the whole reduction, known before it starts because it decides the
+    order: up to 32 elements only partial 0 is in use. The state is ``count`` and ``words_LP``.
     """
 
-    fold: Fold
     total: int
     count: int = 0
     words_LP: F32 = field(default_factory=lambda: np.zeros(PARTIAL_COUNT, np.float32))
+
+    step: ClassVar[np.ufunc] = np.add
+    neutral: ClassVar[float] = 0.0
 
     @property
     def width(self) -> int:
@@ -55,91 +53,96 @@ class Partials:
 
     @np.errstate(all="ignore")
     def take(self, x_LN: F32) -> None:
-        """Fold the next N elements in, in ascending order."""
+        """Fold the next N elements in, ascending."""
         assert self.count + x_LN.shape[-1] <= self.total, "more elements than the total"
         if self.count == 0:
             self.words_LP = np.zeros((*x_LN.shape[:-1], PARTIAL_COUNT), np.float32)
-        step = _STEP[self.fold]
         begin = 0
         while begin < x_LN.shape[-1]:
             lane = self.count % self.width
             size = min(self.width - lane, x_LN.shape[-1] - begin)
-            piece = x_LN[..., begin : begin + size]
-            window = self.words_LP[..., lane : lane + size]
-            is_first = self.count < self.width
-            self.words_LP[..., lane : lane + size] = piece if is_first else step(window, piece)
+            self._take_within_row(x_LN[..., begin : begin + size], lane)
             self.count += size
             begin += size
+
+    def _take_within_row(self, x_LN: F32, lane: int) -> None:
+        """Fold one element into each of the partials from ``lane`` on; a first one just enters."""
+        partials = self.words_LP[..., lane : lane + x_LN.shape[-1]]
+        partials[...] = x_LN if self.count < self.width else self.step(partials, x_LN)
 
     @np.errstate(all="ignore")
     def result(self) -> F32:
         """The reduced value of each leading point, once all elements are in."""
         assert self.count == self.total, "the reduction is not complete"
         if self.total == 0:
-            return np.full(self.words_LP.shape[:-1], _NEUTRAL[self.fold], np.float32)
+            return np.full(self.words_LP.shape[:-1], self.neutral, np.float32)
         words = self.words_LP[..., : self.width]
         while words.shape[-1] > 1:
-            words = _STEP[self.fold](words[..., 0::2], words[..., 1::2])
+            words = self.step(words[..., 0::2], words[..., 1::2])
         return quiet_nan(words[..., 0])
 
 
-class PartialSum(Partials):
-    """A float32 sum in progress."""
+@dataclass
+class PartialProduct(PartialSum):
+    """A float32 product in progress, in the same order."""
 
-    def __init__(self, total: int) -> None:
-        super().__init__("sum", total)
-
-
-class PartialProduct(Partials):
-    """A float32 product in progress."""
-
-    def __init__(self, total: int) -> None:
-        super().__init__("prod", total)
+    step: ClassVar[np.ufunc] = np.multiply
+    neutral: ClassVar[float] = 1.0
 
 
-def _fold_f32(x_LN: F32, fold: Fold) -> F32:
-    partials = Partials(fold, x_LN.shape[-1])
-    partials.take(x_LN)
-    return partials.result()
+def _finish(partial: PartialSum, x_LN: F32) -> F32:
+    partial.take(x_LN)
+    return partial.result()
 
 
-def f32_reduce_sum(x_LN: F32) -> F32:
-    """The sum over N in the written order."""
-    return _fold_f32(x_LN, "sum")
-
-
-def f32_reduce_prod(x_LN: F32) -> F32:
-    """The product over N in the written order."""
-    return _fold_f32(x_LN, "prod")
-
-
-def i32_reduce_sum(x_LN: I32) -> I32:
-    """The sum over N, wrapping."""
+def reduce_sum(x_LN: F32 | I32) -> F32 | I32:
+    """The sum over N: float32 in the written order, int32 wrapping."""
+    if x_LN.dtype == np.float32:
+        return _finish(PartialSum(x_LN.shape[-1]), x_LN.astype(np.float32))
     return wrap_i32(np.sum(x_LN, axis=-1, dtype=np.int64))
 
 
-def i32_reduce_prod(x_LN: I32) -> I32:
-    """The product over N, wrapping."""
+def reduce_prod(x_LN: F32 | I32) -> F32 | I32:
+    """The product over N: float32 in the written order, int32 wrapping."""
+    if x_LN.dtype == np.float32:
+        return _finish(PartialProduct(x_LN.shape[-1]), x_LN.astype(np.float32))
     return wrap_i32(np.prod(x_LN, axis=-1, dtype=np.int64))
 
 
-def f32_reduce_min(x_LN: F32) -> F32:
-    """The smallest of N; -0 < +0; NaN if any is NaN."""
-    smallest = from_order_key(np.min(order_key(x_LN), axis=-1, initial=order_key(_INFINITY)))
-    return quiet_nan(np.where(np.isnan(x_LN).any(axis=-1), np.float32(np.nan), smallest))
+def reduce_min(x_LN: F32 | I32) -> F32 | I32:
+    """The smallest over N; for float32 -0 < +0, and NaN if any is NaN."""
+    if x_LN.dtype != np.float32:
+        return np.min(x_LN.astype(np.int32), axis=-1, initial=I32_MAX)
+    smallest = np.full(x_LN.shape[:-1], np.inf, np.float32)
+    for n in range(x_LN.shape[-1]):
+        smallest = f32_min(smallest, x_LN[..., n].astype(np.float32))
+    return smallest
 
 
-def f32_reduce_max(x_LN: F32) -> F32:
-    """The largest of N; -0 < +0; NaN if any is NaN."""
-    largest = from_order_key(np.max(order_key(x_LN), axis=-1, initial=order_key(-_INFINITY)))
-    return quiet_nan(np.where(np.isnan(x_LN).any(axis=-1), np.float32(np.nan), largest))
+def reduce_max(x_LN: F32 | I32) -> F32 | I32:
+    """The largest over N; for float32 -0 < +0, and NaN if any is NaN."""
+    if x_LN.dtype != np.float32:
+        return np.max(x_LN.astype(np.int32), axis=-1, initial=I32_MIN)
+    largest = np.full(x_LN.shape[:-1], -np.inf, np.float32)
+    for n in range(x_LN.shape[-1]):
+        largest = f32_max(largest, x_LN[..., n].astype(np.float32))
+    return largest
 
 
-def i32_reduce_min(x_LN: I32) -> I32:
-    """The smallest of N."""
-    return np.min(x_LN, axis=-1, initial=I32_MAX)
+def reduce_argmin(x_LN: F32 | I32) -> I32:
+    """The index of the first NaN, else of the first of the smallest, over N."""
+    if x_LN.shape[-1] == 0:
+        return np.full(x_LN.shape[:-1], -1, np.int32)
+    if x_LN.dtype != np.float32:
+        return np.argmax(x_LN == np.min(x_LN, axis=-1, keepdims=True), axis=-1).astype(np.int32)
+    is_nan = np.isnan(x_LN)
+    number = np.where(is_nan, np.float32(np.inf), x_LN)
+    is_smallest = number == np.min(number, axis=-1, keepdims=True)
+    wanted = np.where(is_nan.any(axis=-1, keepdims=True), is_nan, is_smallest)
+    return np.argmax(wanted, axis=-1).astype(np.int32)
 
 
-def i32_reduce_max(x_LN: I32) -> I32:
-    """The largest of N."""
-    return np.max(x_LN, axis=-1, initial=I32_MIN)
+def reduce_argmax(x_LN: F32 | I32) -> I32:
+    """The index of the first NaN, else of the first of the largest, over N."""
+    # Both negations turn the order round without a tie or a loss: ~x = -1 - x on integers.
+    return reduce_argmin(-x_LN if x_LN.dtype == np.float32 else ~x_LN.astype(np.int32))  # type: ignore[arg-type]
