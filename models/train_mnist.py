@@ -37,7 +37,7 @@ def make_files(out: Path, plan: TrainingPlan) -> None:
 def main() -> None:
     """Read the command line, make the files, print their accuracy."""
     parser = argparse.ArgumentParser(description="train, export and quantize the digit CNN")
-    parser.add_argument("--out", type=Path, default=Path("models/mnist"), help="folder to fill")
+    parser.add_argument("--out", type=Path, default=mnist_accuracy.FOLDER, help="folder to fill")
     parser.add_argument("--epochs", type=int, default=TrainingPlan.epochs)
     parser.add_argument("--seed", type=int, default=TrainingPlan.seed)
     given = parser.parse_args()
