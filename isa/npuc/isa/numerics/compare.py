@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from npuc.isa.numerics.arrays import F32, I32, QUIET_NAN_F32_BITS
+from npuc.isa.numerics.arrays import F32, I32, QUIET_NAN_F32_BITS, Mask
 from npuc.isa.numerics.convert import quiet_nan
 
 
@@ -61,7 +61,7 @@ def from_order_key(key: I32) -> F32:
     return bits.view(np.float32)
 
 
-def _or_nan(is_nan: np.ndarray, x: F32) -> F32:
+def _or_nan(is_nan: Mask, x: F32) -> F32:
     return np.where(is_nan, np.uint32(QUIET_NAN_F32_BITS).view(np.float32), x)
 
 

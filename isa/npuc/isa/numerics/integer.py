@@ -21,12 +21,12 @@ def wrap_i32(x: I64) -> I32:
 
 
 def i32_add(a: I32, b: I32) -> I32:
-    """a + b, wrapping."""
+    """Sum a + b, wrapping."""
     return wrap_i32(np.add(a, b, dtype=np.int64))
 
 
 def i32_sub(a: I32, b: I32) -> I32:
-    """a - b, wrapping."""
+    """Difference a - b, wrapping."""
     return wrap_i32(np.subtract(a, b, dtype=np.int64))
 
 
@@ -36,7 +36,7 @@ def i32_mul(a: I32, b: I32) -> I32:
 
 
 def i32_mac(acc: I32, a: I32, b: I32) -> I32:
-    """acc + a * b, wrapping: the step of ``mac8`` when a and b are widened int8."""
+    """Sum acc + a * b, wrapping: the step of ``mac8`` when a and b are widened int8."""
     return i32_add(acc, i32_mul(a, b))
 
 
@@ -61,7 +61,7 @@ def i32_max(a: I32, b: I32) -> I32:
 
 
 def i32_div(a: I32, b: I32) -> I32:
-    """a / b truncated towards zero; the smallest word divided by -1 wraps to itself.
+    """Quotient a / b truncated towards zero; the smallest word divided by -1 wraps to itself.
 
     Raises: NumericTrap when a divisor is zero.
     """
@@ -77,17 +77,17 @@ def _amount(amount: I32) -> I64:
 
 
 def i32_shl(x: I32, amount: I32) -> I32:
-    """x shifted left; only the low five bits of ``amount`` count."""
+    """Word x shifted left; only the low five bits of ``amount`` count."""
     return wrap_i32(np.asarray(x, dtype=np.int64) << _amount(amount))
 
 
 def i32_shr_arithmetic(x: I32, amount: I32) -> I32:
-    """x shifted right, copies of the sign entering; only five bits of ``amount`` count."""
+    """Word x shifted right, copies of the sign entering; only five bits of ``amount`` count."""
     return wrap_i32(np.asarray(x, dtype=np.int64) >> _amount(amount))
 
 
 def i32_shr_logical(x: I32, amount: I32) -> I32:
-    """x shifted right, zeros entering; only the low five bits of ``amount`` count."""
+    """Word x shifted right, zeros entering; only the low five bits of ``amount`` count."""
     unsigned = np.asarray(x, dtype=np.int64) & 0xFFFFFFFF
     return wrap_i32(unsigned >> _amount(amount))
 
@@ -115,18 +115,19 @@ def i32_not(x: I32) -> I32:
 def _round_shift(product: I64, shift: I64, rounding: str) -> I64:
     half = np.left_shift(np.int64(1), shift - 1)
     if rounding == Rounding.half_up:
-        return np.right_shift(product + half, shift)
+        biased: I64 = product + half
+        return np.right_shift(biased, shift, dtype=np.int64)
     if rounding == Rounding.half_away:
         magnitude = (np.abs(product) + half) >> shift
         return np.where(product < 0, -magnitude, magnitude)
-    floor = np.right_shift(product, shift)
+    floor: I64 = np.right_shift(product, shift)
     remainder = product - (floor << shift)
     goes_up = (remainder > half) | ((remainder == half) & (floor & 1 == 1))
-    return np.add(floor, goes_up)
+    return np.where(goes_up, floor + 1, floor)
 
 
 def fixed_point_multiply_shift(x: I32, multiplier: I32, shift: I32, rounding: str) -> I32:
-    """x * multiplier / 2**shift, rounded once as ``Rounding`` names, saturated to int32.
+    """Product x * multiplier / 2**shift, rounded once as ``Rounding`` names, saturated to int32.
 
     ``multiplier`` is a signed word and ``shift`` is 1..62; both broadcast against x.
     """

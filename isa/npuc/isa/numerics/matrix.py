@@ -7,16 +7,16 @@ from npuc.isa.numerics.arrays import F32, I32
 from npuc.isa.numerics.convert import load_convert, quiet_nan
 from npuc.isa.numerics.integer import wrap_i32
 
-# Longest reduction whose float64 sums of 16-bit by 16-bit products stay exact: 2**32 * 2**20 < 2**53.
+# Sums of this many 16-bit by 16-bit products stay exact in float64: 2**20 * 2**32 < 2**53.
 _EXACT_K = 2**20
 
 
 def mma_int(a_MK: npt.NDArray[np.integer], w_KN: npt.NDArray[np.integer], acc_MN: I32) -> I32:
-    """acc + a @ w modulo 2**32, as int32; operands are integers of at most 16 bits.
+    """Sum acc + a @ w modulo 2**32, as int32; operands are integers of at most 16 bits.
 
     The order of the sum does not matter, so it is taken exactly (in float64) and then wrapped.
     """
-    assert a_MK.dtype.itemsize <= 2 and w_KN.dtype.itemsize <= 2, "operands of 8 or 16 bits"
+    assert max(a_MK.dtype.itemsize, w_KN.dtype.itemsize) <= 2, "operands of 8 or 16 bits"
     total_MN = acc_MN.astype(np.int64)
     for start in range(0, a_MK.shape[1], _EXACT_K):
         a = a_MK[:, start : start + _EXACT_K].astype(np.float64)
@@ -27,7 +27,7 @@ def mma_int(a_MK: npt.NDArray[np.integer], w_KN: npt.NDArray[np.integer], acc_MN
 
 @np.errstate(all="ignore")
 def mma_float(a_MK: npt.NDArray[np.generic], w_KN: npt.NDArray[np.generic], acc_MN: F32) -> F32:
-    """acc + a @ w in the machine's order: acc = rne(acc + rne(a[k] * w[k])), k ascending.
+    """Sum acc + a @ w in the machine's order: acc = rne(acc + rne(a[k] * w[k])), k ascending.
 
     Operands are f32, bf16 or f16 and widen exactly. Splitting K into contiguous ascending ranges,
     each starting from the accumulator of the one before, changes no bit.

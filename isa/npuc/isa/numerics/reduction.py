@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from npuc.isa.numerics.arrays import F32, I32, I32_MAX, I32_MIN
+from npuc.isa.numerics.arrays import F32, I32, I32_MAX, I32_MIN, Mask
 from npuc.isa.numerics.compare import f32_max, f32_min
 from npuc.isa.numerics.convert import quiet_nan
 from npuc.isa.numerics.integer import wrap_i32
@@ -112,7 +112,7 @@ def reduce_prod(x_LN: F32 | I32) -> F32 | I32:
 def reduce_min(x_LN: F32 | I32) -> F32 | I32:
     """The smallest over N; for float32 -0 < +0, and NaN if any is NaN."""
     if x_LN.dtype != np.float32:
-        return np.min(x_LN.astype(np.int32), axis=-1, initial=I32_MAX)
+        return np.asarray(np.min(x_LN, axis=-1, initial=I32_MAX), np.int32)
     smallest = np.full(x_LN.shape[:-1], np.inf, np.float32)
     for n in range(x_LN.shape[-1]):
         smallest = f32_min(smallest, x_LN[..., n].astype(np.float32))
@@ -122,27 +122,30 @@ def reduce_min(x_LN: F32 | I32) -> F32 | I32:
 def reduce_max(x_LN: F32 | I32) -> F32 | I32:
     """The largest over N; for float32 -0 < +0, and NaN if any is NaN."""
     if x_LN.dtype != np.float32:
-        return np.max(x_LN.astype(np.int32), axis=-1, initial=I32_MIN)
+        return np.asarray(np.max(x_LN, axis=-1, initial=I32_MIN), np.int32)
     largest = np.full(x_LN.shape[:-1], -np.inf, np.float32)
     for n in range(x_LN.shape[-1]):
         largest = f32_max(largest, x_LN[..., n].astype(np.float32))
     return largest
 
 
+def _first_true(mask_LN: Mask) -> I32:
+    return np.asarray(np.argmax(mask_LN, axis=-1), np.int32)
+
+
 def reduce_argmin(x_LN: F32 | I32) -> I32:
     """The index of the first NaN, else of the first of the smallest, over N."""
     if x_LN.shape[-1] == 0:
         return np.full(x_LN.shape[:-1], -1, np.int32)
-    if x_LN.dtype != np.float32:
-        return np.argmax(x_LN == np.min(x_LN, axis=-1, keepdims=True), axis=-1).astype(np.int32)
     is_nan = np.isnan(x_LN)
-    number = np.where(is_nan, np.float32(np.inf), x_LN)
-    is_smallest = number == np.min(number, axis=-1, keepdims=True)
-    wanted = np.where(is_nan.any(axis=-1, keepdims=True), is_nan, is_smallest)
-    return np.argmax(wanted, axis=-1).astype(np.int32)
+    number = np.where(is_nan, np.float32(np.inf), x_LN) if x_LN.dtype == np.float32 else x_LN
+    is_smallest = np.equal(number, np.min(number, axis=-1, keepdims=True))
+    has_nan = is_nan.any(axis=-1, keepdims=True)
+    return _first_true(np.where(has_nan, is_nan, is_smallest))
 
 
 def reduce_argmax(x_LN: F32 | I32) -> I32:
     """The index of the first NaN, else of the first of the largest, over N."""
-    # Both negations turn the order round without a tie or a loss: ~x = -1 - x on integers.
-    return reduce_argmin(-x_LN if x_LN.dtype == np.float32 else ~x_LN.astype(np.int32))  # type: ignore[arg-type]
+    if x_LN.dtype == np.float32:
+        return reduce_argmin(np.negative(x_LN).astype(np.float32))
+    return reduce_argmin(np.invert(x_LN.astype(np.int32)))  # ~x = -1 - x turns the order, no wrap
