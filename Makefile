@@ -68,7 +68,7 @@ imports: $(VENV)/lint.stamp  ## who may import whom
 	$(BIN)/lint-imports
 
 golden: $(VENV)/test.stamp  ## rewrite the golden files; read the difference afterwards
-	$(PYTEST) tests -m "not bench" -k golden --update-golden $(ARGS)
+	$(PYTEST) tests -m "not bench" --update-golden $(ARGS)
 
 docs: $(VENV)/base.stamp  ## render the pages that come from the source
 	$(BIN)/python docs/render.py

@@ -28,6 +28,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``--update-golden``, run only the tests that have a golden file to write."""
+    if not config.getoption("--update-golden"):
+        return
+    writers = [item for item in items if "golden" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=[item for item in items if item not in writers])
+    items[:] = writers
+
+
 @dataclass(frozen=True)
 class Golden:
     """Compares text with a stored file, or stores it when ``--update-golden`` is given."""
