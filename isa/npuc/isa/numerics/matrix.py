@@ -34,8 +34,8 @@ def mma_float(a_MK: npt.NDArray[np.generic], w_KN: npt.NDArray[np.generic], acc_
     """
     a = np.asarray(load_convert(a_MK, "f32"), dtype=np.float32)
     w = np.asarray(load_convert(w_KN, "f32"), dtype=np.float32)
-    acc = acc_MN.astype(np.float32)
+    acc: F32 = acc_MN.astype(np.float32)
     for k in range(a.shape[1]):
-        product_MN = a[:, k, np.newaxis] * w[k, np.newaxis, :]
-        acc = acc + product_MN
+        product_MN: F32 = a[:, k, np.newaxis] * w[k, np.newaxis, :]
+        acc = np.add(acc, product_MN, dtype=np.float32)
     return quiet_nan(acc)

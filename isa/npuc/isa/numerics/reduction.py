@@ -99,14 +99,14 @@ def reduce_sum(x_LN: F32 | I32) -> F32 | I32:
     """The sum over N: float32 in the written order, int32 wrapping."""
     if x_LN.dtype == np.float32:
         return _finish(PartialSum(x_LN.shape[-1]), x_LN.astype(np.float32))
-    return wrap_i32(np.sum(x_LN, axis=-1, dtype=np.int64))
+    return wrap_i32(np.asarray(np.sum(x_LN, axis=-1, dtype=np.int64)))
 
 
 def reduce_prod(x_LN: F32 | I32) -> F32 | I32:
     """The product over N: float32 in the written order, int32 wrapping."""
     if x_LN.dtype == np.float32:
         return _finish(PartialProduct(x_LN.shape[-1]), x_LN.astype(np.float32))
-    return wrap_i32(np.prod(x_LN, axis=-1, dtype=np.int64))
+    return wrap_i32(np.asarray(np.prod(x_LN, axis=-1, dtype=np.int64)))
 
 
 def reduce_min(x_LN: F32 | I32) -> F32 | I32:

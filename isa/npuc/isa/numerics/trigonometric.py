@@ -77,9 +77,11 @@ def _to_radians(turns: npt.NDArray[np.int64]) -> F32:
     nearest = turns.astype(np.float32)
     high = (nearest.view(np.uint32) & _HIGH_TWELVE_BITS).view(np.float32)
     rest = (turns - high.astype(np.int64)).astype(np.float32)
-    scaled = high * _PI_HALF_HIGH + (high * _PI_HALF_LOW + rest * _PI_HALF)
-    angle: F32 = scaled * np.float32(2.0**-_FRACTION_BITS)
-    return angle
+    low_product: F32 = high * _PI_HALF_LOW
+    rest_product: F32 = rest * _PI_HALF
+    correction: F32 = low_product + rest_product
+    scaled: F32 = high * _PI_HALF_HIGH + correction
+    return scaled * np.float32(2.0**-_FRACTION_BITS)
 
 
 def _reduce(magnitude: F32) -> tuple[F32, npt.NDArray[np.int64]]:
@@ -93,11 +95,16 @@ def _reduce(magnitude: F32) -> tuple[F32, npt.NDArray[np.int64]]:
 
 
 def _sin_near_zero(r: F32, square: F32) -> F32:
-    return r + r * (square * polynomial(square, _SIN))
+    relative: F32 = square * polynomial(square, _SIN)
+    correction: F32 = r * relative
+    return r + correction
 
 
 def _cos_near_zero(square: F32) -> F32:
-    return _ONE - (square * _HALF - square * square * polynomial(square, _COS))
+    fourth: F32 = square * square
+    correction: F32 = fourth * polynomial(square, _COS)
+    loss: F32 = square * _HALF - correction
+    return _ONE - loss
 
 
 def _sin_of_quadrant(r: F32, quadrant: npt.NDArray[np.int64]) -> F32:
