@@ -1,0 +1,66 @@
+"""The store of constant tensors: the IR names them by key, so weights never enter its text."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from npuc.isa.errors import CompileError
+
+Array = npt.NDArray[np.generic]
+KEY_HEX_DIGITS = 16
+
+
+class ConstStore:
+    """Arrays by a hash of their content: equal arrays have one key and are kept once."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+
+    def put(self, array: npt.ArrayLike) -> str:
+        """Store ``array`` and return its key; the stored copy is row-major and read-only."""
+        row_major = np.array(array, order="C")
+        key = content_key(row_major)
+        if key not in self._arrays:
+            row_major.flags.writeable = False
+            self._arrays[key] = row_major
+        return key
+
+    def get(self, key: str) -> Array:
+        """The read-only array of ``key``. Raises: CompileError when there is none."""
+        try:
+            return self._arrays[key]
+        except KeyError:
+            raise CompileError(
+                "the IR names a constant that is not in the store",
+                given=key,
+                allowed=", ".join(sorted(self._arrays)[:8]) or "the store is empty",
+                next_step="give the constants of this IR, for example --consts FILE.npz",
+            ) from None
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._arrays
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def save(self, path: Path) -> None:
+        """Write all arrays to one npz file, so that IR text can be resumed elsewhere."""
+        with path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **{k: a for k, a in sorted(self._arrays.items())})
+
+    def add_named(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
+        """Store arrays under names of the caller's choice (IR written by hand)."""
+        for key, array in arrays.items():
+            row_major = np.array(array, order="C")
+            row_major.flags.writeable = False
+            self._arrays[key] = row_major
+
+
+def content_key(array: Array) -> str:
+    """A key that depends on element type, shape and bytes alone."""
+    digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:KEY_HEX_DIGITS]

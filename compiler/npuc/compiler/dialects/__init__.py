@@ -1,0 +1,1 @@
+"""The three dialects: nn (graphs), tile (loops on buffers), npu (instructions)."""

@@ -1,0 +1,77 @@
+"""The nn dialect: tensors and operations of the graph level.
+
+Tensors are builtin ``tensor`` types of i8, ui8, i32, i64 or f32 with static shapes; activations
+with height and width are NHWC. Constants are keys into the store. Which operations may stand after
+which stage is written in ``npuc.compiler.legality``.
+"""
+
+from npuc.compiler.dialects.nn_generic import GenericOp, MicroOp, Space
+from npuc.compiler.dialects.nn_structure import (
+    ConstantOp,
+    GraphOp,
+    GroupOp,
+    ReturnOp,
+    YieldOp,
+)
+from npuc.compiler.dialects.nn_tensor import (
+    ClipOp,
+    Conv2dOp,
+    DequantizeOp,
+    ElementwiseOp,
+    MatmulOp,
+    Pool2dOp,
+    QuantizeOp,
+    ReduceOp,
+    ReshapeOp,
+    SoftmaxOp,
+    TransposeOp,
+)
+from npuc.compiler.xdsl_api import Dialect
+
+NN = Dialect(
+    "nn",
+    [
+        GraphOp,
+        ReturnOp,
+        GroupOp,
+        YieldOp,
+        ConstantOp,
+        GenericOp,
+        MicroOp,
+        Conv2dOp,
+        MatmulOp,
+        ReshapeOp,
+        TransposeOp,
+        QuantizeOp,
+        DequantizeOp,
+        ElementwiseOp,
+        ClipOp,
+        Pool2dOp,
+        ReduceOp,
+        SoftmaxOp,
+    ],
+    [],
+)
+
+__all__ = [
+    "NN",
+    "ClipOp",
+    "ConstantOp",
+    "Conv2dOp",
+    "DequantizeOp",
+    "ElementwiseOp",
+    "GenericOp",
+    "GraphOp",
+    "GroupOp",
+    "MatmulOp",
+    "MicroOp",
+    "Pool2dOp",
+    "QuantizeOp",
+    "ReduceOp",
+    "ReshapeOp",
+    "ReturnOp",
+    "SoftmaxOp",
+    "Space",
+    "TransposeOp",
+    "YieldOp",
+]

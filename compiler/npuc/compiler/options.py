@@ -1,0 +1,64 @@
+"""What a user may ask of a compilation, with its defaults: the one place of both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from npuc.isa.errors import UsageError
+
+OPTIMISATION_LEVELS = (0, 1, 2, 3)
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """Options of one compilation.
+
+    ``dims`` binds symbolic dimensions by name, ``shapes`` whole inputs by name; ``stop_after``,
+    ``start_from`` and ``print_after`` are stage names (``print_after`` also takes ``all``).
+    Optimisation levels never change a bit of the result.
+    """
+
+    target: str = "edge"
+    level: int = 2
+    dims: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    schedule: Path | None = None
+    stop_after: str | None = None
+    start_from: str | None = None
+    print_after: tuple[str, ...] = ()
+    verify_each_pass: bool = True
+
+    def __post_init__(self) -> None:
+        if self.level not in OPTIMISATION_LEVELS:
+            raise UsageError(
+                "unknown optimisation level",
+                given=f"-O{self.level}",
+                allowed=", ".join(f"-O{level}" for level in OPTIMISATION_LEVELS),
+            )
+
+
+def parse_dim(text: str) -> tuple[str, int]:
+    """``batch=1`` as a name and a size. Raises: UsageError naming the form."""
+    name, _, size = text.partition("=")
+    if not name or not size.isdecimal() or int(size) < 1:
+        raise UsageError(
+            "--dim is not understood",
+            given=text,
+            allowed="NAME=SIZE, size >= 1",
+            next_step="write for example --dim batch=1",
+        )
+    return name, int(size)
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """``x=1x3x224x224`` as an input's name and shape. Raises: UsageError naming the form."""
+    name, _, sizes = text.rpartition("=")
+    parts = sizes.split("x") if sizes else []
+    if not name or not all(part.isdecimal() and int(part) >= 1 for part in parts):
+        raise UsageError(
+            "--shape is not understood",
+            given=text,
+            allowed="INPUT=AxBxC",
+            next_step="write for example --shape x=1x3x224x224",
+        )
+    return name, tuple(int(part) for part in parts)

@@ -1,0 +1,93 @@
+"""Remarks: what each pass did, or did not do, to which ONNX node, why, and what it cost.
+
+The command line, the report and tests read this one stream.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class RemarkKind(StrEnum):
+    """``applied``: a rewrite happened; ``missed``: it declined, with the reason; ``note``: a fact."""
+
+    applied = "applied"
+    missed = "missed"
+    note = "note"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One statement of one pass. ``figures`` are named numbers, units in the names."""
+
+    source: str
+    kind: RemarkKind
+    message: str
+    nodes: tuple[str, ...] = ()
+    figures: tuple[tuple[str, float], ...] = ()
+
+    def __str__(self) -> str:
+        where = f" {', '.join(self.nodes)}:" if self.nodes else ""
+        figures = "".join(f" {name}={value:g}" for name, value in self.figures)
+        return f"{self.source}: {self.kind}:{where} {self.message}{figures}"
+
+    def to_json(self) -> dict[str, object]:
+        """The remark as plain data."""
+        return {
+            "source": self.source,
+            "kind": str(self.kind),
+            "message": self.message,
+            "nodes": list(self.nodes),
+            "figures": dict(self.figures),
+        }
+
+
+@dataclass
+class Remarks:
+    """The stream of remarks of one compilation, in the order in which they were made."""
+
+    entries: list[Remark] = field(default_factory=list)
+
+    def add(
+        self,
+        source: str,
+        kind: RemarkKind,
+        message: str,
+        nodes: tuple[str, ...] = (),
+        **figures: float,
+    ) -> None:
+        """Append one remark; ``source`` is the name of a pass or stage."""
+        self.entries.append(Remark(source, kind, message, nodes, tuple(figures.items())))
+
+    def applied(
+        self, source: str, message: str, nodes: tuple[str, ...] = (), **figures: float
+    ) -> None:
+        """A rewrite happened."""
+        self.add(source, RemarkKind.applied, message, nodes, **figures)
+
+    def missed(
+        self, source: str, message: str, nodes: tuple[str, ...] = (), **figures: float
+    ) -> None:
+        """A rewrite that looked possible declined, and why."""
+        self.add(source, RemarkKind.missed, message, nodes, **figures)
+
+    def note(
+        self, source: str, message: str, nodes: tuple[str, ...] = (), **figures: float
+    ) -> None:
+        """A fact that a reader of the report wants."""
+        self.add(source, RemarkKind.note, message, nodes, **figures)
+
+    def of(self, source: str, kind: RemarkKind | None = None) -> tuple[Remark, ...]:
+        """The remarks of one pass, perhaps of one kind."""
+        return tuple(r for r in self.entries if r.source == source and kind in (None, r.kind))
+
+    def __iter__(self) -> Iterator[Remark]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def counts_by_kind(remarks: Remarks) -> Mapping[str, int]:
+    """How many remarks of each kind there are."""
+    return {str(kind): sum(r.kind is kind for r in remarks) for kind in RemarkKind}
