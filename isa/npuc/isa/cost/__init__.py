@@ -1,0 +1,30 @@
+"""Cycles of single commands in closed form: what the planner minimises and the engine runs.
+
+Every function takes NumPy integer arrays of any broadcastable shape, or plain integers, and gives
+int64 arrays. Cycles are those of a command alone on an idle machine; sharing is the emulator's.
+"""
+
+from npuc.isa.cost.matrix import (
+    MmaOptions,
+    RowAccess,
+    mac_rate,
+    mma_acc_rows,
+    mma_cycles,
+    mma_row_access,
+)
+from npuc.isa.cost.ports import Access, Port, acc_port, spm_port, stream_access
+from npuc.isa.cost.rounding import Int64s, Ints, ceil_div
+from npuc.isa.cost.transfer import (
+    contiguous_runs,
+    transfer_bursts,
+    transfer_cycles,
+    transfer_rate,
+)
+from npuc.isa.cost.vector import KernelCost, VexecPorts, kernel_cost, vexec_cycles, vexec_lane_ops
+
+__all__ = [
+    "Access", "Int64s", "Ints", "KernelCost", "MmaOptions", "Port", "RowAccess", "VexecPorts",
+    "acc_port", "ceil_div", "contiguous_runs", "kernel_cost", "mac_rate", "mma_acc_rows",
+    "mma_cycles", "mma_row_access", "spm_port", "stream_access", "transfer_bursts",
+    "transfer_cycles", "transfer_rate", "vexec_cycles", "vexec_lane_ops",
+]

@@ -1,0 +1,85 @@
+"""Cycles of ``vexec``: a kernel streamed over its points, then its epilogue over the outputs."""
+
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+import numpy as np
+
+from npuc.isa.cost.rounding import Int64s, Ints, ceil_div, int64s
+from npuc.isa.descriptors import Kernel
+from npuc.isa.target import Target
+
+PACKED_OP = "mac8"
+
+
+@dataclass(frozen=True)
+class KernelCost:
+    """Lane work of a kernel on one target.
+
+    ``body_ops`` and ``epilogue_ops`` are sums of micro-op costs; ``body_passes`` and
+    ``epilogue_passes`` how often a point or an output goes down the chain; ``body_lanes`` the
+    points taken per cycle and pass.
+    """
+
+    body_ops: int
+    epilogue_ops: int
+    body_passes: int
+    epilogue_passes: int
+    body_lanes: int
+
+
+class VexecPorts(TypedDict, total=False):
+    """Cycles that all streams of a command need at the memories' ports (``stream_access``)."""
+
+    spm_cycles: Ints
+    acc_cycles: Ints
+
+
+def kernel_cost(target: Target, kernel: Kernel) -> KernelCost:
+    """The lane work of ``kernel``: each micro-op costs 1 or what ``vpu.op_cost`` says.
+
+    A section of c cost takes ceil(c / chain_depth) passes; a section that only copies takes one.
+    A body of nothing but mac8 packs ``mac8_lane_factor`` points into a lane.
+    Source: machine.md, sections 2 and 5.
+    """
+    names = [op.name for op in kernel.ops]
+    body, epilogue = names[: kernel.body_count], names[kernel.body_count :]
+    has_body = bool(body) or not all(out.epilogue for out in kernel.outputs)
+    is_packed = bool(body) and all(name == PACKED_OP for name in body)
+    vpu = target.vpu
+    body_ops = sum(vpu.cost_of(name) for name in body)
+    epilogue_ops = sum(vpu.cost_of(name) for name in epilogue)
+    copies = int(not has_body)  # the epilogue alone moves the data
+    return KernelCost(
+        body_ops,
+        epilogue_ops,
+        max(int(has_body), _passes(body_ops, vpu.chain_depth)),
+        max(copies, _passes(epilogue_ops, vpu.chain_depth)),
+        vpu.lanes * (vpu.mac8_lane_factor if is_packed else 1),
+    )
+
+
+def vexec_cycles(
+    target: Target, points: Ints, outputs: Ints, cost: KernelCost, **ports: Unpack[VexecPorts]
+) -> Int64s:
+    """Cycles of one vexec alone.
+
+    start-up + max(ceil(points / lanes) x body passes + ceil(outputs / lanes) x epilogue passes,
+    SPM port cycles, ACC port cycles). ``points`` is the size of the whole space, ``outputs`` that
+    of its parallel dimensions. Source: machine.md, sections 2 and 5.
+    """
+    body = ceil_div(points, cost.body_lanes) * cost.body_passes
+    epilogue = ceil_div(outputs, target.vpu.lanes) * cost.epilogue_passes
+    at_ports = np.maximum(int64s(ports.get("spm_cycles", 0)), int64s(ports.get("acc_cycles", 0)))
+    return np.asarray(target.vpu.startup_cycles + np.maximum(body + epilogue, at_ports), np.int64)
+
+
+def vexec_lane_ops(cost: KernelCost, points: Ints, outputs: Ints) -> Int64s:
+    """Lane operations of one vexec, weighted by micro-op cost: what its energy counts."""
+    return np.asarray(
+        int64s(points) * cost.body_ops + int64s(outputs) * cost.epilogue_ops, np.int64
+    )
+
+
+def _passes(ops: int, chain_depth: int) -> int:
+    return -(-ops // chain_depth)
