@@ -7,13 +7,15 @@ lists the domains of the operands and of the result. Meanings are written in pla
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from npuc.isa import numerics as nm
+from npuc.isa.numerics import compare, convert, elementary, ieee, integer, reduction, trigonometric
 
-Values = npt.NDArray[np.generic]
+Values = npt.NDArray[Any]
+Meaning = Callable[..., Values]
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,14 @@ class MicroOp:
     """One micro-op. ``code`` is its stable number in kernels.
 
     ``meaning`` maps operand arrays to the result; for a reduction it maps operands whose last
-    axis is the flattened reduction space to the reduced result. ``immediate`` says what the
-    immediate field means, where the micro-op has one.
+    axis is the flattened reduction space to the reduced result.
     """
 
     name: str
     code: int
     signature: str
-    meaning: Callable[..., Values] | None
+    meaning: Meaning
     is_reduction: bool = False
-    immediate: str = ""
 
     @property
     def operands(self) -> str:
@@ -43,69 +43,78 @@ class MicroOp:
         return self.signature.split(">")[1]
 
 
-def _elementwise() -> list[MicroOp]:
-    m = MicroOp
-    return [
-        m("addf", 1, "ff>f", nm.add),
-        m("subf", 2, "ff>f", nm.sub),
-        m("mulf", 3, "ff>f", nm.mul),
-        m("divf", 4, "ff>f", nm.div),
-        m("minf", 5, "ff>f", nm.minimum),
-        m("maxf", 6, "ff>f", nm.maximum),
-        m("absf", 7, "f>f", nm.absolute),
-        m("negf", 8, "f>f", nm.negate),
-        m("floorf", 9, "f>f", nm.floor),
-        m("ceilf", 10, "f>f", nm.ceil),
-        m("roundf", 11, "f>f", nm.round_even),
-        m("exp2", 12, "f>f", nm.exp2),
-        m("log2", 13, "f>f", nm.log2),
-        m("recip", 14, "f>f", nm.reciprocal),
-        m("sqrt", 15, "f>f", nm.sqrt),
-        m("rsqrt", 16, "f>f", nm.rsqrt),
-        m("sin", 17, "f>f", nm.sin),
-        m("cos", 18, "f>f", nm.cos),
-        m("tanh", 19, "f>f", nm.tanh),
-        m("erf", 20, "f>f", nm.erf),
-        m("ltf", 21, "ff>i", lambda a, b: (a < b).astype(np.int32)),
-        m("lef", 22, "ff>i", lambda a, b: (a <= b).astype(np.int32)),
-        m("eqf", 23, "ff>i", lambda a, b: (a == b).astype(np.int32)),
-        m("addi", 32, "ii>i", nm.add_i32),
-        m("subi", 33, "ii>i", nm.sub_i32),
-        m("muli", 34, "ii>i", nm.mul_i32),
-        m("divi", 35, "ii>i", nm.div_i32),
-        m("mini", 36, "ii>i", np.minimum),
-        m("maxi", 37, "ii>i", np.maximum),
-        m("absi", 38, "i>i", nm.abs_i32),
-        m("negi", 39, "i>i", nm.neg_i32),
-        m("andi", 40, "ii>i", np.bitwise_and),
-        m("ori", 41, "ii>i", np.bitwise_or),
-        m("xori", 42, "ii>i", np.bitwise_xor),
-        m("shli", 43, "ii>i", nm.shift_left),
-        m("shri", 44, "ii>i", nm.shift_right_arithmetic),
-        m("shrui", 45, "ii>i", nm.shift_right_logical),
-        m("lti", 46, "ii>i", lambda a, b: (a < b).astype(np.int32)),
-        m("lei", 47, "ii>i", lambda a, b: (a <= b).astype(np.int32)),
-        m("eqi", 48, "ii>i", lambda a, b: (a == b).astype(np.int32)),
-        m("i2f", 56, "i>f", nm.i32_to_f32),
-        m("f2i", 57, "f>i", nm.f32_to_i32),
-        m("selectf", 58, "iff>f", lambda c, a, b: np.where(c != 0, a, b)),
-        m("selecti", 59, "iii>i", lambda c, a, b: np.where(c != 0, a, b)),
-    ]
+def _compare(relation: str) -> Meaning:
+    return partial(compare.compare, relation=relation)
 
 
-def _reductions() -> list[MicroOp]:
-    return [
-        MicroOp("sumf", 80, "f>f", nm.reduce_sum, is_reduction=True),
-        MicroOp("prodf", 81, "f>f", nm.reduce_prod, is_reduction=True),
-        MicroOp("rminf", 82, "f>f", nm.reduce_min, is_reduction=True),
-        MicroOp("rmaxf", 83, "f>f", nm.reduce_max, is_reduction=True),
-        MicroOp("sumi", 84, "i>i", nm.reduce_sum, is_reduction=True),
-        MicroOp("rmini", 85, "i>i", nm.reduce_min, is_reduction=True),
-        MicroOp("rmaxi", 86, "i>i", nm.reduce_max, is_reduction=True),
-        MicroOp("mac8", 87, "ii>i", nm.reduce_mac, is_reduction=True),
-    ]
+def _mac(a: Values, b: Values) -> Values:
+    return reduction.reduce_sum(integer.i32_mul(a, b))
 
 
-MICRO_OPS: tuple[MicroOp, ...] = tuple(_elementwise() + _reductions())
+_FLOAT: tuple[tuple[str, int, str, Meaning], ...] = (
+    ("addf", 1, "ff>f", ieee.f32_add),
+    ("subf", 2, "ff>f", ieee.f32_sub),
+    ("mulf", 3, "ff>f", ieee.f32_mul),
+    ("divf", 4, "ff>f", ieee.f32_div),
+    ("minf", 5, "ff>f", compare.f32_min),
+    ("maxf", 6, "ff>f", compare.f32_max),
+    ("absf", 7, "f>f", ieee.f32_abs),
+    ("negf", 8, "f>f", ieee.f32_neg),
+    ("floorf", 9, "f>f", ieee.f32_floor),
+    ("ceilf", 10, "f>f", ieee.f32_ceil),
+    ("roundf", 11, "f>f", ieee.f32_round_even),
+    ("exp2", 12, "f>f", elementary.f32_exp2),
+    ("log2", 13, "f>f", elementary.f32_log2),
+    ("recip", 14, "f>f", ieee.f32_reciprocal),
+    ("sqrt", 15, "f>f", ieee.f32_sqrt),
+    ("rsqrt", 16, "f>f", ieee.f32_rsqrt),
+    ("sin", 17, "f>f", trigonometric.f32_sin),
+    ("cos", 18, "f>f", trigonometric.f32_cos),
+    ("tanh", 19, "f>f", elementary.f32_tanh),
+    ("erf", 20, "f>f", elementary.f32_erf),
+    ("ltf", 21, "ff>i", _compare("lt")),
+    ("lef", 22, "ff>i", _compare("le")),
+    ("eqf", 23, "ff>i", _compare("eq")),
+)
+_INTEGER: tuple[tuple[str, int, str, Meaning], ...] = (
+    ("addi", 32, "ii>i", integer.i32_add),
+    ("subi", 33, "ii>i", integer.i32_sub),
+    ("muli", 34, "ii>i", integer.i32_mul),
+    ("divi", 35, "ii>i", integer.i32_div),
+    ("mini", 36, "ii>i", integer.i32_min),
+    ("maxi", 37, "ii>i", integer.i32_max),
+    ("absi", 38, "i>i", integer.i32_abs),
+    ("negi", 39, "i>i", integer.i32_neg),
+    ("andi", 40, "ii>i", integer.i32_and),
+    ("ori", 41, "ii>i", integer.i32_or),
+    ("xori", 42, "ii>i", integer.i32_xor),
+    ("shli", 43, "ii>i", integer.i32_shl),
+    ("shri", 44, "ii>i", integer.i32_shr_arithmetic),
+    ("shrui", 45, "ii>i", integer.i32_shr_logical),
+    ("lti", 46, "ii>i", _compare("lt")),
+    ("lei", 47, "ii>i", _compare("le")),
+    ("eqi", 48, "ii>i", _compare("eq")),
+)
+_BETWEEN: tuple[tuple[str, int, str, Meaning], ...] = (
+    ("i2f", 56, "i>f", convert.i32_to_f32),
+    ("f2i", 57, "f>i", convert.f32_to_i32),
+    ("selectf", 58, "iff>f", compare.select_f32),
+    ("selecti", 59, "iii>i", compare.select_i32),
+)
+_REDUCTIONS: tuple[tuple[str, int, str, Meaning], ...] = (
+    ("sumf", 80, "f>f", reduction.reduce_sum),
+    ("prodf", 81, "f>f", reduction.reduce_prod),
+    ("rminf", 82, "f>f", reduction.reduce_min),
+    ("rmaxf", 83, "f>f", reduction.reduce_max),
+    ("sumi", 84, "i>i", reduction.reduce_sum),
+    ("rmini", 85, "i>i", reduction.reduce_min),
+    ("rmaxi", 86, "i>i", reduction.reduce_max),
+    ("mac8", 87, "ii>i", _mac),
+)
+
+MICRO_OPS: tuple[MicroOp, ...] = tuple(
+    MicroOp(*row, is_reduction=row in _REDUCTIONS)
+    for row in (*_FLOAT, *_INTEGER, *_BETWEEN, *_REDUCTIONS)
+)
 BY_NAME = {op.name: op for op in MICRO_OPS}
 BY_CODE = {op.code: op for op in MICRO_OPS}
