@@ -21,7 +21,7 @@ class DType(Enum):
     f16 = 8
 
     @cached_property
-    def numpy(self) -> np.dtype:  # type: ignore[type-arg]  # the scalar type varies
+    def numpy(self) -> np.dtype[np.generic]:
         """The NumPy dtype with the same bits."""
         return np.dtype(_NUMPY[self.name])
 
@@ -36,12 +36,12 @@ class DType(Enum):
         return self in (DType.f32, DType.bf16, DType.f16)
 
     @staticmethod
-    def from_numpy(dtype: np.dtype) -> "DType":  # type: ignore[type-arg]
+    def from_numpy(dtype: np.dtype[np.generic]) -> "DType":
         """The element type with the bits of ``dtype``. Raises: KeyError when there is none."""
         return _BY_NUMPY[np.dtype(dtype)]
 
 
-_NUMPY = {
+_NUMPY: dict[str, type] = {
     "i8": np.int8,
     "u8": np.uint8,
     "i16": np.int16,
@@ -52,4 +52,4 @@ _NUMPY = {
     "bf16": ml_dtypes.bfloat16,
     "f16": np.float16,
 }
-_BY_NUMPY = {np.dtype(_NUMPY[d.name]): d for d in DType}
+_BY_NUMPY: dict[np.dtype[np.generic], DType] = {np.dtype(_NUMPY[d.name]): d for d in DType}

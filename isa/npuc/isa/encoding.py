@@ -10,19 +10,37 @@ import numpy as np
 import numpy.typing as npt
 
 from npuc.isa.errors import EncodingError
-from npuc.isa.instructions import BY_OPCODE, Command, Counter, Engine, Field, Instruction, Kind, Wait
+from npuc.isa.instructions import (
+    BY_OPCODE,
+    Command,
+    Counter,
+    Engine,
+    Field,
+    Instruction,
+    Kind,
+    Wait,
+)
 from npuc.isa.instructions.base import INSTRUCTION_BYTES
 
 Rows = npt.NDArray[np.uint8]
 INCREMENT_BIT = 8
 WAIT_BITS = (16, 48)
+ENGINE_BIT = 25  # of the engine code in a wait
+WORDS = INSTRUCTION_BYTES // 8
+_ORDER_FIELDS = (
+    (Field(Kind.count, 6), INCREMENT_BIT),
+    (Field(Kind.count, 32), WAIT_BITS[0]),
+    (Field(Kind.count, 32), WAIT_BITS[1]),
+)
 
 
 def encode(instructions: Sequence[Instruction]) -> Rows:
     """Rows of 32 bytes. Raises: EncodingError naming instruction, field, value and range."""
     rows = np.zeros((len(instructions), INSTRUCTION_BYTES), np.uint8)
     for row, instruction in zip(rows, instructions, strict=True):
-        row[:] = np.frombuffer(encode_one(instruction).to_bytes(INSTRUCTION_BYTES, "little"), np.uint8)
+        row[:] = np.frombuffer(
+            encode_one(instruction).to_bytes(INSTRUCTION_BYTES, "little"), np.uint8
+        )
     return rows
 
 
@@ -46,18 +64,59 @@ def decode_one(bits: int, position: int = 0) -> Instruction:
     cls = BY_OPCODE.get(bits & 0xFF)
     if cls is None:
         raise EncodingError("unknown opcode", f"instruction {position}", hex(bits & 0xFF))
-    values: dict[str, object] = {n: _from_field(bits, f, start) for n, f, start in cls.layout()}
-    if issubclass(cls, Command):
-        values |= _decode_order(bits)
+    try:
+        values: dict[str, object] = {n: _from_field(bits, f, b) for n, f, b in cls.layout()}
+        if issubclass(cls, Command):
+            values |= _decode_order(bits)
+    except EncodingError as error:
+        error.where = f"instruction {position}, {cls.mnemonic}"
+        raise
     instruction = cls(**values)
     if encode_one(instruction) != bits:
         raise EncodingError("reserved bits are not zero", f"instruction {position}", cls.mnemonic)
     return instruction
 
 
+def check_rows(rows: Rows) -> None:
+    """Raise EncodingError for the first row that ``decode`` refuses, at array speed."""
+    words = np.ascontiguousarray(rows).view("<u8").reshape(len(rows), WORDS)
+    is_bad = np.ones(len(rows), bool)
+    for opcode, cls in BY_OPCODE.items():
+        chosen = np.flatnonzero(rows[:, 0] == opcode)
+        if len(chosen):
+            stray = (words[chosen] & ~_meaningful(cls)).any(axis=1)
+            is_bad[chosen] = stray | _has_bad_code(cls, rows[chosen])
+    for position in np.flatnonzero(is_bad):
+        decode_one(int.from_bytes(rows[position].tobytes(), "little"), int(position))
+
+
+def _meaningful(cls: type[Instruction]) -> npt.NDArray[np.uint64]:
+    """The bits of the words that ``cls`` gives a meaning to."""
+    bits = 0xFF
+    if issubclass(cls, Command):
+        bits |= 0x3F << INCREMENT_BIT | 0xFFFFFFFF << WAIT_BITS[0] | 0xFFFFFFFF << WAIT_BITS[1]
+    for _, spec, start in cls.layout():
+        bits |= ((1 << spec.width) - 1) << start
+    return np.frombuffer(bits.to_bytes(INSTRUCTION_BYTES, "little"), "<u8")
+
+
+def _has_bad_code(cls: type[Instruction], rows: Rows) -> npt.NDArray[np.bool_]:
+    """Rows of ``cls`` that may hold a code without meaning, or an order that is not canonical."""
+    is_bad = np.zeros(len(rows), bool)
+    for _, spec, start in cls.layout():
+        if spec.kind is Kind.choice:
+            is_bad |= decode_fields(rows, spec, start) >= len(spec.choices)
+    if issubclass(cls, Command):
+        increment, first, second = (decode_fields(rows, spec, b) for spec, b in _ORDER_FIELDS)
+        is_bad |= (increment > 0) & (increment < 1 << 5) | (first == 0) & (second != 0)
+        for wait in (first, second):
+            is_bad |= (wait >> ENGINE_BIT & 7) >= len(Engine)
+    return is_bad
+
+
 def decode_fields(rows: Rows, spec: Field, start: int) -> npt.NDArray[np.int64]:
     """One field of every row, sign-extended where the field is signed."""
-    words = np.ascontiguousarray(rows).view("<u8").reshape(len(rows), 4)
+    words = np.ascontiguousarray(rows).view("<u8").reshape(len(rows), WORDS)
     word, shift = divmod(start, 64)
     value = words[:, word] >> np.uint64(shift)
     if shift + spec.width > 64:
@@ -77,8 +136,10 @@ def _encode_order(command: Command) -> int:
         bits |= (command.increment | 1 << 5) << INCREMENT_BIT
     if len(command.waits) > len(WAIT_BITS):
         raise EncodingError("too many waits", str(command), str(len(command.waits)), "at most 2")
-    for wait, start in zip(command.waits, WAIT_BITS, strict=False):
-        bits |= _encode_wait(command, wait) << start
+    words = [_encode_wait(command, wait) for wait in command.waits]
+    named = [word for word in words if word]  # a wait whose bits are all zero holds at once
+    for word, start in zip(named, WAIT_BITS, strict=False):
+        bits |= word << start
     return bits
 
 
@@ -94,14 +155,16 @@ def _encode_wait(command: Command, wait: Wait) -> int:
 def _decode_order(bits: int) -> dict[str, object]:
     increment = bits >> INCREMENT_BIT & 0x3F
     waits = tuple(
-        _decode_wait(bits >> start & 0xFFFFFFFF) for start in WAIT_BITS if bits >> start & 0xFFFFFFFF
+        _decode_wait(bits >> start & 0xFFFFFFFF)
+        for start in WAIT_BITS
+        if bits >> start & 0xFFFFFFFF
     )
     return {"waits": waits, "increment": increment & 31 if increment >> 5 else None}
 
 
 def _decode_wait(word: int) -> Wait:
     threshold = word & 0x7FFF
-    engine = word >> 25 & 7
+    engine = word >> ENGINE_BIT & 7
     if engine >= len(Engine):
         raise EncodingError("a wait names no engine", given=str(engine), allowed="0 to 5")
     counter = Counter(word >> 28, Engine(engine), word >> 20 & 31)
@@ -120,8 +183,9 @@ def _from_field(bits: int, spec: Field, start: int) -> int:
     if spec.is_signed and value >> (spec.width - 1):
         value -= 1 << spec.width
     if spec.kind is Kind.choice and value >= len(spec.choices):
-        raise EncodingError("a field holds an unknown code", given=str(value),
-                            allowed=", ".join(spec.choices))
+        raise EncodingError(
+            "a field holds an unknown code", given=str(value), allowed=", ".join(spec.choices)
+        )
     return value
 
 
@@ -136,5 +200,9 @@ def field_range(spec: Field) -> tuple[int, int]:
 
 def _check(instruction: Instruction, name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise EncodingError("a field is out of range", f"{instruction.mnemonic}, {name}", str(value),
-                            f"{low} to {high}")
+        raise EncodingError(
+            "a field is out of range",
+            f"{instruction.mnemonic}, {name}",
+            str(value),
+            f"{low} to {high}",
+        )

@@ -1,4 +1,4 @@
-"""Program: everything a binary holds, as plain immutable data between emitter, file and emulator."""
+"""Program: all that a binary holds, as immutable data between emitter, file and emulator."""
 
 from dataclasses import dataclass, field
 
@@ -102,6 +102,8 @@ class Program:
         if segment is Segment.scratch:
             return self.scratch_bytes
         arguments = {
-            Segment.input: self.inputs, Segment.output: self.outputs, Segment.state: self.states
+            Segment.input: self.inputs,
+            Segment.output: self.outputs,
+            Segment.state: self.states,
         }[segment]
         return max((a.offset + a.n_bytes for a in arguments), default=0)

@@ -173,7 +173,9 @@ def target_text(name_or_path: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TargetError(
-            "cannot read the target file", where=str(path), given=str(error),
+            "cannot read the target file",
+            where=str(path),
+            given=str(error),
             next_step="check the path",
         ) from error
 
@@ -185,7 +187,7 @@ def parse_target(text: str, origin: str) -> Target:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOML syntax, numbers or nesting beyond use
         raise TargetError("the target file is not TOML", where=origin, given=str(error)) from error
     target = _build(Target, table, _Place(origin, ""))
     _check_machine(target, origin)
@@ -202,7 +204,10 @@ class _Place:
 
     def error(self, what: str, given: object = "", allowed: object = "") -> TargetError:
         return TargetError(
-            what, f"{self.origin}, key {self.path or '(top)'}", str(given), str(allowed),
+            what,
+            f"{self.origin}, key {self.path or '(top)'}",
+            str(given),
+            str(allowed),
             "mend the target file",
         )
 
@@ -283,10 +288,12 @@ def _check_machine(target: Target, origin: str) -> None:
     if target.acc.capacity_bytes < word_row:
         raise place.key("acc.capacity_bytes").error(
             "the accumulator cannot hold one output row of the array",
-            target.acc.capacity_bytes, f"at least {word_row} bytes (4 x mxu.cols)",
+            target.acc.capacity_bytes,
+            f"at least {word_row} bytes (4 x mxu.cols)",
         )
     if target.spm.capacity_bytes % (target.spm.banks * target.spm.bank_width_bytes):
         raise place.key("spm.capacity_bytes").error(
-            "the scratchpad is not a whole number of bank rows", target.spm.capacity_bytes,
+            "the scratchpad is not a whole number of bank rows",
+            target.spm.capacity_bytes,
             f"a multiple of {target.spm.banks * target.spm.bank_width_bytes}",
         )

@@ -5,5 +5,14 @@ from npuc.isa.descriptors.tensor_map import Segment, TensorMap
 from npuc.isa.descriptors.view import Space, View, Window
 
 __all__ = [
-    "Kernel", "Op", "Output", "Params", "Segment", "Space", "Stream", "TensorMap", "View", "Window",
+    "Kernel",
+    "Op",
+    "Output",
+    "Params",
+    "Segment",
+    "Space",
+    "Stream",
+    "TensorMap",
+    "View",
+    "Window",
 ]

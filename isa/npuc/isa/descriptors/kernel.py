@@ -5,27 +5,40 @@ values it writes. Values are numbered: input streams 0..5, parameters 8..15, and
 micro-op ``i`` as 16 + i. Micro-ops before ``body_count`` run once per point; reductions stand
 among them and yield a value that only the epilogue, which runs once per output, may use.
 
-Kernel, 320 bytes: inputs u8, body_count u8, op count u8, outputs u8, domains u8[6], zero[2],
-2 x (value u8, epilogue u8), zero[16], 32 x (code u8, a u8, b u8, c u8, immediate i32), zero[32].
-Params, 40 bytes: 8 x raw u32, 8 x register u8.
+The binary forms are ``KERNEL_ROWS``, 320 bytes, and ``PARAMS_ROWS``, 40 bytes; bytes of absent
+streams, outputs, micro-ops, operands and words are zero.
 """
 
 import struct
 from dataclasses import dataclass
 
+from npuc.isa.descriptors.layout import Row, check_registers, packer
 from npuc.isa.errors import EncodingError
 from npuc.isa.microops import BY_CODE, BY_NAME
 
-KERNEL_BYTES = 320
-PARAMS_BYTES = 40
 MAX_INPUTS = 6
 MAX_OUTPUTS = 2
 MAX_OPS = 32
 MAX_PARAMS = 8
 FIRST_PARAM = 8
 FIRST_RESULT = 16
-_HEAD = struct.Struct("<4B6B2x4B16x")
-_OP = struct.Struct("<4Bi")
+OP_FIELDS = 5
+KERNEL_ROWS = (
+    Row("input streams", "B"),
+    Row("body_count", "B"),
+    Row("micro-ops", "B"),
+    Row("outputs", "B"),
+    Row("domain of stream ('f' or 'i')", "B", MAX_INPUTS),
+    Row("zero", "x", 2),
+    Row("output: value, epilogue", "BB", MAX_OUTPUTS),
+    Row("zero", "x", 16),
+    Row("micro-op: code, a, b, c, immediate", "4Bi", MAX_OPS),
+    Row("zero", "x", 32),
+)
+PARAMS_ROWS = (Row("word", "I", MAX_PARAMS), Row("register", "B", MAX_PARAMS))
+_KERNEL = packer(KERNEL_ROWS)
+_PARAMS = packer(PARAMS_ROWS)
+KERNEL_BYTES, PARAMS_BYTES = _KERNEL.size, _PARAMS.size
 
 
 @dataclass(frozen=True)
@@ -70,38 +83,48 @@ class Kernel:
         return tuple(i for i, op in enumerate(self.ops) if BY_NAME[op.name].is_reduction)
 
     def pack(self) -> bytes:
-        """The 320 bytes of the kernel."""
+        """The 320 bytes of the kernel. Raises: EncodingError where a number does not fit."""
         domains = [ord(s.domain) for s in self.inputs] + [0] * (MAX_INPUTS - len(self.inputs))
-        outputs = [(o.value, int(o.epilogue)) for o in self.outputs]
-        outputs += [(0, 0)] * (MAX_OUTPUTS - len(outputs))
-        head = _HEAD.pack(len(self.inputs), self.body_count, len(self.ops), len(self.outputs),
-                          *domains, *(v for pair in outputs for v in pair))
-        ops = b"".join(
-            _OP.pack(BY_NAME[op.name].code, *(op.operands + (0, 0, 0))[:3], op.immediate)
-            for op in self.ops
-        )
-        return (head + ops).ljust(KERNEL_BYTES, b"\0")
+        outputs = [v for o in self.outputs for v in (o.value, int(o.epilogue))]
+        outputs += [0] * (2 * MAX_OUTPUTS - len(outputs))
+        ops: list[int] = []
+        for op in self.ops:
+            ops += [BY_NAME[op.name].code, *(*op.operands, 0, 0, 0)[:3], op.immediate]
+        ops += [0] * (OP_FIELDS * MAX_OPS - len(ops))
+        try:
+            return _KERNEL.pack(len(self.inputs), self.body_count, len(self.ops),
+                                len(self.outputs), *domains, *outputs, *ops)  # fmt: skip
+        except struct.error as error:
+            raise EncodingError(
+                "a kernel's number does not fit its field", given=str(self), allowed=str(error)
+            ) from error
 
     @staticmethod
     def unpack(data: bytes) -> "Kernel":
         """The kernel in 320 bytes. Raises: EncodingError for anything that is not a kernel."""
-        n_in, body, n_ops, n_out, *rest = _HEAD.unpack(data[: _HEAD.size])
+        n_in, body, n_ops, n_out, *rest = _KERNEL.unpack(data)
         if n_in > MAX_INPUTS or n_ops > MAX_OPS or n_out > MAX_OUTPUTS:
-            raise EncodingError("a kernel's counts are out of range", given=f"{n_in},{n_ops},{n_out}",
-                                allowed=f"at most {MAX_INPUTS}, {MAX_OPS}, {MAX_OUTPUTS}")
+            raise EncodingError(
+                "a kernel's counts are out of range",
+                given=f"{n_in}, {n_ops}, {n_out}",
+                allowed=f"at most {MAX_INPUTS}, {MAX_OPS}, {MAX_OUTPUTS}",
+            )
         inputs = tuple(Stream(chr(c)) for c in rest[:n_in])
-        outputs = tuple(Output(rest[6 + 2 * i], bool(rest[7 + 2 * i])) for i in range(n_out))
-        start = _HEAD.size
-        ops = []
-        for i in range(n_ops):
-            code, a, b, c, imm = _OP.unpack(data[start + 8 * i : start + 8 * i + 8])
-            if code not in BY_CODE:
-                raise EncodingError("unknown micro-op in a kernel", given=str(code))
-            ops.append(Op(BY_CODE[code].name, (a, b, c)[: len(BY_CODE[code].operands)], imm))
-        kernel = Kernel(inputs, tuple(ops), body, outputs)
+        places = rest[MAX_INPUTS : MAX_INPUTS + 2 * MAX_OUTPUTS]
+        outputs = tuple(Output(places[2 * i], bool(places[2 * i + 1])) for i in range(n_out))
+        words = rest[MAX_INPUTS + 2 * MAX_OUTPUTS :]
+        ops = tuple(_op(words[OP_FIELDS * i : OP_FIELDS * (i + 1)]) for i in range(n_ops))
+        kernel = Kernel(inputs, ops, body, outputs)
         if kernel.pack() != data:
             raise EncodingError("reserved or unused bytes of a kernel are not zero")
         return kernel
+
+
+def _op(words: list[int]) -> Op:
+    code, a, b, c, immediate = words
+    if code not in BY_CODE:
+        raise EncodingError("unknown micro-op in a kernel", given=str(code))
+    return Op(BY_CODE[code].name, (a, b, c)[: len(BY_CODE[code].operands)], immediate)
 
 
 @dataclass(frozen=True)
@@ -118,33 +141,41 @@ class Params:
         registers = self.registers or (0,) * len(self.words)
         object.__setattr__(self, "registers", registers)
         if len(self.words) > MAX_PARAMS or len(registers) != len(self.words):
-            raise EncodingError("a parameter record has too many words or unlike registers",
-                                given=str(self), allowed=f"at most {MAX_PARAMS}")
+            raise EncodingError(
+                "a parameter record has too many words or unlike registers",
+                given=str(self),
+                allowed=f"at most {MAX_PARAMS}",
+            )
+        check_registers(registers, self)
 
     def pack(self) -> bytes:
         """The 40 bytes of the record; absent words are zero."""
         rest = MAX_PARAMS - len(self.words)
         try:
-            return struct.pack("<8I8B", *self.words, *[0] * rest, *self.registers, *[0] * rest)
+            return _PARAMS.pack(*self.words, *[0] * rest, *self.registers, *[0] * rest)
         except struct.error as error:
             raise EncodingError("a parameter does not fit 32 bits", given=str(self)) from error
 
     @staticmethod
     def unpack(data: bytes) -> "Params":
         """The record in 40 bytes, always with 8 words."""
-        values = struct.unpack("<8I8B", data)
+        values = _PARAMS.unpack(data)
         return Params(values[:8], values[8:])
 
 
 def check_kernel(kernel: Kernel) -> None:
     """Raise EncodingError unless counts, operand numbers and domains are legal."""
     if len(kernel.inputs) > MAX_INPUTS or len(kernel.ops) > MAX_OPS:
-        raise EncodingError("a kernel is too large",
-                            given=f"{len(kernel.inputs)} inputs, {len(kernel.ops)} micro-ops",
-                            allowed=f"{MAX_INPUTS} and {MAX_OPS}")
-    if not 1 <= len(kernel.outputs) <= MAX_OUTPUTS or kernel.body_count > len(kernel.ops):
-        raise EncodingError("a kernel's outputs or body count are out of range",
-                            given=f"{len(kernel.outputs)}, {kernel.body_count}")
+        raise EncodingError(
+            "a kernel is too large",
+            given=f"{len(kernel.inputs)} inputs, {len(kernel.ops)} micro-ops",
+            allowed=f"{MAX_INPUTS} and {MAX_OPS}",
+        )
+    if not 1 <= len(kernel.outputs) <= MAX_OUTPUTS or not 0 <= kernel.body_count <= len(kernel.ops):
+        raise EncodingError(
+            "a kernel's outputs or body count are out of range",
+            given=f"{len(kernel.outputs)}, {kernel.body_count}",
+        )
     for stream in kernel.inputs:
         if stream.domain not in ("f", "i"):
             raise EncodingError("unknown domain of a stream", given=stream.domain, allowed="f, i")
@@ -176,16 +207,16 @@ def _check_op(kernel: Kernel, position: int, op: Op) -> None:
         if not _exists(kernel, value, position):
             raise EncodingError("an operand names no earlier value", where, f"value {value}")
         if value_domain(kernel, value) not in (domain, "?"):
-            raise EncodingError("an operand is of the wrong domain", where, f"value {value}", domain)
+            raise EncodingError(
+                "an operand is of the wrong domain", where, f"value {value}", domain
+            )
         _check_section(kernel, value, position, where)
 
 
 def _check_section(kernel: Kernel, value: int, position: int, where: str) -> None:
     in_epilogue = position >= kernel.body_count
     if value < FIRST_RESULT:
-        if in_epilogue and value < FIRST_PARAM and kernel.reductions:
-            return  # a stream with no reduction stride: read once per output, at its first point
-        return
+        return  # a stream that the epilogue reads is read once per output, at r = 0
     source = value - FIRST_RESULT
     is_reduction = BY_NAME[kernel.ops[source].name].is_reduction
     if not in_epilogue and is_reduction:
@@ -196,7 +227,7 @@ def _check_section(kernel: Kernel, value: int, position: int, where: str) -> Non
 
 def _exists(kernel: Kernel, value: int, position: int) -> bool:
     if value < FIRST_PARAM:
-        return value < len(kernel.inputs)
+        return 0 <= value < len(kernel.inputs)
     return value < FIRST_RESULT or value - FIRST_RESULT < position
 
 

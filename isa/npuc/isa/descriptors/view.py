@@ -1,22 +1,39 @@
 """View: how an mxu or vpu operand lies in SPM or ACC.
 
-Binary form, 128 bytes little-endian: dtype u8, space u8, rank u8, windows u8, base u32, base_reg u8,
-zero[3], 7 x (extent u32, stride i32), extent_reg u8[7], zero, 2 x (origin i32, limit u32),
-origin_reg u8[2], zero[2], fill u32, 2 x coefficient i16[7].
+The binary form is ``VIEW_ROWS``, 128 bytes; bytes of absent dimensions and windows are zero.
 """
 
 import struct
 from dataclasses import dataclass
 from enum import Enum
 
+from npuc.isa.descriptors.layout import Row, check_registers, packer
 from npuc.isa.dtypes import DType
 from npuc.isa.errors import EncodingError
 
-VIEW_BYTES = 128
 MAX_RANK = 7
 MAX_WINDOWS = 2
 MAX_EXTENT_REGISTERS = 4
-_LAYOUT = struct.Struct("<4BIB3x" + "Ii" * 7 + "7Bx" + "iI" * 2 + "2B2xI" + "7h" * 2)
+VIEW_ROWS = (
+    Row("dtype", "B"),
+    Row("space", "B"),
+    Row("rank", "B"),
+    Row("windows", "B"),
+    Row("base", "I"),
+    Row("base_reg", "B"),
+    Row("zero", "x", 3),
+    Row("extent, stride", "Ii", MAX_RANK),
+    Row("extent_reg", "B", MAX_RANK),
+    Row("zero", "x"),
+    Row("window: origin, limit", "iI", MAX_WINDOWS),
+    Row("window: origin_reg", "B", MAX_WINDOWS),
+    Row("zero", "x", 2),
+    Row("fill", "I"),
+    Row("first window: coefficient", "h", MAX_RANK),
+    Row("second window: coefficient", "h", MAX_RANK),
+)
+_LAYOUT = packer(VIEW_ROWS)
+VIEW_BYTES = _LAYOUT.size
 
 
 class Space(Enum):
@@ -42,7 +59,7 @@ class Window:
 
 @dataclass(frozen=True)
 class View:
-    """Address of point ``index`` = base + register ``base_reg`` + sum(index[d] * strides[d]), bytes.
+    """Byte address of point ``index`` = base + register base_reg + sum(index[d] * strides[d]).
 
     ``extents`` are upper bounds; where ``extent_regs[d]`` is not 0 the true extent is that
     register's value, from 0 to ``extents[d]``. A stride of 0 broadcasts. Register 0 reads as 0,
@@ -64,18 +81,29 @@ class View:
             object.__setattr__(self, "extent_regs", (0,) * len(self.extents))
         rank = len(self.extents)
         if rank > MAX_RANK or len(self.strides) != rank or len(self.extent_regs) != rank:
-            raise EncodingError("a view's extents, strides and extent registers differ in number",
-                                given=str(self), allowed=f"equal, at most {MAX_RANK}")
+            raise EncodingError(
+                "a view's extents, strides and extent registers differ in number",
+                given=str(self),
+                allowed=f"equal, at most {MAX_RANK}",
+            )
         if sum(r != 0 for r in self.extent_regs) > MAX_EXTENT_REGISTERS:
-            raise EncodingError("too many extents from registers", given=str(self.extent_regs),
-                                allowed=f"at most {MAX_EXTENT_REGISTERS}")
+            raise EncodingError(
+                "too many extents from registers",
+                given=str(self.extent_regs),
+                allowed=f"at most {MAX_EXTENT_REGISTERS}",
+            )
         if len(self.windows) > MAX_WINDOWS:
-            raise EncodingError("too many windows", given=str(len(self.windows)),
-                                allowed=f"at most {MAX_WINDOWS}")
+            raise EncodingError(
+                "too many windows", given=str(len(self.windows)), allowed=f"at most {MAX_WINDOWS}"
+            )
         for window in self.windows:
             if len(window.coefficients) != rank:
-                raise EncodingError("a window needs one coefficient per dimension",
-                                    given=str(window), allowed=f"{rank} coefficients")
+                raise EncodingError(
+                    "a window needs one coefficient per dimension",
+                    given=str(window),
+                    allowed=f"{rank} coefficients",
+                )
+        check_registers(self.registers, self)
 
     @property
     def registers(self) -> tuple[int, ...]:
@@ -89,19 +117,19 @@ class View:
         dims += [(0, 0)] * (MAX_RANK - len(dims))
         windows = list(self.windows)
         windows += [Window(0, 0, ())] * (MAX_WINDOWS - len(windows))
+        origins = [v for w in windows for v in (w.origin, w.limit)]
+        registers = [w.origin_reg for w in windows]
+        coefficients = [c for w in windows for c in _padded(w.coefficients)]
+        head = (self.dtype.value, self.space.value, len(self.extents), len(self.windows))
         try:
             return _LAYOUT.pack(
-                self.dtype.value, self.space.value, len(self.extents), len(self.windows),
-                self.base, self.base_reg,
-                *(v for dim in dims for v in dim),
-                *_padded(self.extent_regs),
-                *(v for w in windows for v in (w.origin, w.limit)),
-                *(w.origin_reg for w in windows), self.fill,
-                *(c for w in windows for c in _padded(w.coefficients)),
-            )
+                *head, self.base, self.base_reg, *(v for dim in dims for v in dim),
+                *_padded(self.extent_regs), *origins, *registers, self.fill, *coefficients,
+            )  # fmt: skip
         except struct.error as error:
-            raise EncodingError("a view's number does not fit its field", given=str(self),
-                                allowed=str(error)) from error
+            raise EncodingError(
+                "a view's number does not fit its field", given=str(self), allowed=str(error)
+            ) from error
 
     @staticmethod
     def unpack(data: bytes) -> "View":
@@ -109,20 +137,35 @@ class View:
         values = _LAYOUT.unpack(data)
         dtype, space, rank, n_windows, base, base_reg = values[:6]
         if rank > MAX_RANK or n_windows > MAX_WINDOWS:
-            raise EncodingError("a view's rank or window count is out of range",
-                                given=f"{rank}, {n_windows}",
-                                allowed=f"at most {MAX_RANK}, {MAX_WINDOWS}")
+            raise EncodingError(
+                "a view's rank or window count is out of range",
+                given=f"{rank}, {n_windows}",
+                allowed=f"at most {MAX_RANK}, {MAX_WINDOWS}",
+            )
         try:
             kind, where = DType(dtype), Space(space)
         except ValueError as error:
             raise EncodingError("unknown code in a view", given=str(error)) from error
         windows = tuple(
-            Window(values[27 + 2 * i], values[28 + 2 * i],
-                   values[34 + 7 * i : 34 + 7 * i + rank], values[31 + i])
+            Window(
+                values[27 + 2 * i],
+                values[28 + 2 * i],
+                values[34 + 7 * i : 34 + 7 * i + rank],
+                values[31 + i],
+            )
             for i in range(n_windows)
         )
-        view = View(kind, where, base, values[6 : 6 + 2 * rank : 2], values[7 : 7 + 2 * rank : 2],
-                    base_reg, values[20 : 20 + rank], windows, values[33])
+        view = View(
+            kind,
+            where,
+            base,
+            values[6 : 6 + 2 * rank : 2],
+            values[7 : 7 + 2 * rank : 2],
+            base_reg,
+            values[20 : 20 + rank],
+            windows,
+            values[33],
+        )
         if view.pack() != data:
             raise EncodingError("reserved or unused bytes of a view are not zero", given=str(view))
         return view

@@ -29,6 +29,16 @@ BY_OPCODE = {cls.opcode: cls for cls in INSTRUCTIONS}
 BY_MNEMONIC = {cls.mnemonic: cls for cls in INSTRUCTIONS}
 
 __all__ = [
-    "BY_MNEMONIC", "BY_OPCODE", "INSTRUCTIONS", "INSTRUCTION_BYTES", "NO_INDEX", "Command", "Counter",
-    "Engine", "Field", "Instruction", "Kind", "Wait",
+    "BY_MNEMONIC",
+    "BY_OPCODE",
+    "INSTRUCTIONS",
+    "INSTRUCTION_BYTES",
+    "NO_INDEX",
+    "Command",
+    "Counter",
+    "Engine",
+    "Field",
+    "Instruction",
+    "Kind",
+    "Wait",
 ]

@@ -174,5 +174,16 @@ class Seq(Scalar):
 
 
 INSTRUCTIONS: tuple[type[Instruction], ...] = (
-    Add, Sub, Mul, Min, Max, And, Or, Xor, Shl, Shr, Slt, Seq,
+    Add,
+    Sub,
+    Mul,
+    Min,
+    Max,
+    And,
+    Or,
+    Xor,
+    Shl,
+    Shr,
+    Slt,
+    Seq,
 )

@@ -27,7 +27,9 @@ class Vexec(Command):
 
     mnemonic: ClassVar[str] = "vexec"
     opcode: ClassVar[int] = 0x58
-    meaning: ClassVar[str] = "for p: for r: body; epilogue once per p; outputs as the kernel tags them"
+    meaning: ClassVar[str] = (
+        "for p: for r: body; epilogue once per p; outputs as the kernel tags them"
+    )
 
     kernel: int = operand(Kind.kernel, 16)
     params: int = operand(Kind.params, 16, NO_INDEX)
