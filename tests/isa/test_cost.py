@@ -104,12 +104,18 @@ def simulate_output_stationary(target: Target, m: int, k: int, n: int) -> int:
 sizes = st.integers(1, 70)
 
 
-@given(sizes, sizes, sizes, st.sampled_from(["ws", "is", "os"]),
-       st.tuples(st.booleans(), st.booleans()))
+@given(
+    sizes,
+    sizes,
+    sizes,
+    st.sampled_from(["ws", "is", "os"]),
+    st.tuples(st.booleans(), st.booleans()),
+)
 def test_closed_form_equals_fold_simulation(m, k, n, dataflow, flags) -> None:  # type: ignore[no-untyped-def]
     double, overlap = flags
-    target = with_mxu(TINY, rows=8, cols=4, dataflow=dataflow, weight_double_buffer=double,
-                      fold_overlap=overlap)
+    target = with_mxu(
+        TINY, rows=8, cols=4, dataflow=dataflow, weight_double_buffer=double, fold_overlap=overlap
+    )
     simulate = simulate_output_stationary if dataflow == "os" else simulate_folds
     assert cost.mma_cycles(target, m, k, n) == simulate(target, m, k, n)
 
@@ -132,8 +138,9 @@ def test_formulas_broadcast() -> None:
 
 def words_by_bank(target: Target, extents: tuple[int, ...], strides: tuple[int, ...]) -> int:
     width, banks, rows = target.spm.bank_width_bytes, target.spm.banks, target.mxu.rows
-    offsets = [sum(i * s for i, s in zip(p, strides, strict=True))
-               for p in product(*map(range, extents))]
+    offsets = [
+        sum(i * s for i, s in zip(p, strides, strict=True)) for p in product(*map(range, extents))
+    ]
     worst = 1
     for start in range(0, len(offsets), rows):
         words = {o // width for o in offsets[start : start + rows]}
@@ -191,8 +198,12 @@ def test_vexec_mac8_runs_at_four_times_the_lanes() -> None:
     mac = Kernel((Stream("i"), Stream("i")), (Op("mac8", (0, 1)),), 1, (Output(16, True),))
     packed = cost.kernel_cost(EDGE, mac)
     assert cost.vexec_cycles(EDGE, 12800, 10, packed) == 12 + 100
-    mixed = Kernel((Stream("i"), Stream("i")), (Op("subi", (0, 8)), Op("mac8", (16, 1))), 2,
-                   (Output(17, True),))
+    mixed = Kernel(
+        (Stream("i"), Stream("i")),
+        (Op("subi", (0, 8)), Op("mac8", (16, 1))),
+        2,
+        (Output(17, True),),
+    )
     assert cost.kernel_cost(EDGE, mixed).body_lanes == 32
 
 
