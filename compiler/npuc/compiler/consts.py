@@ -49,7 +49,7 @@ class ConstStore:
     def save(self, path: Path) -> None:
         """Write all arrays to one npz file, so that IR text can be resumed elsewhere."""
         with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{k: a for k, a in sorted(self._arrays.items())})
+            np.savez(file, allow_pickle=False, **dict(sorted(self._arrays.items())))
 
     def add_named(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
         """Store arrays under names of the caller's choice (IR written by hand)."""

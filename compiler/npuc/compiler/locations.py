@@ -7,6 +7,7 @@ An imported operation has a ``NameLoc`` with its node's name; what stands for se
 from collections.abc import Iterable
 
 from npuc.compiler.xdsl_api import (
+    ArrayAttr,
     Attribute,
     FusedLoc,
     LocationAttr,
@@ -39,7 +40,7 @@ def of_names(names: Iterable[str]) -> LocationAttr:
     locations = [named(name) for name in names]
     if not locations:
         return UnknownLoc()
-    return locations[0] if len(locations) == 1 else FusedLoc(locations, NoneAttr())
+    return locations[0] if len(locations) == 1 else FusedLoc(ArrayAttr(locations), NoneAttr())
 
 
 def describe(op: Operation) -> str:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class RemarkKind(StrEnum):
-    """``applied``: a rewrite happened; ``missed``: it declined, with the reason; ``note``: a fact."""
+    """``applied``: a rewrite happened; ``missed``: it declined, and why; ``note``: a fact."""
 
     applied = "applied"
     missed = "missed"

@@ -109,8 +109,7 @@ from xdsl.traits import (
 )
 from xdsl.transforms.common_subexpression_elimination import cse
 from xdsl.transforms.dead_code_elimination import dce
-from xdsl.utils.arg_spec import ArgSpecParseError
-from xdsl.utils.exceptions import ParseError, VerifyException
+from xdsl.utils.exceptions import ArgSpecParseError, ParseError, VerifyException
 
 __all__ = [
     "AffineConstantExpr",

@@ -5,7 +5,7 @@ with height and width are NHWC. Constants are keys into the store. Which operati
 which stage is written in ``npuc.compiler.legality``.
 """
 
-from npuc.compiler.dialects.nn_generic import GenericOp, MicroOp, Space
+from npuc.compiler.dialects.nn_generic import GenericOp, MicroOp, Scalars, Space
 from npuc.compiler.dialects.nn_structure import (
     ConstantOp,
     GraphOp,
@@ -71,6 +71,7 @@ __all__ = [
     "ReshapeOp",
     "ReturnOp",
     "SoftmaxOp",
+    "Scalars",
     "Space",
     "TransposeOp",
     "YieldOp",

@@ -77,6 +77,15 @@ class Space:
         )
 
 
+@dataclass(frozen=True)
+class Scalars:
+    """What an nn.generic computes: its body, the reducing micro-op's name, its epilogue."""
+
+    body: Region
+    reduction: str | None = None
+    epilogue: Region | None = None
+
+
 def _fill_attribute(fill: Fill) -> Attribute:
     if fill is None:
         return UnitAttr()
@@ -115,10 +124,7 @@ class GenericOp(IRDLOperation):
         inputs: Sequence[SSAValue],
         result_type: Attribute,
         space: Space,
-        body: Region,
-        *,
-        reduction: str | None = None,
-        epilogue: Region | None = None,
+        scalars: Scalars,
     ) -> None:
         rank = len(space.extents)
         has_fill = any(fill is not None for fill in space.fills)
@@ -128,11 +134,11 @@ class GenericOp(IRDLOperation):
             properties={
                 "extents": DenseArrayBase.from_list(i64, list(space.extents)),
                 "parallel": IntegerAttr(space.parallel, i64),
-                "reduction": StringAttr(reduction) if reduction else None,
+                "reduction": StringAttr(scalars.reduction) if scalars.reduction else None,
                 "maps": ArrayAttr([AffineMapAttr(map_of(rank, forms)) for forms in space.forms]),
                 "fills": ArrayAttr(map(_fill_attribute, space.fills)) if has_fill else None,
             },
-            regions=[body, epilogue or Region()],
+            regions=[scalars.body, scalars.epilogue or Region()],
         )
 
     @property

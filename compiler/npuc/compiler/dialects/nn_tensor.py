@@ -278,7 +278,7 @@ class Pool2dOp(IRDLOperation):
 
 @irdl_op_definition
 class ReduceOp(IRDLOperation):
-    """Reduction over ``axes``, which remain with size 1: kind ``mean``, ``sum``, ``max``, ``min``."""
+    """Reduction over ``axes``, which stay with size 1; kind ``mean``, ``sum``, ``max``, ``min``."""
 
     name = "nn.reduce"
     kind = prop_def(StringAttr)
