@@ -2,39 +2,94 @@
 
 A program has DRAM tensors and one region per core; a core runs groups in order; a group is
 isolated from above, so that equal layers have equal bodies. Inside a group, loops with static
-trip counts surround transfers and compute commands on *slots* of ring buffers.
+trip counts surround transfers and compute commands on *slots* of ring buffers::
 
-Meaning: per core, sequential program order. ``acquire`` takes the next slot of a ring (slot
-number = acquires so far modulo depth), ``release`` gives back the oldest one held, ``held k`` names
-the k-th oldest slot that is held. Nothing here waits: order between engines follows from which
-slots and tensors the commands touch. Only between cores ``signal`` and ``await`` are written by
-hand: the n-th await of a name waits for the n-th signal.
+    tile.program {
+      %x = tile.tensor "x" input : !tile.dram<[28, 28, 1] i8>
+      tile.core 0 {
+        tile.group "conv1" (%a = %x : !tile.dram<[28, 28, 1] i8>) {
+          %rows = tile.buffer "x" : !tile.buffer<spm 784 x 2>
+          tile.for %i = 0 to 7 step 1 {
+            %s = tile.acquire %rows : !tile.buffer<spm 784 x 2>
+            tile.load %s, %a dynamic(%i) map <…> at <[0 ?1, 0, 0]> on ld0 : …
+            tile.release %rows : !tile.buffer<spm 784 x 2>
+          }
+        }
+      }
+    }
 
-Legality: no tensor types, no unplaced work; every op of the level is of this dialect.
+Meaning: per core, sequential program order. ``acquire`` takes the next slot of a ring (its
+number is the count of acquires so far modulo the depth), ``release`` gives back the oldest one
+held, ``held[k]`` names the k-th oldest slot that is held. Nothing here waits: order between
+engines follows from the slots and tensors that commands touch. Only between cores ``signal`` and
+``await`` are written: the n-th await of a name waits for the n-th signal.
+
+Buffers of a core have one slot, may be acquired in one group and released in a later one, and
+enter groups as arguments.
+
+Legality: no tensor types and no unplaced work; every operation is of this dialect.
 """
 
-from enum import StrEnum, auto
+from npuc.compiler.dialects.tile_attributes import (
+    BufferSpec,
+    BufferType,
+    DramType,
+    KernelAttr,
+    MapAttr,
+    ParamsAttr,
+    PlaceAttr,
+    SlotType,
+    TensorSpec,
+    ViewAttr,
+)
+from npuc.compiler.dialects.tile_commands import (
+    AcquireOp,
+    AwaitOp,
+    HeldOp,
+    LoadOp,
+    MmaOp,
+    Operands,
+    QueueAttr,
+    QueueName,
+    ReleaseOp,
+    SignalOp,
+    StoreOp,
+    VexecOp,
+    slot_spec,
+)
+from npuc.compiler.dialects.tile_group import GroupOp
+from npuc.compiler.dialects.tile_structure import (
+    AffineOp,
+    BufferOp,
+    CoreOp,
+    ForOp,
+    MaxOp,
+    MinOp,
+    ProgramOp,
+    SegmentAttr,
+    SegmentName,
+    TensorOp,
+    loop_nest,
+)
+from npuc.compiler.dialects.tile_text import Place
+from npuc.compiler.xdsl_api import Dialect
 
-from npuc.compiler.xdsl_api import (
-    EnumAttribute,
-    irdl_attr_definition,
+Tile = Dialect(
+    "tile",
+    [
+        ProgramOp, TensorOp, CoreOp, GroupOp, BufferOp, ForOp, AffineOp, MinOp, MaxOp,
+        AcquireOp, HeldOp, ReleaseOp, LoadOp, StoreOp, MmaOp, VexecOp, SignalOp, AwaitOp,
+    ],
+    [
+        DramType, BufferType, SlotType, ViewAttr, MapAttr, KernelAttr, ParamsAttr, PlaceAttr,
+        SegmentAttr, QueueAttr,
+    ],
 )
 
-"""A signed constant and an index operand appear all over; ``index`` is xDSL's builtin type."""
-
-
-class SegmentName(StrEnum):
-    """Where a DRAM tensor lives; the names of ``npuc.isa.descriptors.Segment``."""
-
-    constant = auto()
-    input = auto()
-    output = auto()
-    scratch = auto()
-    state = auto()
-
-
-@irdl_attr_definition
-class SegmentAttr(EnumAttribute[SegmentName]):
-    """A DRAM segment by name."""
-
-    name = "tile.segment"
+__all__ = [
+    "AcquireOp", "AffineOp", "AwaitOp", "BufferOp", "BufferSpec", "BufferType", "CoreOp", "DramType",
+    "ForOp", "GroupOp", "HeldOp", "KernelAttr", "LoadOp", "MapAttr", "MaxOp", "MinOp", "MmaOp",
+    "Operands", "ParamsAttr", "Place", "PlaceAttr", "ProgramOp", "QueueAttr", "QueueName",
+    "ReleaseOp", "SegmentAttr", "SegmentName", "SignalOp", "SlotType", "StoreOp", "TensorOp",
+    "TensorSpec", "Tile", "VexecOp", "ViewAttr", "loop_nest", "slot_spec",
+]
