@@ -1,0 +1,34 @@
+"""The command line: ``npuc compile | run | verify | profile | …``. Only here is anything printed.
+
+``app.py`` has the table of commands; each command is a module of its own.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from npuc.runtime.cli.app import run_command
+from npuc.runtime.cli.failures import FINE, report
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code (see ``failures.py``). Never raises for a user's mistake."""
+    try:
+        code = run_command(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        return FINE
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last resort of all
+        return report(error, _say)
+    return code
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _forget_output() -> None:
+    """The reader of our output has left: nothing more can be said, not at exit either."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())

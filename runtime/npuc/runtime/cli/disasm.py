@@ -1,0 +1,40 @@
+"""``npuc disasm``: from a program file to text."""
+
+from typing import Annotated
+
+import typer
+from npuc.isa.disassembler import disassemble, listing
+
+from npuc.isa.container import load
+from npuc.isa.errors import UsageError
+from npuc.isa.program import Program
+from npuc.runtime.cli.console import show_lines
+from npuc.runtime.cli.options import OutputOption, ProgramArgument
+from npuc.runtime.files import write_text
+
+GroupOption = Annotated[
+    str,
+    typer.Option("--group", "-g", metavar="NAME", help="List only this group, with its nodes."),
+]
+
+
+def command(program: ProgramArgument, output: OutputOption = None, group: GroupOption = "") -> None:
+    """Print ``program`` as text, or write it to ``output``."""
+    loaded = load(program)
+    text = _listing(loaded, group) if group else disassemble(loaded)
+    if output is None:
+        show_lines(text.splitlines())
+    else:
+        write_text(output, text)
+
+
+def _listing(program: Program, group: str) -> str:
+    names = tuple(dict.fromkeys(source.group for source in program.debug.sources))
+    if group not in names:
+        raise UsageError(
+            "the program has no such group",
+            given=group,
+            allowed=", ".join(names) or "none: the program has no debug section",
+            next_step="npuc objdump P.npu lists the groups",
+        )
+    return listing(program, group)

@@ -1,0 +1,90 @@
+"""Files in and out: outputs appear whole or not at all, arrays are read without trusting them.
+
+The command line reads inputs and writes results through here.
+"""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from npuc.isa.errors import InputError
+from npuc.runtime.arrays import AnyArray, Arrays
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name if the block succeeds, else vanishes.
+
+    Raises: OSError naming ``path`` when its folder is missing or not writable, or it is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(21, "is a folder, a file was expected", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(2, "the folder does not exist", str(path.parent))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` under a temporary name, then rename."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_text(path: Path) -> str:
+    """The text of ``path``. Raises: InputError when it is not UTF-8; OSError when unreadable."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "the file is not text",
+            str(path),
+            f"{error.reason} at byte {error.start}",
+            "UTF-8 text",
+            "if it is a program file, npuc disasm turns it into text",
+        ) from error
+
+
+def save_arrays(path: Path, arrays: Mapping[str, AnyArray]) -> None:
+    """Write ``arrays`` as an ``.npz`` under a temporary name, then rename; same arrays, same bytes.
+
+    NumPy's own writer takes an array named ``file`` for its parameter and stores the time of day.
+    """
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+def load_arrays(path: Path) -> Arrays:
+    """The named arrays of an ``.npz`` file; pickled objects are refused.
+
+    Raises: InputError when the file is not an archive of arrays; OSError when it cannot be read.
+    """
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise _not_an_archive(path, "a single array without a name")
+        with archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise _not_an_archive(path, str(error)) from error
+
+
+def _not_an_archive(path: Path, given: str) -> InputError:
+    return InputError(
+        "the input file is not an archive of named arrays",
+        str(path),
+        given,
+        "a .npz file with one array per program input",
+        "write one with numpy.savez('inputs.npz', NAME=ARRAY)",
+    )

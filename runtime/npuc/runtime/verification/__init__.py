@@ -1,0 +1,1 @@
+"""Verification: each level of a compilation against the others and against ONNX."""

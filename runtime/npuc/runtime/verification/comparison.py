@@ -1,0 +1,134 @@
+"""One tensor against what was expected of it, under a stated rule.
+
+Three rules: ``exact`` (the same bits), ``steps`` (at most one quantisation step, nearly all
+identical) and ``close`` (relative to the largest expected magnitude).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from npuc.runtime.arrays import AnyArray
+
+MAX_STEPS = 1
+MIN_IDENTICAL = 0.999
+CLOSE_FRACTION = 1e-4
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How two tensors must agree; ``step`` is the size of one quantisation step."""
+
+    name: str
+    step: float = 0.0
+
+    def __str__(self) -> str:
+        if self.name == "exact":
+            return "bit for bit"
+        if self.name == "steps":
+            return f"<= {MAX_STEPS} step of {self.step:.4g}, >= {MIN_IDENTICAL:.1%} identical"
+        return f"within {CLOSE_FRACTION:g} of the largest magnitude"
+
+
+EXACT = Rule("exact")
+CLOSE = Rule("close")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome for one tensor: ``stage`` was held against ``against``.
+
+    ``largest`` is the largest absolute difference, in steps for the rule ``steps``;
+    ``first`` tells the first element that differs, empty when none does.
+    """
+
+    stage: str
+    against: str
+    tensor: str
+    rule: Rule
+    elements: int
+    identical: int
+    largest: float
+    passed: bool
+    first: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """The outcome as plain data."""
+        return {
+            "stage": self.stage,
+            "against": self.against,
+            "tensor": self.tensor,
+            "rule": str(self.rule),
+            "elements": self.elements,
+            "identical": self.identical,
+            "largest_difference": self.largest,
+            "passed": self.passed,
+            "first": self.first,
+        }
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is compared, by name: a stage's tensor, and whose value it should have."""
+
+    stage: str
+    against: str
+    tensor: str
+
+
+def compare(sides: Sides, given: AnyArray, expected: AnyArray, rule: Rule) -> Comparison:
+    """Hold ``given`` against ``expected`` under ``rule``. Shapes and types must agree under all."""
+    if given.shape != expected.shape or given.dtype != expected.dtype:
+        first = (
+            f"{given.dtype}{list(given.shape)} instead of {expected.dtype}{list(expected.shape)}"
+        )
+        return _outcome(sides, rule, expected.size, (0, float("inf"), False, first))
+    same = same_bits(given, expected)
+    largest = _largest_difference(given, expected, rule)
+    passed = _agrees(same, largest, expected, rule)
+    first = "" if same.all() else _first_difference(given, expected, same)
+    return _outcome(sides, rule, expected.size, (int(same.sum()), largest, passed, first))
+
+
+def same_bits(given: AnyArray, expected: AnyArray) -> AnyArray:
+    """Elementwise: the same bit pattern, so that NaN equals itself and -0 differs from +0."""
+    unsigned = np.dtype(f"u{given.dtype.itemsize}")
+    left = np.ascontiguousarray(given).view(unsigned)
+    right = np.ascontiguousarray(expected).view(unsigned)
+    return np.asarray(left == right)
+
+
+def _outcome(
+    sides: Sides, rule: Rule, elements: int, found: tuple[int, float, bool, str]
+) -> Comparison:
+    identical, largest, passed, first = found
+    return Comparison(
+        sides.stage, sides.against, sides.tensor, rule, elements, identical, largest, passed, first
+    )
+
+
+def _largest_difference(given: AnyArray, expected: AnyArray, rule: Rule) -> float:
+    if given.size == 0:
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(given.astype(np.float64) - expected.astype(np.float64))
+    both_odd = ~np.isfinite(difference) & same_bits(given, expected)
+    difference[both_odd] = 0.0
+    difference[np.isnan(difference)] = np.inf
+    largest = float(difference.max())
+    return largest / rule.step if rule.name == "steps" else largest
+
+
+def _agrees(same: AnyArray, largest: float, expected: AnyArray, rule: Rule) -> bool:
+    if rule.name == "exact":
+        return bool(same.all())
+    if rule.name == "steps":
+        # Half a step of slack: the difference of two dequantised floats is rounded itself.
+        return largest < MAX_STEPS + 0.5 and float(same.mean() if same.size else 1) >= MIN_IDENTICAL
+    finite = np.abs(expected.astype(np.float64))[np.isfinite(expected.astype(np.float64))]
+    return largest <= CLOSE_FRACTION * float(finite.max(initial=1e-30))
+
+
+def _first_difference(given: AnyArray, expected: AnyArray, same: AnyArray) -> str:
+    index = tuple(int(i) for i in np.argwhere(~np.asarray(same, np.bool_))[0])
+    return f"{list(index)}: {given[index]} instead of {expected[index]}"

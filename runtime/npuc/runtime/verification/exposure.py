@@ -1,0 +1,120 @@
+"""Which tensors of an ONNX model can be compared, and under which rule.
+
+A model whose quantised intermediate tensors are made outputs is compiled and judged like any other:
+so intermediate values have ONNX's own names and layout on both sides.
+"""
+
+from collections.abc import Iterator
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from npuc.runtime.verification.comparison import CLOSE, EXACT, Rule
+
+INTEGER_TYPES = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64)
+# Operators that ONNX defines on integers exactly: one possible result, whoever computes it.
+INTEGER_OPERATORS = frozenset(
+    (
+        "QuantizeLinear",
+        "QLinearConv",
+        "QLinearMatMul",
+        "QGemm",
+        "ConvInteger",
+        "MatMulInteger",
+        "MaxPool",
+        "Relu",
+        "Clip",
+        "Reshape",
+        "Flatten",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Concat",
+    )
+)
+
+
+def expose_quantised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of ``model`` with each quantised intermediate tensor among its outputs, in order."""
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    present = {output.name for output in model.graph.output}
+    types = _element_types(model)
+    for name in _quantised_tensors(model):
+        if name not in present:
+            value = helper.make_tensor_value_info(name, types.get(name, TensorProto.INT8), None)
+            exposed.graph.output.append(value)
+    return onnx.shape_inference.infer_shapes(exposed)
+
+
+def output_rules(model: onnx.ModelProto) -> dict[str, Rule]:
+    """The rule for each output of ``model``: exact, steps or close, by how ONNX computes it."""
+    exact = _integer_chain_tensors(model)
+    steps = _step_sizes(model)
+    types = _element_types(model)
+    rules = {}
+    for output in model.graph.output:
+        name = output.name
+        if name in exact:
+            rules[name] = EXACT
+        elif name in steps:
+            rules[name] = Rule("steps", steps[name])
+        else:
+            rules[name] = Rule("steps", 1.0) if types.get(name) in INTEGER_TYPES else CLOSE
+    return rules
+
+
+def _quantised_tensors(model: onnx.ModelProto) -> Iterator[str]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        is_quantised = node.op_type == "QuantizeLinear" or node.op_type in _QUANTISED_RESULT
+        if is_quantised and node.input[0] not in constants:
+            yield node.output[0]
+
+
+_QUANTISED_RESULT = ("QLinearConv", "QLinearMatMul", "QGemm")
+
+
+def _integer_chain_tensors(model: onnx.ModelProto) -> set[str]:
+    """Tensors that come from inputs and constants through integer operators alone."""
+    chain = {tensor.name for tensor in model.graph.initializer} | {""}
+    chain |= {value.name for value in model.graph.input}
+    for node in model.graph.node:
+        quantised = node.op_type in INTEGER_OPERATORS
+        if quantised and all(name in chain for name in node.input):
+            chain.update(node.output)
+        elif node.op_type == "DequantizeLinear" and node.input[0] in chain:
+            chain.update(_dequantised_output(model, node))
+    return chain
+
+
+def _dequantised_output(model: onnx.ModelProto, node: onnx.NodeProto) -> list[str]:
+    """Outputs only: dequantising is one exact product, but what follows it is float work."""
+    outputs = {value.name for value in model.graph.output}
+    consumed = {name for other in model.graph.node for name in other.input}
+    return [name for name in node.output if name in outputs and name not in consumed]
+
+
+def _step_sizes(model: onnx.ModelProto) -> dict[str, float]:
+    """Size of a quantisation step of tensors that QuantizeLinear or DequantizeLinear make."""
+    scales = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in model.graph.initializer
+        if tensor.data_type == TensorProto.FLOAT
+    }
+    steps: dict[str, float] = {}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[1] in scales:
+            steps[node.output[0]] = float(scales[node.input[1]].max())
+    return steps
+
+
+def _element_types(model: onnx.ModelProto) -> dict[str, int]:
+    graph = model.graph
+    known = [*graph.input, *graph.output, *graph.value_info]
+    types = {value.name: value.type.tensor_type.elem_type for value in known}
+    stored = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "QuantizeLinear" and len(node.input) > 2:
+            types.setdefault(node.output[0], stored.get(node.input[2], TensorProto.UINT8))
+    return types

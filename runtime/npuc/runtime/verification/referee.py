@@ -1,0 +1,76 @@
+"""The independent judges of an ONNX model's values: ONNX Runtime, else onnx's own evaluator.
+
+ONNX Runtime runs with optimisations off: its default int8 kernels saturate on CPUs without VNNI.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import onnx
+
+from npuc.isa.errors import ModelError
+from npuc.runtime.arrays import AnyArray, Arrays
+
+INSTALL_HINT = "pip install 'npuc[verify]'"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The values of a model's outputs, and who computed them."""
+
+    judge: str
+    outputs: Arrays
+
+
+def has_onnx_runtime() -> bool:
+    """Whether ONNX Runtime is installed."""
+    return find_spec("onnxruntime") is not None
+
+
+def judge(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Judgement:
+    """Every output of ``model`` by name, computed by ONNX Runtime or onnx's reference evaluator.
+
+    Raises: ModelError when neither can evaluate the model.
+    """
+    if has_onnx_runtime():
+        return Judgement("ONNX Runtime", _run_onnx_runtime(model, inputs))
+    return Judgement("onnx reference", _run_reference(model, inputs))
+
+
+def _run_onnx_runtime(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Arrays:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        values = session.run(None, dict(inputs))
+    except Exception as error:  # its errors share no other base
+        raise _no_judge("ONNX Runtime", error, "compare without it: --no-onnx") from error
+    return {output.name: value for output, value in zip(session.get_outputs(), values, strict=True)}
+
+
+def _run_reference(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Arrays:
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        evaluator = ReferenceEvaluator(model)
+        values = evaluator.run(None, dict(inputs))
+    except Exception as error:  # a missing operator may raise anything
+        raise _no_judge("onnx's reference evaluator", error, INSTALL_HINT) from error
+    assert isinstance(values, list)
+    return dict(zip(evaluator.output_names, values, strict=True))
+
+
+def _no_judge(name: str, error: Exception, next_step: str) -> ModelError:
+    text = str(error).strip().splitlines()
+    return ModelError(
+        f"{name} cannot evaluate the model, so there is nothing to compare with",
+        given=text[0] if text else type(error).__name__,
+        next_step=next_step,
+    )
