@@ -1,0 +1,184 @@
+"""The slow, plain twin: what each command does, with index arithmetic written out.
+
+A command reads all its operands before it writes. Where an output touches an element twice, the
+last point in row-major order stays. Arithmetic is that of ``npuc.isa.numerics``.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from npuc.emulator.footprint import element_addresses, inside_windows
+from npuc.emulator.memory import Bytes, Memory
+from npuc.emulator.region import DmaWork, MmaWork, NoWork, Region, VexecWork, Work
+from npuc.emulator.resolve import body_streams
+from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
+from npuc.isa.dtypes import DType
+from npuc.isa.microops import BY_NAME
+from npuc.isa.numerics.convert import load_convert, quiet_nan, store_convert
+from npuc.isa.numerics.matrix import mma_float, mma_int
+
+Int64s = npt.NDArray[np.int64]
+Values = npt.NDArray[np.generic]
+PARALLEL = 4
+_DOMAINS = {"f": "f32", "i": "i32"}
+
+
+def execute(memory: Memory, core: int, work: Work) -> None:
+    """Carry out one command of a core. Raises: NumericTrap where the machine traps."""
+    if isinstance(work, MmaWork):
+        execute_mma(memory, core, work)
+    elif isinstance(work, VexecWork):
+        execute_vexec(memory, core, work)
+    elif isinstance(work, DmaWork):
+        execute_transfer(memory, core, work)
+    else:
+        assert isinstance(work, NoWork)
+
+
+def read_elements(memory: Bytes, addresses: Int64s, dtype: DType) -> Values:
+    """The elements at byte ``addresses``, in their shape."""
+    size = dtype.bytes
+    raw = memory[addresses[..., np.newaxis] + np.arange(size)]
+    return np.ascontiguousarray(raw).view(dtype.numpy).reshape(addresses.shape)
+
+
+def write_elements(memory: Bytes, addresses: Int64s, values: Values) -> None:
+    """Write ``values`` (one axis) at byte ``addresses``, in order."""
+    size = values.dtype.itemsize
+    raw = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), size)
+    for byte in range(size):
+        memory[addresses + byte] = raw[:, byte]
+
+
+def fill_element(bits: int, dtype: DType) -> Values:
+    """The element with these raw bits (zero-extended to 64), as an array of one."""
+    raw = (bits & ((1 << 8 * dtype.bytes) - 1)).to_bytes(dtype.bytes, "little")
+    return np.frombuffer(raw, dtype.numpy)
+
+
+def read_region(memory: Bytes, region: Region) -> Values:
+    """The elements of a region in its extents' shape; fill where a window shuts a point out."""
+    addresses, valid = element_addresses(region), inside_windows(region)
+    fill = fill_element(region.view.fill, region.view.dtype)
+    elements = read_elements(memory, np.where(valid, addresses, 0), region.view.dtype)
+    return np.where(valid, elements, fill).astype(region.view.dtype.numpy)
+
+
+def write_region(memory: Bytes, region: Region, elements: Values) -> None:
+    """Store elements of the region's shape; points that a window shuts out are dropped."""
+    valid = inside_windows(region)
+    write_elements(memory, element_addresses(region)[valid], elements[valid])
+
+
+# -- matrix ---------------------------------------------------------------------------------------
+
+
+def execute_mma(memory: Memory, core: int, work: MmaWork) -> None:
+    """ACC[m, n] (+)= sum over k of A[m, k] * W[k, n], k ascending over (k0, k1, k2)."""
+    spm, acc = memory.spm[core], memory.acc[core]
+    m, n = int(np.prod(work.acc.extents[:3])), work.acc.extents[3]
+    k = int(np.prod(work.w.extents[:3]))
+    a_MK = read_region(spm, work.a).reshape(m, k)
+    w_KN = read_region(spm, work.w).reshape(k, n)
+    old = read_region(acc, work.acc).reshape(m, n)
+    if not work.accumulate:
+        old = np.zeros((m, n), old.dtype)
+    multiply = mma_float if work.a.view.dtype.is_float else mma_int
+    result = multiply(a_MK, w_KN, old)
+    write_region(acc, work.acc, result.reshape(work.acc.extents))
+
+
+# -- vector ---------------------------------------------------------------------------------------
+
+
+def execute_vexec(memory: Memory, core: int, work: VexecWork) -> None:
+    """Run the body over the whole space, the reductions, then the epilogue once per output."""
+    kernel = work.kernel
+    parallel, reduction = work.space[:PARALLEL], work.space[PARALLEL:]
+    points, per_point = int(np.prod(parallel)), int(np.prod(reduction))
+    values = Interpretation(memory, core, work, (points, per_point))
+    for position, op in enumerate(kernel.ops):
+        values.run(position, op.name, op.operands)
+    results = [values.output(i) for i in range(len(kernel.outputs))]
+    for region, result in zip(work.outputs, results, strict=True):
+        target = memory.space(core, region.view.space)
+        write_region(target, region, result.reshape(region.extents))
+
+
+class Interpretation:
+    """The values of one vexec: body values are P x R, reduced and epilogue values are P."""
+
+    def __init__(self, memory: Memory, core: int, work: VexecWork, shape: tuple[int, int]) -> None:
+        self.work, self.shape = work, shape
+        self.results: list[Values] = []
+        in_body = body_streams(work.kernel)
+        self.body = [
+            self._load(memory, core, i, work.space) if i in in_body else None
+            for i in range(len(work.inputs))
+        ]
+        first = (*work.space[:PARALLEL], 1, 1, 1)
+        self.once = [self._load(memory, core, i, first) for i in range(len(work.inputs))]
+
+    def _load(self, memory: Memory, core: int, stream: int, extents: tuple[int, ...]) -> Values:
+        region = self.work.inputs[stream]._replace(extents=extents)
+        raw = read_region(memory.space(core, region.view.space), region)
+        domain = _DOMAINS[self.work.kernel.inputs[stream].domain]
+        loaded = load_convert(raw, domain)
+        return loaded.reshape(self.shape if extents == self.work.space else self.shape[:1])
+
+    def value(self, number: int, domain: str, in_body: bool) -> Values:
+        """Value ``number`` for a use in ``domain``, in the body's or the epilogue's shape."""
+        if number >= FIRST_RESULT:
+            return self.results[number - FIRST_RESULT]
+        if number >= FIRST_PARAM:
+            word = param_value(self.work.words[number - FIRST_PARAM], domain)
+            return np.broadcast_to(word, self.shape if in_body else self.shape[:1])
+        loaded = self.body[number] if in_body else self.once[number]
+        assert loaded is not None, "the body reads every stream that it names"
+        return loaded
+
+    def run(self, position: int, name: str, operands: tuple[int, ...]) -> None:
+        """Append the result of one micro-op."""
+        spec = BY_NAME[name]
+        in_body = position < self.work.kernel.body_count
+        values = [self.value(number, domain, in_body)
+                  for number, domain in zip(operands, spec.operands, strict=True)]
+        assert spec.meaning is not None
+        self.results.append(np.asarray(spec.meaning(*values)))
+
+    def output(self, position: int) -> Values:
+        """The elements that output ``position`` stores, in row-major order."""
+        output = self.work.kernel.outputs[position]
+        dtype = self.work.outputs[position].view.dtype
+        domain = "f" if dtype.is_float else "i"
+        value = self.value(output.value, domain, not output.epilogue)
+        return store_convert(value, dtype.numpy)
+
+
+def param_value(word: int, domain: str) -> Values:
+    """A raw parameter word as a scalar of its domain; a NaN is quieted."""
+    raw = np.array([word & 0xFFFFFFFF], np.uint32)
+    return quiet_nan(raw.view(np.float32)) if domain == "f" else raw.view(np.int32)
+
+
+# -- transfers ------------------------------------------------------------------------------------
+
+
+def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
+    """Move one box; outside the tensor a load gives fill and a store writes nothing."""
+    spm, segment = memory.spm[core], memory.segments[work.map.segment]
+    box = np.indices(work.map.box).reshape(len(work.map.box), -1)  # rank x points
+    element = box + np.array(work.corner)[:, np.newaxis]
+    inside = np.logical_and(
+        element >= 0, element < np.array(work.map.extents)[:, np.newaxis]
+    ).all(axis=0)
+    in_spm = work.address + np.array(work.map.spm_strides, np.int64) @ box
+    in_dram = work.map.base + np.array(work.map.dram_strides, np.int64) @ element
+    if work.is_load:
+        fill = fill_element(work.map.fill, work.map.dtype)
+        moved = np.full(len(inside), fill[0], work.map.dtype.numpy)
+        moved[inside] = read_elements(segment, in_dram[inside], work.map.dtype)
+        write_elements(spm, in_spm, moved)
+    else:
+        moved = read_elements(spm, in_spm[inside], work.map.dtype)
+        write_elements(segment, in_dram[inside], moved)

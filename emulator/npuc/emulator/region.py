@@ -1,0 +1,52 @@
+"""Resolved operands: what a command works on once its registers are known."""
+
+from typing import NamedTuple
+
+from npuc.isa.descriptors import Kernel, TensorMap, View
+
+
+class Region(NamedTuple):
+    """A view with its address, true extents and window origins."""
+
+    view: View
+    address: int
+    extents: tuple[int, ...]
+    origins: tuple[int, ...]
+
+
+class MmaWork(NamedTuple):
+    """One resolved ``mma``. ``accumulate`` says whether ACC is added to."""
+
+    acc: Region
+    a: Region
+    w: Region
+    accumulate: bool
+
+
+class VexecWork(NamedTuple):
+    """One resolved ``vexec``. ``words`` are the raw 32-bit parameters, always eight.
+
+    ``space`` is the iteration space: four parallel extents, then three of the reduction.
+    """
+
+    kernel: Kernel
+    words: tuple[int, ...]
+    inputs: tuple[Region, ...]
+    outputs: tuple[Region, ...]
+    space: tuple[int, ...]
+
+
+class DmaWork(NamedTuple):
+    """One resolved transfer: the box at ``corner`` of the map, at ``address`` in SPM."""
+
+    map: TensorMap
+    corner: tuple[int, ...]
+    address: int
+    is_load: bool
+
+
+class NoWork(NamedTuple):
+    """A command that only waits and increments, or a fence."""
+
+
+Work = MmaWork | VexecWork | DmaWork | NoWork

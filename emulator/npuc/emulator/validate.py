@@ -1,0 +1,243 @@
+"""What the bits of a program alone can prove wrong, refused once before it runs.
+
+Flow (loops, branches), tables (indices, ranks, element types), static bounds and extensions.
+Bounds that registers decide are the business of ``resolve``.
+"""
+
+import numpy as np
+
+from npuc.emulator.decode import CoreCode, DecodedProgram, decode_columns
+from npuc.emulator.footprint import static_range
+from npuc.isa.descriptors import Segment, Space, TensorMap, View
+from npuc.isa.dtypes import DType
+from npuc.isa.errors import BinaryError, ExecutionError
+from npuc.isa.instructions import BY_OPCODE, NO_INDEX, Engine
+from npuc.isa.instructions.base import MAX_LOOP_DEPTH
+from npuc.isa.instructions.dma import Load, Store
+from npuc.isa.instructions.flow import Branch, Halt, Jump, Trap
+from npuc.isa.instructions.matrix import Mma
+from npuc.isa.instructions.vector import Vexec
+from npuc.isa.program import Program
+from npuc.isa.target import EXTENSIONS, Target
+
+MMA_OPERANDS = ("acc", "a", "w")
+VEXEC_INPUTS = ("in0", "in1", "in2", "in3", "in4", "in5")
+VEXEC_OUTPUTS = ("out0", "out1")
+_MMA_RANKS = {"acc": 4, "a": 6, "w": 4}
+_VEXEC_RANK = 7
+_PARALLEL = 4
+
+
+def decode(program: Program, target: Target | None = None) -> DecodedProgram:
+    """The program as columns for ``target`` (its own where None), every static check passed.
+
+    Raises: BinaryError naming instruction, group and ONNX node.
+    """
+    machine = target or program.target
+    if len(program.code) > machine.cores:
+        raise BinaryError("the program needs more cores than the machine has", machine.name,
+                          str(len(program.code)), str(machine.cores), "choose another target")
+    cores = tuple(decode_columns(program, core) for core in range(len(program.code)))
+    decoded = DecodedProgram(program, machine, cores)
+    _check_extensions(decoded)
+    for index, tensor_map in enumerate(program.maps):
+        _check_map(program, index, tensor_map)
+    for code in cores:
+        _check_flow(decoded, code)
+        _check_waits(decoded, code)
+        _check_commands(decoded, code)
+    return decoded
+
+
+def _refuse(decoded: DecodedProgram, code: CoreCode, at: int, what: str, *, given: object = "",
+            allowed: object = "") -> BinaryError:
+    return BinaryError(what, str(decoded.site(code.core, at)), str(given), str(allowed),
+                       "compile the model again, or mend the assembly text")
+
+
+def _needed_extension(decoded: DecodedProgram, code: CoreCode, at: int) -> str:
+    cls = BY_OPCODE[int(code.opcode[at])]
+    if cls is Mma:
+        index = int(code.columns["a"][at])
+        views = decoded.program.views
+        if index < len(views) and views[index].dtype.is_float:
+            return "F"
+    return cls.extension
+
+
+def _check_extensions(decoded: DecodedProgram) -> None:
+    lacking = {e: "no instruction" for e in decoded.program.extensions}
+    for code in decoded.cores:
+        for at in np.flatnonzero(code.is_command):
+            letter = _needed_extension(decoded, code, int(at))
+            if letter and lacking.get(letter, "no instruction") == "no instruction":
+                lacking[letter] = str(decoded.site(code.core, int(at)))
+    for letter, first in lacking.items():
+        if letter not in decoded.target.extensions:
+            raise BinaryError(
+                f"the program needs extension {letter} ({EXTENSIONS.get(letter, 'unknown')})",
+                f"first used by {first}", letter,
+                f"target {decoded.target.name} has: {', '.join(decoded.target.extensions)}",
+                "compile for this target, or run on one that has the extension",
+            )
+
+
+def _check_flow(decoded: DecodedProgram, code: CoreCode) -> None:
+    if len(code) == 0:
+        return
+    last = len(code) - 1
+    if code.loop_of[last] >= 0 or code.opcode[last] not in (Halt.opcode, Jump.opcode, Trap.opcode):
+        raise _refuse(decoded, code, last, "the code runs off its end", allowed="halt at the end")
+    for at in np.flatnonzero(np.isin(code.opcode, (Branch.opcode, Jump.opcode))):
+        goal = int(at) + int(code.columns["offset"][at])
+        if not 0 <= goal < len(code) or code.loop_of[goal] != code.loop_of[at]:
+            raise _refuse(decoded, code, int(at), "a branch enters or leaves a loop body",
+                          given=f"to instruction {goal}", allowed="the same loop body")
+    for at in range(len(code)):
+        depth, around = 0, at
+        while (around := int(code.loop_of[around])) >= 0:
+            depth += 1
+        if depth > MAX_LOOP_DEPTH:
+            raise _refuse(decoded, code, at, "loops nest too deep", given=depth,
+                          allowed=MAX_LOOP_DEPTH)
+
+
+def _check_waits(decoded: DecodedProgram, code: CoreCode) -> None:
+    counter = code.wait_counter
+    bad = (counter >= 0) & ((counter >> 8 >= len(decoded.cores))
+                            | ((counter >> 5 & 7) >= len(Engine)))
+    if bad.any():
+        at = int(np.argmax(bad.any(axis=1)))
+        raise _refuse(decoded, code, at, "a wait names a core or engine that does not exist",
+                      allowed=f"cores 0 to {len(decoded.cores) - 1}")
+
+
+def _check_commands(decoded: DecodedProgram, code: CoreCode) -> None:
+    for at in np.flatnonzero(code.is_command):
+        opcode = int(code.opcode[at])
+        if opcode in (Load.opcode, Store.opcode):
+            _check_transfer(decoded, code, int(at))
+        elif opcode == Mma.opcode:
+            _check_mma(decoded, code, int(at))
+        elif opcode == Vexec.opcode:
+            _check_vexec(decoded, code, int(at))
+
+
+def _check_map(program: Program, index: int, tensor_map: TensorMap) -> None:
+    if 0 in tensor_map.extents:
+        return
+    spans = [(e - 1) * s for e, s in
+             zip(tensor_map.extents, tensor_map.dram_strides, strict=True)]
+    low = tensor_map.base + sum(s for s in spans if s < 0)
+    high = tensor_map.base + sum(s for s in spans if s > 0) + tensor_map.dtype.bytes
+    size = program.segment_bytes(tensor_map.segment)
+    if low < 0 or high > size:
+        raise BinaryError("a tensor map leaves its segment", f"map {index}",
+                          f"bytes {low} to {high}", f"0 to {size} of {tensor_map.segment.name}",
+                          "compile the model again, or mend the assembly text")
+
+
+def _check_transfer(decoded: DecodedProgram, code: CoreCode, at: int) -> None:
+    index = int(code.columns["map"][at])
+    if index >= len(decoded.program.maps):
+        raise _refuse(decoded, code, at, "a command names no map", given=index,
+                      allowed=f"less than {len(decoded.program.maps)}")
+    segment = decoded.program.maps[index].segment
+    if code.opcode[at] == Store.opcode and segment is Segment.constant:
+        raise _refuse(decoded, code, at, "a store writes to the constants", given=segment.name,
+                      allowed="output, scratch, state, input")
+
+
+def operand_view(decoded: DecodedProgram, code: CoreCode, at: int, name: str) -> View | None:
+    """The view that operand ``name`` names; None for NO_INDEX. Raises: BinaryError."""
+    index = int(code.columns[name][at])
+    if index == NO_INDEX:
+        return None
+    if index >= len(decoded.program.views):
+        raise _refuse(decoded, code, at, f"operand {name} names no view", given=index,
+                      allowed=f"less than {len(decoded.program.views)}")
+    view = decoded.program.views[index]
+    _check_view(decoded, code, at, view)
+    return view
+
+
+def _check_view(decoded: DecodedProgram, code: CoreCode, at: int, view: View) -> None:
+    if view.space is Space.acc:
+        if view.dtype not in (DType.i32, DType.f32):
+            raise _refuse(decoded, code, at, "ACC holds 32-bit words", given=view.dtype.name,
+                          allowed="i32, f32")
+        if any(s % 4 for s in view.strides) or (view.base % 4 and view.base_reg == 0):
+            raise _refuse(decoded, code, at, "an ACC view is not aligned to its words",
+                          given=f"base {view.base}, strides {view.strides}", allowed="multiples of 4")
+    has_registers = bool(view.registers) or bool(view.windows)
+    if has_registers or 0 in view.extents:
+        return
+    low, high = static_range(view)
+    size = space_bytes(decoded.target, view.space)
+    if low < 0 or high > size:
+        raise _refuse(decoded, code, at, f"a view leaves {view.space.name}",
+                      given=f"bytes {low} to {high}", allowed=f"0 to {size}")
+
+
+def space_bytes(target: Target, space: Space) -> int:
+    """Capacity of a memory that views lie in."""
+    return target.acc.capacity_bytes if space is Space.acc else target.spm.capacity_bytes
+
+
+def _check_mma(decoded: DecodedProgram, code: CoreCode, at: int) -> None:
+    views = {}
+    for name in MMA_OPERANDS:
+        view = operand_view(decoded, code, at, name)
+        space = Space.acc if name == "acc" else Space.spm
+        if view is None or len(view.extents) != _MMA_RANKS[name] or view.space is not space:
+            raise _refuse(decoded, code, at, f"operand {name} is of the wrong rank or space",
+                          given=view, allowed=f"rank {_MMA_RANKS[name]} in {space.name}")
+        views[name] = view
+    a, w, acc = views["a"].dtype, views["w"].dtype, views["acc"].dtype
+    wanted = DType.f32 if a.is_float else DType.i32
+    if a is not w or acc is not wanted or not (a is DType.i8 or a.is_float):
+        raise _refuse(decoded, code, at, "element types that mma does not know",
+                      given=f"a {a.name}, w {w.name}, acc {acc.name}",
+                      allowed="i8, i8, i32; or equal floats and f32")
+
+
+def _check_vexec(decoded: DecodedProgram, code: CoreCode, at: int) -> None:
+    program = decoded.program
+    index, params = int(code.columns["kernel"][at]), int(code.columns["params"][at])
+    if index >= len(program.kernels):
+        raise _refuse(decoded, code, at, "a command names no kernel", given=index,
+                      allowed=f"less than {len(program.kernels)}")
+    if params != NO_INDEX and params >= len(program.params):
+        raise _refuse(decoded, code, at, "a command names no parameter record", given=params,
+                      allowed=f"less than {len(program.params)}")
+    kernel = program.kernels[index]
+    used = [v for op in kernel.ops for v in op.operands] + [o.value for o in kernel.outputs]
+    if params == NO_INDEX and any(8 <= v < 16 for v in used):
+        raise _refuse(decoded, code, at, "the kernel reads parameters and the command has none")
+    for name, count in ((VEXEC_INPUTS, len(kernel.inputs)), (VEXEC_OUTPUTS, len(kernel.outputs))):
+        _check_streams(decoded, code, at, name, count)
+    for name, output in zip(VEXEC_OUTPUTS, kernel.outputs, strict=False):
+        view = operand_view(decoded, code, at, name)
+        if view is not None and output.epilogue and any(e > 1 for e in view.extents[_PARALLEL:]):
+            raise _refuse(decoded, code, at, "an epilogue output has reduction extents",
+                          given=view.extents, allowed="1 in the last three dimensions")
+
+
+def _check_streams(
+    decoded: DecodedProgram, code: CoreCode, at: int, names: tuple[str, ...], count: int
+) -> None:
+    for position, name in enumerate(names):
+        view = operand_view(decoded, code, at, name)
+        if (view is not None) != (position < count):
+            raise _refuse(decoded, code, at, "streams and kernel differ in number",
+                          given=f"{name} is {'absent' if view is None else 'present'}",
+                          allowed=f"{count} of {', '.join(names)}")
+        if view is not None and len(view.extents) != _VEXEC_RANK:
+            raise _refuse(decoded, code, at, f"operand {name} is of the wrong rank",
+                          given=len(view.extents), allowed=_VEXEC_RANK)
+
+
+def execution_error(decoded: DecodedProgram, core: int, at: int, what: str,
+                    **parts: str) -> ExecutionError:
+    """A run-time error at an instruction, with its site in words."""
+    return ExecutionError(what, str(decoded.site(core, at)), **parts)
