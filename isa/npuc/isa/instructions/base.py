@@ -55,20 +55,27 @@ class Kind(Enum):
     kernel = "k"  # index of a kernel
     params = "p"  # index of a parameter record
     choice = "choice"  # one of the names in ``choices``
+    offset = "@"  # signed distance in instructions, written as a label
+    body = "{}"  # number of instructions that follow, written as braces around them
 
 
 @dataclass(frozen=True)
 class Field:
-    """One operand field: its kind, width in bits and, for ``choice``, the names in code order."""
+    """One operand field: its kind, width in bits and, for ``choice``, the names in code order.
+
+    In assembly a ``named`` field is written ``name=value`` and left out where it has its default;
+    a register followed by an immediate is written as their sum, under the immediate's name.
+    """
 
     kind: Kind
     width: int
     choices: tuple[str, ...] = ()
+    named: bool = False
 
     @property
     def is_signed(self) -> bool:
         """Whether the field is two's complement."""
-        return self.kind is Kind.imm
+        return self.kind in (Kind.imm, Kind.offset)
 
 
 @dataclass(frozen=True)
@@ -89,9 +96,9 @@ class Wait:
     imm: int = 0
 
 
-def operand(kind: Kind, width: int, default: Any = 0, choices: tuple[str, ...] = ()) -> Any:
-    """A dataclass field that is an operand of ``width`` bits."""
-    return field(default=default, metadata={"field": Field(kind, width, choices)})
+def operand(spec: Field, default: int = 0) -> Any:
+    """A dataclass field that is the operand ``spec``."""
+    return field(default=default, metadata={"field": spec})
 
 
 @dataclass(frozen=True)
@@ -136,16 +143,16 @@ class Command(Instruction):
     increment: int | None = field(default=None, kw_only=True)
 
 
-def reg(default: int = 0) -> Any:
-    """A scalar register operand."""
-    return operand(Kind.reg, 5, default)
+def reg(*, named: bool = False) -> Any:
+    """A scalar register operand; r0 unless given."""
+    return operand(Field(Kind.reg, 5, named=named))
 
 
-def imm(width: int, default: int = 0) -> Any:
-    """A signed immediate operand."""
-    return operand(Kind.imm, width, default)
+def imm(width: int, *, named: bool = False) -> Any:
+    """A signed immediate operand; 0 unless given."""
+    return operand(Field(Kind.imm, width, named=named))
 
 
-def view(default: int = NO_INDEX) -> Any:
+def view(*, named: bool = False) -> Any:
     """A view index; NO_INDEX where the operand is absent."""
-    return operand(Kind.view, 16, default)
+    return operand(Field(Kind.view, 16, named=named), NO_INDEX)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from npuc.isa.instructions.base import Command, Engine, Instruction, Kind, imm, operand, reg
+from npuc.isa.instructions.base import Command, Engine, Field, Instruction, Kind, imm, operand, reg
 
 QUEUES = ("ld0", "ld1")
 
@@ -17,19 +17,19 @@ class Transfer(Command):
     ``value of rs + spm``, in bytes.
     """
 
-    map: int = operand(Kind.map, 16)
-    rs: int = reg()
-    spm: int = imm(32)
-    rc0: int = reg()
-    i0: int = imm(16)
-    rc1: int = reg()
-    i1: int = imm(16)
-    rc2: int = reg()
-    i2: int = imm(16)
-    rc3: int = reg()
-    i3: int = imm(16)
-    rc4: int = reg()
-    i4: int = imm(16)
+    map: int = operand(Field(Kind.map, 16))
+    rs: int = reg(named=True)
+    spm: int = imm(32, named=True)
+    rc0: int = reg(named=True)
+    i0: int = imm(16, named=True)
+    rc1: int = reg(named=True)
+    i1: int = imm(16, named=True)
+    rc2: int = reg(named=True)
+    i2: int = imm(16, named=True)
+    rc3: int = reg(named=True)
+    i3: int = imm(16, named=True)
+    rc4: int = reg(named=True)
+    i4: int = imm(16, named=True)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Load(Transfer):
         "for b in box: SPM[rs + spm + b.spm_strides] = DRAM[element c + b] if inside else fill"
     )
 
-    queue: int = operand(Kind.choice, 1, 0, QUEUES)
+    queue: int = operand(Field(Kind.choice, 1, QUEUES))
 
     @property
     def engine(self) -> Engine:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from npuc.isa.instructions.base import Instruction, Kind, imm, operand, reg
+from npuc.isa.instructions.base import Field, Instruction, Kind, imm, operand, reg
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Loop(Instruction):
 
     rc: int = reg()
     count: int = imm(32)
-    body: int = operand(Kind.count, 24)
+    body: int = operand(Field(Kind.body, 24))
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Branch(Instruction):
     meaning: ClassVar[str] = "if ra != 0: pc += offset"
 
     ra: int = reg()
-    offset: int = imm(24)
+    offset: int = operand(Field(Kind.offset, 24))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Jump(Instruction):
     opcode: ClassVar[int] = 0x23
     meaning: ClassVar[str] = "pc += offset"
 
-    offset: int = imm(24)
+    offset: int = operand(Field(Kind.offset, 24))
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Trap(Instruction):
     opcode: ClassVar[int] = 0x25
     meaning: ClassVar[str] = "stop with error `code`"
 
-    code: int = operand(Kind.count, 32)
+    code: int = operand(Field(Kind.count, 32))
 
 
 INSTRUCTIONS: tuple[type[Instruction], ...] = (Loop, Break, Branch, Jump, Halt, Trap)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from npuc.isa.instructions.base import Command, Engine, Instruction, Kind, operand, reg, view
+from npuc.isa.instructions.base import Command, Engine, Field, Instruction, Kind, operand, reg, view
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Mma(Command):
     acc: int = view()
     a: int = view()
     w: int = view()
-    accumulate: int = operand(Kind.flag, 1)
-    rk: int = reg()
+    accumulate: int = operand(Field(Kind.flag, 1))
+    rk: int = reg(named=True)
 
     @property
     def engine(self) -> Engine:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from npuc.isa.instructions.base import Command, Engine, Instruction, Kind, operand
+from npuc.isa.instructions.base import Command, Engine, Field, Instruction, Kind, operand
 
 ENGINES = ("ctl", "ld0", "ld1", "st", "mxu", "vpu")
 
@@ -16,7 +16,7 @@ class Nop(Command):
     opcode: ClassVar[int] = 0x60
     meaning: ClassVar[str] = "wait; increment"
 
-    queue: int = operand(Kind.choice, 3, 1, ENGINES)
+    queue: int = operand(Field(Kind.choice, 3, ENGINES), 1)
 
     @property
     def engine(self) -> Engine:

@@ -7,6 +7,7 @@ from npuc.isa.instructions.base import (
     NO_INDEX,
     Command,
     Engine,
+    Field,
     Instruction,
     Kind,
     operand,
@@ -31,16 +32,16 @@ class Vexec(Command):
         "for p: for r: body; epilogue once per p; outputs as the kernel tags them"
     )
 
-    kernel: int = operand(Kind.kernel, 16)
-    params: int = operand(Kind.params, 16, NO_INDEX)
-    in0: int = view()
-    in1: int = view()
-    in2: int = view()
-    in3: int = view()
-    in4: int = view()
-    in5: int = view()
-    out0: int = view()
-    out1: int = view()
+    kernel: int = operand(Field(Kind.kernel, 16))
+    params: int = operand(Field(Kind.params, 16, named=True), NO_INDEX)
+    in0: int = view(named=True)
+    in1: int = view(named=True)
+    in2: int = view(named=True)
+    in3: int = view(named=True)
+    in4: int = view(named=True)
+    in5: int = view(named=True)
+    out0: int = view(named=True)
+    out1: int = view(named=True)
 
     @property
     def engine(self) -> Engine:
