@@ -223,7 +223,9 @@ PHILOX_VECTORS = [  # the known answers published with the algorithm
 
 
 def test_philox_known_answers() -> None:
-    counters, keys, answers = (np.array(column, np.uint32) for column in zip(*PHILOX_VECTORS))
+    counters, keys, answers = (
+        np.array(column, np.uint32) for column in zip(*PHILOX_VECTORS, strict=True)
+    )
     result = random.philox4x32(counters, keys)
     assert result.dtype == np.uint32
     assert result.tolist() == answers.tolist()

@@ -179,7 +179,7 @@ def test_minimum_and_maximum_order_zero_and_spread_nan() -> None:
         low, high = np.array([SPECIAL[min(i, j)], SPECIAL[max(i, j)]], np.float32)
         left, right = np.array([a], np.float32), np.array([b], np.float32)
         smaller, larger = compare.f32_min(left, right), compare.f32_max(left, right)
-        is_nan = a != a or b != b
+        is_nan = math.isnan(a) or math.isnan(b)
         expected = [NAN_BITS, NAN_BITS] if is_nan else [low.view(np.uint32), high.view(np.uint32)]
         assert [*smaller.view(np.uint32), *larger.view(np.uint32)] == expected
 

@@ -44,6 +44,7 @@ def i32_to_f32(x: I32) -> F32:
     return np.asarray(x, dtype=np.int32).astype(np.float32)
 
 
+@np.errstate(all="ignore")
 def f32_to_i32(x: F32) -> I32:
     """The nearest integer, ties to even, saturated to int32; NaN gives 0."""
     # Every float32 is exact in float64, and so are both ends of int32: clipping adds no rounding.
@@ -82,15 +83,17 @@ def _load_i64(x: I64) -> I32:
 
 
 @np.errstate(all="ignore")
-def _load_as_f32(x: npt.NDArray[np.generic]) -> F32:
+def load_as_f32(x: npt.NDArray[np.generic]) -> F32:
+    """Stream elements in the float32 domain: see ``load_convert``."""
     if x.dtype in _FLOATS:
         return quiet_nan(x.astype(np.float32))
-    return i32_to_f32(_load_as_i32(x))
+    return i32_to_f32(load_as_i32(x))
 
 
-def _load_as_i32(x: npt.NDArray[np.generic]) -> I32:
+def load_as_i32(x: npt.NDArray[np.generic]) -> I32:
+    """Stream elements in the int32 domain: see ``load_convert``."""
     if x.dtype in _FLOATS:
-        return f32_to_i32(_load_as_f32(x))
+        return f32_to_i32(load_as_f32(x))
     if x.dtype == np.int64:
         return _load_i64(x.astype(np.int64))
     return x.astype(np.int32)
@@ -103,7 +106,7 @@ def load_convert(x: npt.NDArray[np.generic], domain: Domain) -> F32 | I32:
     latter saturates. int64 to float32 goes by way of int32.
     Raises: NumericTrap when an int64 element does not fit int32.
     """
-    return _load_as_f32(x) if domain == "f32" else _load_as_i32(x)
+    return load_as_f32(x) if domain == "f32" else load_as_i32(x)
 
 
 def _to_i32(x: F32 | I32) -> I32:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npuc.isa.numerics.arrays import F32, I32
-from npuc.isa.numerics.convert import load_convert, quiet_nan
+from npuc.isa.numerics.convert import load_as_f32, quiet_nan
 from npuc.isa.numerics.integer import wrap_i32
 
 # Sums of this many 16-bit by 16-bit products stay exact in float64: 2**20 * 2**32 < 2**53.
@@ -32,8 +32,7 @@ def mma_float(a_MK: npt.NDArray[np.generic], w_KN: npt.NDArray[np.generic], acc_
     Operands are f32, bf16 or f16 and widen exactly. Splitting K into contiguous ascending ranges,
     each starting from the accumulator of the one before, changes no bit.
     """
-    a = np.asarray(load_convert(a_MK, "f32"), dtype=np.float32)
-    w = np.asarray(load_convert(w_KN, "f32"), dtype=np.float32)
+    a, w = load_as_f32(a_MK), load_as_f32(w_KN)
     acc: F32 = acc_MN.astype(np.float32)
     for k in range(a.shape[1]):
         product_MN: F32 = a[:, k, np.newaxis] * w[k, np.newaxis, :]
