@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npuc.isa.dtypes import DType
+from npuc.isa.program import Program
 from npuc.runtime.arrays import AnyArray, Arrays
 
 DEFAULT_SEED = 0
@@ -30,6 +31,11 @@ def random_inputs(kinds: Mapping[str, InputKind], seed: int = DEFAULT_SEED) -> A
         name: _random_array(kind, np.random.default_rng([seed, position]))
         for position, (name, kind) in enumerate(kinds.items())
     }
+
+
+def random_program_inputs(program: Program, seed: int = DEFAULT_SEED) -> Arrays:
+    """One seeded random array per input of ``program``."""
+    return random_inputs({a.name: InputKind(a.dtype, a.shape) for a in program.inputs}, seed)
 
 
 def _random_array(kind: InputKind, generator: np.random.Generator) -> AnyArray:

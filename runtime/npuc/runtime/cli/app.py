@@ -11,9 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, TypeAlias
 
 import typer
+import typer.main
 
 from npuc.isa.errors import UsageError
-from npuc.runtime.cli.failures import WRONG_INPUT
+from npuc.runtime.cli.failures import FINE, WRONG_INPUT
 
 PROGRAM = "npuc"
 Command: TypeAlias = Callable[..., int | None]
@@ -83,15 +84,16 @@ def run_command(arguments: Sequence[str]) -> int:
     """
     given = list(arguments)
     app = build_app(next((word for word in given if not word.startswith("-")), ""))
+    command = typer.main.get_command(app)
     try:
-        code = app(given or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+        # NOTE: not command.main(): it turns interrupts and closed pipes into exits of its own.
+        with command.make_context(PROGRAM, list(given) or ["--help"]) as context:
+            code = command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code if given else WRONG_INPUT
     except _USAGE_ERROR as error:
         raise _as_usage_error(error) from None
-    except typer.Abort:
-        raise KeyboardInterrupt from None
-    if not given:
-        return WRONG_INPUT
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else FINE
 
 
 def build_app(called: str) -> typer.Typer:

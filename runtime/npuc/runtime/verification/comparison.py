@@ -4,6 +4,7 @@ Three rules: ``exact`` (the same bits), ``steps`` (at most one quantisation step
 identical) and ``close`` (relative to the largest expected magnitude).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,7 @@ class Comparison:
             "rule": str(self.rule),
             "elements": self.elements,
             "identical": self.identical,
-            "largest_difference": self.largest,
+            "largest_difference": self.largest if math.isfinite(self.largest) else None,
             "passed": self.passed,
             "first": self.first,
         }
