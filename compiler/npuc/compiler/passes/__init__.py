@@ -1,0 +1,1 @@
+"""Passes of the graph and tile levels, one file each."""

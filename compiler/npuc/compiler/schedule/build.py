@@ -1,0 +1,271 @@
+"""From a problem and its tiling to a ``tile.group``: loops, transfers, mma and vexec.
+
+Parallel loops stand outside, reduction loops inside them. Every operand is transferred in the
+innermost loop that moves its box; the accumulator is acquired for the reduction loops, drained by
+the vector kernel into the output slot, and stored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType
+from npuc.compiler.dialects.tile_commands import (
+    AcquireOp,
+    LoadOp,
+    MmaOp,
+    Operands,
+    ReleaseOp,
+    StoreOp,
+    VexecOp,
+)
+from npuc.compiler.dialects.tile_group import GroupOp
+from npuc.compiler.dialects.tile_structure import AffineOp, BufferOp, ForOp, MinOp
+from npuc.compiler.dialects.tile_text import Place
+from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, RANK, GroupProblem, Operand
+from npuc.compiler.schedule.tiling import (
+    Tiling,
+    acc_slot_bytes,
+    placement,
+    ring_depth,
+    slot_bytes,
+)
+from npuc.compiler.xdsl_api import Block, Operation, SSAValue
+from npuc.isa.descriptors import Segment, Space, TensorMap, View
+from npuc.isa.dtypes import DType
+from npuc.isa.target import Target
+
+A_DIMS = (0, 1, 2, *K_DIMS)
+W_DIMS = (*K_DIMS, N_DIM)
+ACC_DIMS = (0, 1, 2, N_DIM)
+ALL_DIMS = tuple(range(RANK))
+
+
+def build_group(
+    name: str, problem: GroupProblem, tiling: Tiling, target: Target, tensors: Sequence[SSAValue]
+) -> GroupOp:
+    """The tile group of one problem; ``tensors`` are its DRAM tensors by argument number."""
+    distinct = list(dict.fromkeys(tensors))
+    group = GroupOp(name, distinct)
+    inner = group.body.block.args
+    arguments = tuple(inner[distinct.index(t)] for t in tensors)
+    _GroupBuilder(problem, tiling, target, arguments, group.body.block).build()
+    return group
+
+
+@dataclass
+class _GroupBuilder:
+    problem: GroupProblem
+    tiling: Tiling
+    target: Target
+    tensors: tuple[SSAValue, ...]
+    block: Block
+    starts: dict[int, SSAValue] = field(default_factory=dict)
+    true_extents: dict[int, SSAValue] = field(default_factory=dict)
+    rings: dict[int, SSAValue] = field(default_factory=dict)
+    slots: dict[int, SSAValue] = field(default_factory=dict)
+    acc_ring: SSAValue | None = None
+
+    def build(self) -> None:
+        trips = self.tiling.trips(self.problem)
+        self.loops = [d for d in self.tiling.loops if trips[d] > 1]
+        self.outer = sum(d < PARALLEL for d in self.loops)
+        self._declare_rings()
+        self._emit_level(0)
+
+    def _declare_rings(self) -> None:
+        tile = self.tiling.tile
+        for number, operand in enumerate(self.problem.operands):
+            depth = ring_depth(self.problem, self.tiling, operand)
+            spec = BufferSpec(Space.spm, slot_bytes(operand, tile, self.target), depth)
+            self.rings[number] = self._add(BufferOp(operand.name, BufferType(spec)))
+        if self.problem.contraction is not None:
+            depth = self.tiling.acc_depth if self.outer else 1
+            spec = BufferSpec(Space.acc, acc_slot_bytes(tile), depth)
+            self.acc_ring = self._add(BufferOp("accumulator", BufferType(spec)))
+
+    def _emit_level(self, level: int) -> None:
+        """Everything inside the first ``level`` loops."""
+        loaded = [n for n in self.problem.inputs if self._level(n) == level]
+        for number in loaded:
+            self._load(number)
+        if level == self.outer:
+            self._compute()
+        elif level == len(self.loops):
+            self._mma()
+        if level < len(self.loops) and level != self.outer:
+            self._loop(level)
+        for number in loaded:
+            self._add_op(ReleaseOp(self.rings[number]))
+
+    def _compute(self) -> None:
+        """One output tile: contraction if there is one, vector kernel, store."""
+        if self.acc_ring is not None:
+            self.slots[-1] = self._add(AcquireOp(self.acc_ring))
+            if self.outer == len(self.loops):
+                self._mma()
+            else:
+                self._loop(self.outer)
+        for number in self.problem.vector.outputs:
+            self.slots[number] = self._add(AcquireOp(self.rings[number]))
+        self._vexec()
+        if self.acc_ring is not None:
+            self._add_op(ReleaseOp(self.acc_ring))
+        for number in self.problem.vector.outputs:
+            self._store(number)
+            self._add_op(ReleaseOp(self.rings[number]))
+
+    def _loop(self, level: int) -> None:
+        dim = self.loops[level]
+        extent, tile = self.problem.extents[dim], self.tiling.tile[dim]
+        loop = ForOp(0, extent, tile)
+        outside = self.block
+        outside.add_op(loop)
+        self.block = loop.body.block
+        self.starts[dim] = self.block.args[0]
+        if extent % tile:
+            left = self._add(AffineOp([-1], extent, [self.starts[dim]]))
+            self.true_extents[dim] = self._add(MinOp(left, tile))
+        self._emit_level(level + 1)
+        del self.starts[dim]
+        self.true_extents.pop(dim, None)
+        self.block = outside
+
+    def _load(self, number: int) -> None:
+        operand = self.problem.operands[number]
+        self.slots[number] = self._add(AcquireOp(self.rings[number]))
+        place, dynamics = self._place(operand)
+        self._add_op(
+            LoadOp(
+                self.slots[number],
+                self.tensors[operand.argument],
+                (self._map(operand), place),
+                dynamics,
+                operand.queue,
+            )
+        )
+
+    def _store(self, number: int) -> None:
+        operand = self.problem.operands[number]
+        place, dynamics = self._place(operand)
+        self._add_op(
+            StoreOp(
+                self.slots[number],
+                self.tensors[operand.argument],
+                (self._map(operand), place),
+                dynamics,
+            )
+        )
+
+    def _mma(self) -> None:
+        parts = self.problem.contraction
+        assert parts is not None
+        numbers = Operands()
+        viewed = (
+            (self.slots[-1], self._acc_view(ACC_DIMS, numbers)),
+            (self.slots[parts.a], self._view(parts.a, A_DIMS, numbers)),
+            (self.slots[parts.w], self._view(parts.w, W_DIMS, numbers)),
+        )
+        reducing = [self.starts[d] for d in K_DIMS if d in self.starts]
+        condition = reducing[0] if len(reducing) == 1 else None
+        if len(reducing) > 1:
+            condition = self._add(AffineOp([1] * len(reducing), 0, reducing))
+        self._add_op(MmaOp(viewed, numbers.values, condition=condition))
+
+    def _vexec(self) -> None:
+        work, numbers = self.problem.vector, Operands()
+        ins = [
+            (
+                self.slots[n],
+                self._view(n, ALL_DIMS, numbers) if n >= 0 else self._acc_view(ALL_DIMS, numbers),
+            )
+            for n in work.inputs
+        ]
+        outs = [(self.slots[n], self._view(n, ALL_DIMS, numbers)) for n in work.outputs]
+        params = work.params if work.params.words else None
+        self._add_op(VexecOp((work.kernel, params), ins, outs, numbers.values))
+
+    def _view(self, number: int, dims: Sequence[int], numbers: Operands) -> View:
+        """The view of an operand's slot over ``dims``, packed row-major."""
+        operand = self.problem.operands[number]
+        steps = _packed(operand.box(self.tiling.tile), operand.dtype.bytes)
+        strides = tuple(
+            sum(f.coefficients[d] * s for f, s in zip(operand.forms, steps, strict=True))
+            for d in dims
+        )
+        is_vector = len(dims) == RANK
+        is_output = number in self.problem.vector.outputs
+        once = is_vector and (is_output or self.problem.contraction is not None)
+        extents = tuple(1 if once and d in K_DIMS else self.tiling.tile[d] for d in dims)
+        return self._finish_view(operand.dtype, Space.spm, (dims, extents, strides), numbers)
+
+    def _acc_view(self, dims: Sequence[int], numbers: Operands) -> View:
+        assert self.problem.contraction is not None
+        dtype = self.problem.contraction.acc_dtype
+        steps = dict(zip(ACC_DIMS, _packed(self.tiling.tile[:PARALLEL], dtype.bytes), strict=True))
+        extents = tuple(self.tiling.tile[d] if d in steps else 1 for d in dims)
+        strides = tuple(steps.get(d, 0) for d in dims)
+        return self._finish_view(dtype, Space.acc, (dims, extents, strides), numbers)
+
+    def _finish_view(
+        self,
+        dtype: DType,
+        space: Space,
+        shape: tuple[Sequence[int], tuple[int, ...], tuple[int, ...]],
+        numbers: Operands,
+    ) -> View:
+        dims, extents, strides = shape
+        dynamic = tuple(
+            numbers.number(self.true_extents.get(d)) if e > 1 else 0
+            for d, e in zip(dims, extents, strict=True)
+        )
+        return View(dtype, space, 0, extents, strides, extent_regs=dynamic)
+
+    def _map(self, operand: Operand) -> TensorMap:
+        box = operand.box(self.tiling.tile)
+        steps = _packed(box, operand.dtype.bytes)
+        if not box:
+            size = operand.dtype.bytes
+            return TensorMap(Segment.scratch, operand.dtype, 0, (1,), (size,), (1,), (size,))
+        return TensorMap(
+            Segment.scratch,
+            operand.dtype,
+            0,
+            operand.shape,
+            operand.strides,
+            box,
+            steps,
+            operand.fill,
+        )
+
+    def _place(self, operand: Operand) -> tuple[Place, list[SSAValue]]:
+        numbers = Operands()
+        coordinates = [self._coordinate(f.coefficients, f.constant, numbers) for f in operand.forms]
+        return Place(tuple(coordinates or [(0, 0)])), numbers.values
+
+    def _coordinate(
+        self, coefficients: tuple[int, ...], constant: int, numbers: Operands
+    ) -> tuple[int, int]:
+        terms = [(c, self.starts[d]) for d, c in enumerate(coefficients) if c and d in self.starts]
+        if not terms:
+            return 0, constant
+        if len(terms) == 1 and terms[0][0] == 1:
+            return numbers.number(terms[0][1]), constant
+        index = self._add(AffineOp([c for c, _ in terms], 0, [v for _, v in terms]))
+        return numbers.number(index), constant
+
+    def _level(self, number: int) -> int:
+        """Number of this group's loops around the transfer of an operand."""
+        inside = placement(self.problem, self.tiling, self.problem.operands[number])
+        return sum(d in self.loops for d in self.tiling.loops[:inside])
+
+    def _add(self, op: Operation) -> SSAValue:
+        self.block.add_op(op)
+        return op.results[0]
+
+    def _add_op(self, op: Operation) -> None:
+        self.block.add_op(op)
+
+
+def _packed(box: Sequence[int], element_bytes: int) -> tuple[int, ...]:
+    return tuple(prod(box[axis + 1 :]) * element_bytes for axis in range(len(box)))

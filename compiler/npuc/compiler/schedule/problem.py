@@ -1,0 +1,121 @@
+"""Group problems: what the scheduler must know about a fused group, frozen and outside the IR.
+
+Every group, matrix or vector, is one iteration space of seven dimensions
+(p0, p1, p2, p3, r0, r1, r2). A contraction uses them as (m0, m1, m2, n, k0, k1, k2); its epilogue
+runs over the parallel ones. Every operand axis is indexed by a linear form of the dimensions, so
+that convolution, pooling, product and elementwise work share one tiling and one lowering.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from npuc.isa.descriptors import Kernel, Params
+from npuc.isa.dtypes import DType
+
+RANK = 7
+PARALLEL = 4
+DIM_NAMES = ("m0", "m1", "m2", "n", "k0", "k1", "k2")
+N_DIM = 3
+K_DIMS = (4, 5, 6)
+
+
+@dataclass(frozen=True)
+class LinearForm:
+    """constant + sum(coefficients[d] * index of dimension d); coefficients are not negative."""
+
+    coefficients: tuple[int, ...]
+    constant: int = 0
+
+    def box(self, tile: tuple[int, ...]) -> int:
+        """Number of consecutive indices that a tile of these extents touches."""
+        return 1 + sum(c * (t - 1) for c, t in zip(self.coefficients, tile, strict=True))
+
+    @property
+    def dims(self) -> frozenset[int]:
+        """Dimensions that the form depends on."""
+        return frozenset(d for d, c in enumerate(self.coefficients) if c)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor of the group: where its axes lie in DRAM and how the space indexes them.
+
+    ``argument`` numbers the group's DRAM tensors; ``strides`` are bytes in DRAM per axis. Indices
+    outside ``shape`` read as ``fill`` (raw bits). ``queue`` is the engine that loads it (ld0, ld1)
+    or st for an output.
+    """
+
+    argument: int
+    dtype: DType
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    forms: tuple[LinearForm, ...]
+    queue: str
+    fill: int = 0
+    name: str = field(default="", compare=False)
+
+    @cached_property
+    def dims(self) -> frozenset[int]:
+        """Dimensions that any axis depends on."""
+        return frozenset().union(*(form.dims for form in self.forms))
+
+    def box(self, tile: tuple[int, ...]) -> tuple[int, ...]:
+        """Extents of the box that a tile touches, one per axis."""
+        return tuple(form.box(tile) for form in self.forms)
+
+    def coefficient(self, axis: int, dim: int) -> int:
+        """How far axis ``axis`` moves when dimension ``dim`` advances by one."""
+        return self.forms[axis].coefficients[dim]
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """The matrix part: operand numbers of A and W and the accumulator's element type."""
+
+    a: int
+    w: int
+    acc_dtype: DType
+
+
+@dataclass(frozen=True)
+class VectorWork:
+    """The vector part: kernel, parameters and its streams.
+
+    ``inputs`` holds one operand number per stream, or -1 for the contraction's accumulator.
+    ``outputs`` holds one operand number per kernel output.
+    """
+
+    kernel: Kernel
+    params: Params
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GroupProblem:
+    """One fused group, ready to be tiled. Hashable: equal problems are solved once."""
+
+    extents: tuple[int, ...]
+    operands: tuple[Operand, ...]
+    vector: VectorWork
+    contraction: Contraction | None = None
+    name: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        assert len(self.extents) == RANK
+        assert all(len(f.coefficients) == RANK for o in self.operands for f in o.forms)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Operand numbers that are loaded, ascending."""
+        return tuple(i for i in range(len(self.operands)) if i not in self.vector.outputs)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the contraction; 0 without one."""
+        if self.contraction is None:
+            return 0
+        product = 1
+        for extent in self.extents:
+            product *= extent
+        return product

@@ -1,0 +1,132 @@
+"""Tilings of a group problem: what a tiling is, which loops it makes, what it needs and moves."""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, RANK, GroupProblem, Operand
+from npuc.isa.target import Target
+
+Ints = npt.NDArray[np.int64]
+OUTER_M = (0, 1, 2, 3)
+OUTER_N = (3, 0, 1, 2)
+ACC_WORD_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Extents of the tile per dimension, order of the parallel loops (outermost first), depths.
+
+    ``depth`` is the number of slots of every SPM buffer that is refilled in a loop, ``acc_depth``
+    that of the accumulator.
+    """
+
+    tile: tuple[int, ...]
+    order: tuple[int, ...]
+    depth: int
+    acc_depth: int
+
+    @property
+    def loops(self) -> tuple[int, ...]:
+        """Dimensions in loop order: parallel ones as chosen, then the reduction ones."""
+        return self.order + K_DIMS
+
+    def trips(self, problem: GroupProblem) -> tuple[int, ...]:
+        """Trip count per dimension."""
+        return tuple(-(-e // t) for e, t in zip(problem.extents, self.tile, strict=True))
+
+
+def placement(problem: GroupProblem, tiling: Tiling, operand: Operand) -> int:
+    """How many of ``tiling.loops`` enclose the operand's transfer.
+
+    A transfer stands inside the innermost loop (of more than one trip) that moves its box.
+    """
+    trips = tiling.trips(problem)
+    inside = [i + 1 for i, d in enumerate(tiling.loops) if trips[d] > 1 and d in operand.dims]
+    return max(inside, default=0)
+
+
+def ring_depth(problem: GroupProblem, tiling: Tiling, operand: Operand) -> int:
+    """Slots of the operand's buffer: one when it is filled only once."""
+    return tiling.depth if placement(problem, tiling, operand) else 1
+
+
+def slot_bytes(operand: Operand, tile: tuple[int, ...], target: Target) -> int:
+    """Bytes of one SPM slot, rounded up to whole bank words."""
+    word = target.spm.bank_width_bytes
+    return -(-prod(operand.box(tile)) * operand.dtype.bytes // word) * word
+
+
+def acc_slot_bytes(tile: tuple[int, ...]) -> int:
+    """Bytes of one accumulator slot."""
+    return prod(tile[:PARALLEL]) * ACC_WORD_BYTES
+
+
+def fits(problem: GroupProblem, tiling: Tiling, target: Target) -> bool:
+    """Whether all buffers of the tiling fit SPM and ACC."""
+    return spm_bytes(problem, tiling, target) <= target.spm.capacity_bytes and (
+        problem.contraction is None
+        or acc_slot_bytes(tiling.tile) * tiling.acc_depth <= target.acc.capacity_bytes
+    )
+
+
+def spm_bytes(problem: GroupProblem, tiling: Tiling, target: Target) -> int:
+    """SPM bytes that all buffers of the tiling take together."""
+    return sum(
+        ring_depth(problem, tiling, o) * slot_bytes(o, tiling.tile, target)
+        for o in problem.operands
+    )
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Many tilings at once: ``tiles`` is (n, 7); all share loop order and depths."""
+
+    tiles: Ints
+    order: tuple[int, ...]
+    depth: int
+    acc_depth: int
+
+    def tiling(self, row: int) -> Tiling:
+        """The tiling of one row."""
+        return Tiling(
+            tuple(int(t) for t in self.tiles[row]), self.order, self.depth, self.acc_depth
+        )
+
+
+def trip_counts(problem: GroupProblem, tiles: Ints) -> Ints:
+    """Trip counts (n, 7) of every tile."""
+    return -(-np.asarray(problem.extents, np.int64) // tiles)
+
+
+def boxes(operand: Operand, tiles: Ints) -> Ints:
+    """Box extents (n, axes) of an operand under every tile."""
+    coefficients = np.array([f.coefficients for f in operand.forms], np.int64).reshape(-1, RANK)
+    result: Ints = 1 + (tiles - 1) @ coefficients.T
+    return result
+
+
+def transfer_counts(problem: GroupProblem, candidates: Candidates, operand: Operand) -> Ints:
+    """How often the operand's box moves under every tile: the trips of the enclosing loops."""
+    trips = trip_counts(problem, candidates.tiles)
+    loops = candidates.order + K_DIMS
+    count = np.ones(len(trips), np.int64)
+    running = np.ones(len(trips), np.int64)
+    for dim in loops:
+        running = running * trips[:, dim]
+        if dim in operand.dims:
+            count = np.where(trips[:, dim] > 1, running, count)
+    return count
+
+
+def total_spm_bytes(problem: GroupProblem, candidates: Candidates, target: Target) -> Ints:
+    """SPM bytes of every tile; the vectorised form of ``spm_bytes``."""
+    word = target.spm.bank_width_bytes
+    total = np.zeros(len(candidates.tiles), np.int64)
+    for operand in problem.operands:
+        n_bytes = boxes(operand, candidates.tiles).prod(axis=1) * operand.dtype.bytes
+        slots = np.where(transfer_counts(problem, candidates, operand) > 1, candidates.depth, 1)
+        total += slots * (-(-n_bytes // word) * word)
+    return total
