@@ -159,21 +159,21 @@ def test_results_stay_in_range() -> None:
 
 
 FIXED_BITS = {  # a change of a constant or an order shows here, on any host, and needs a decision
-    "exp2": 0x558D768B,
-    "log2": 0x25FDB58E,
-    "tanh": 0x69EDD295,
-    "erf": 0xA1395F3F,
-    "sin": 0x8F2D5D13,
-    "cos": 0xAD3EE529,
-    "rsqrt": 0x1CD0483B,
-    "reciprocal": 0x28824130,
-    "sqrt": 0x73D74833,
+    "exp2": 0x950D9167,
+    "log2": 0x76E7BB27,
+    "tanh": 0x451D14C4,
+    "erf": 0xDFFB915E,
+    "sin": 0xD3B95D33,
+    "cos": 0x94B918E8,
+    "rsqrt": 0xA724173F,
+    "reciprocal": 0x94ED8B56,
+    "sqrt": 0xCC93665F,
 }
 
 
 @pytest.mark.parametrize("name", FIXED_BITS)
 def test_bits_are_the_same_on_every_host(name: str) -> None:
-    result = CASES[name].function(all_floats(65521))
+    result = CASES[name].function(all_floats(4099))
     assert zlib.crc32(result.astype("<f4").tobytes()) == FIXED_BITS[name]
 
 
