@@ -13,6 +13,7 @@ import numpy.typing as npt
 from npuc.emulator.control import COMMAND_BUDGET, control
 from npuc.emulator.decode import DecodedProgram
 from npuc.emulator.functional import plain
+from npuc.emulator.functional.fast import FastExecutor
 from npuc.emulator.memory import Memory, allocate, bind_inputs, bind_states
 from npuc.emulator.order import execution_order
 from npuc.emulator.region import NoWork, Work
@@ -100,7 +101,7 @@ def executor(path: str) -> Execute:
     if path == "plain":
         return plain.execute
     if path == "fast":
-        return plain.execute
+        return FastExecutor()
     raise UsageError("unknown path of execution", given=path, allowed=", ".join(PATHS),
                      next_step="choose one of them")
 

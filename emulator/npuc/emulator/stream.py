@@ -22,7 +22,7 @@ class CommandStream:
     ``registers`` n x 32: the scalar registers at dispatch. ``wait_counter`` n x 2: core * 256 +
     engine * 32 + index, -1 for no wait. ``wait_threshold`` n x 2: the wait holds when the counter
     is at least this. ``increment`` n: index of the engine's counter that grows when the command
-    completes, -1 for none.
+    completes, -1 for none. Rows whose engine is ctl (a nop on ctl, a fence) hold ctl back itself.
     """
 
     instruction: Int64s

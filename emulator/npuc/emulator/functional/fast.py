@@ -1,0 +1,37 @@
+"""The fast path: each command by the kernel of its engine, with the float32 weights it may keep."""
+
+from npuc.emulator.functional.dma import execute_transfer
+from npuc.emulator.functional.matrix import execute_mma
+from npuc.emulator.functional.vector import execute_vexec
+from npuc.emulator.functional.weights import WeightCache, byte_range
+from npuc.emulator.memory import Memory
+from npuc.emulator.region import DmaWork, MmaWork, VexecWork, Work
+from npuc.isa.descriptors import Space
+
+
+class FastExecutor:
+    """Carries out commands of one run, in order; equal to the twin bit for bit."""
+
+    def __init__(self) -> None:
+        self._weights = WeightCache()
+
+    def __call__(self, memory: Memory, core: int, work: Work) -> None:
+        """Carry out one command of a core. Raises: NumericTrap where the machine traps."""
+        if isinstance(work, MmaWork):
+            execute_mma(memory, core, work, self._weights)
+        elif isinstance(work, VexecWork):
+            execute_vexec(memory, core, work)
+            for out in work.outputs:
+                if out.view.space is Space.spm:
+                    self._weights.wrote(core, *byte_range(out))
+        elif isinstance(work, DmaWork):
+            execute_transfer(memory, core, work)
+            if work.is_load:
+                self._weights.wrote(core, *_box_range(work))
+
+
+def _box_range(work: DmaWork) -> tuple[int, int]:
+    """SPM bytes that a load may write."""
+    spans = [(b - 1) * s for b, s in zip(work.map.box, work.map.spm_strides, strict=True)]
+    low = work.address + sum(s for s in spans if s < 0)
+    return low, work.address + sum(s for s in spans if s > 0) + work.map.dtype.bytes

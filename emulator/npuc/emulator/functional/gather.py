@@ -1,0 +1,112 @@
+"""Regions as NumPy arrays: a strided view where that is enough, a gathered copy with windows."""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from npuc.emulator.functional.plain import read_region
+from npuc.emulator.jit import HAS_NUMBA, njit
+from npuc.emulator.memory import Bytes
+from npuc.emulator.region import Region
+from npuc.isa.descriptors import View
+from npuc.isa.descriptors.view import MAX_RANK, MAX_WINDOWS
+from npuc.isa.dtypes import DType
+
+Values = npt.NDArray[np.generic]
+Int64s = npt.NDArray[np.int64]
+
+
+def strided(memory: Bytes, region: Region) -> Values:
+    """The region's elements where they lie (windows ignored): writes go to memory."""
+    if 0 in region.extents:
+        return np.empty(region.extents, region.view.dtype.numpy)
+    return np.ndarray(region.extents, region.view.dtype.numpy, memory, region.address,
+                      region.view.strides)
+
+
+def elements(memory: Bytes, region: Region) -> Values:
+    """The region's elements, with fill where a window shuts a point out; do not write to them."""
+    if not region.view.windows:
+        return strided(memory, region)
+    if not HAS_NUMBA or 0 in region.extents:
+        return read_region(memory, region)
+    table = _window_table(region.view)
+    size = region.view.dtype.bytes
+    pad = MAX_RANK - len(region.extents)
+    extents = np.array((1,) * pad + region.extents, np.int64)
+    origins = np.array(region.origins + (0,) * (MAX_WINDOWS - len(region.origins)), np.int64)
+    out = np.empty(int(extents.prod()) * size, np.uint8)
+    _gather(memory, region.address, extents, table, origins, _fill(region.view), out)
+    return out.view(region.view.dtype.numpy).reshape(region.extents)
+
+
+def is_plain_store(region: Region) -> bool:
+    """Whether a store needs neither windows nor an order: no two points share a byte."""
+    return not region.view.windows and steps_apart(
+        region.extents, region.view.strides, region.view.dtype
+    )
+
+
+def steps_apart(extents: tuple[int, ...], strides: tuple[int, ...], dtype: DType) -> bool:
+    """True when no two points share a byte, by a test that may say no too often."""
+    reach = dtype.bytes
+    for stride, extent in sorted((abs(s), e) for s, e in zip(strides, extents, strict=True)
+                                 if e > 1):
+        if stride < reach:
+            return False
+        reach += stride * (extent - 1)
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _window_table(view: View) -> Int64s:
+    """Rows of 7, dimensions right-aligned: strides, then limit and coefficients of two windows.
+
+    Row 1 holds the limits; an absent window has coefficients 0 and a limit that all pass.
+    """
+    pad = (0,) * (MAX_RANK - len(view.extents))
+    absent = MAX_WINDOWS - len(view.windows)
+    limits = tuple(w.limit for w in view.windows) + (1,) * absent
+    rows = [pad + view.strides, limits + (0,) * (MAX_RANK - MAX_WINDOWS)]
+    rows += [pad + w.coefficients for w in view.windows] + [(0,) * MAX_RANK] * absent
+    return np.array(rows, np.int64)
+
+
+@lru_cache(maxsize=4096)
+def _fill(view: View) -> Bytes:
+    bits = view.fill & ((1 << 8 * view.dtype.bytes) - 1)
+    return np.frombuffer(bits.to_bytes(view.dtype.bytes, "little"), np.uint8)
+
+
+@njit
+def _gather(memory: Bytes, address: int, extents: Int64s, table: Int64s, origins: Int64s,
+            fill: Bytes, out: Bytes) -> None:
+    """Rows along the last dimension; the other six are counted like an odometer."""
+    size = len(fill)
+    index = np.zeros(6, np.int64)
+    rows = extents[0] * extents[1] * extents[2] * extents[3] * extents[4] * extents[5]
+    inner, step = extents[6], table[0, 6]
+    at = 0
+    for _ in range(rows):
+        start, first, second = address, origins[0], origins[1]
+        for d in range(6):
+            start += index[d] * table[0, d]
+            first += index[d] * table[2, d]
+            second += index[d] * table[3, d]
+        for i in range(inner):
+            if 0 <= first < table[1, 0] and 0 <= second < table[1, 1]:
+                for byte in range(size):
+                    out[at + byte] = memory[start + byte]
+            else:
+                for byte in range(size):
+                    out[at + byte] = fill[byte]
+            at += size
+            start += step
+            first += table[2, 6]
+            second += table[3, 6]
+        for d in range(5, -1, -1):
+            index[d] += 1
+            if index[d] < extents[d]:
+                break
+            index[d] = 0

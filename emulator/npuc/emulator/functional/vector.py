@@ -1,0 +1,247 @@
+"""Fast vector commands: a strip interpreter, one compiled function per micro-op and block.
+
+The parallel space is cut into runs of consecutive points, so that a block of values stays in the
+host's cache; the whole reduction space belongs to each point. An output that overlaps an input in
+another way than point for point is computed in one block, so that all reads come first.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from npuc.emulator.functional import plain
+from npuc.emulator.functional.gather import elements, is_plain_store, strided
+from npuc.emulator.functional.vector_kernels import (
+    ELEMENTWISE,
+    REDUCTIONS,
+    quiet_in_place,
+    saturate_float,
+    saturate_int,
+)
+from npuc.emulator.functional.weights import byte_range
+from npuc.emulator.jit import HAS_NUMBA
+from npuc.emulator.memory import Memory
+from npuc.emulator.region import Region, VexecWork
+from npuc.emulator.resolve import body_streams
+from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Kernel
+from npuc.isa.dtypes import DType
+from npuc.isa.microops import BY_NAME, MicroOp
+from npuc.isa.numerics.arrays import NumericTrap
+from npuc.isa.numerics.convert import load_convert, store_convert
+
+Values = npt.NDArray[Any]
+BLOCK_ELEMENTS = 8192
+PARALLEL = plain.PARALLEL
+_EXACT_INTEGERS = (DType.i8, DType.u8, DType.i16, DType.u16, DType.i32)
+_NARROW = (DType.i8, DType.u8, DType.i16, DType.u16)
+_NUMPY_DOMAIN = {"f": np.float32, "i": np.int32}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive points of the parallel space: ``first`` is the row-major number of the first."""
+
+    starts: tuple[int, ...]
+    sizes: tuple[int, ...]
+    first: int
+
+    @property
+    def points(self) -> int:
+        """Number of points."""
+        return prod(self.sizes)
+
+
+def blocks(parallel: tuple[int, ...], per_point: int, limit: int) -> Iterator[Block]:
+    """The parallel space in row-major order, in blocks of about ``limit`` values."""
+    axis, inner = len(parallel) - 1, max(per_point, 1)
+    while axis > 0 and inner * parallel[axis] <= limit:
+        inner *= parallel[axis]
+        axis -= 1
+    chunk = max(1, limit // inner)
+    first, points_inside = 0, prod(parallel[axis + 1 :])
+    for outer in product(*(range(e) for e in parallel[:axis])):
+        for start in range(0, parallel[axis], chunk):
+            size = min(chunk, parallel[axis] - start)
+            starts = (*outer, start) + (0,) * (len(parallel) - axis - 1)
+            sizes = (1,) * axis + (size,) + parallel[axis + 1 :]
+            yield Block(starts, sizes, first)
+            first += size * points_inside
+
+
+def execute_vexec(memory: Memory, core: int, work: VexecWork) -> None:
+    """Run body, reductions and epilogue, bit for bit as the twin. Raises: NumericTrap."""
+    if not HAS_NUMBA or not all(is_plain_store(region) for region in work.outputs):
+        plain.execute_vexec(memory, core, work)
+        return
+    parallel, per_point = work.space[:PARALLEL], prod(work.space[PARALLEL:])
+    if 0 in parallel:
+        return
+    limit = BLOCK_ELEMENTS
+    if _needs_one_block(work):
+        limit = max(prod(work.space), prod(parallel))
+    for block in blocks(parallel, per_point, limit):
+        _Strip(memory, core, work, block).run()
+
+
+def _needs_one_block(work: VexecWork) -> bool:
+    for out in work.outputs:
+        low, high = byte_range(out)
+        for stream in work.inputs:
+            if stream.view.space is not out.view.space or _same_points(stream, out):
+                continue
+            first, stop = byte_range(stream)
+            if low < stop and first < high:
+                return True
+    return _outputs_overlap(work)
+
+
+def _same_points(stream: Region, out: Region) -> bool:
+    """Whether each point writes exactly the bytes that it alone reads."""
+    return (
+        stream.address == out.address and stream.extents == out.extents
+        and stream.view.strides == out.view.strides and not stream.view.windows
+        and stream.view.dtype.bytes == out.view.dtype.bytes
+    )
+
+
+def _outputs_overlap(work: VexecWork) -> bool:
+    if len(work.outputs) < 2 or work.outputs[0].view.space is not work.outputs[1].view.space:
+        return False
+    (low, high), (first, stop) = (byte_range(out) for out in work.outputs)
+    return low < stop and first < high
+
+
+def part(region: Region, block: Block, reduction: tuple[int, ...]) -> Region:
+    """The piece of a region that a block works on."""
+    view = region.view
+    shift = sum(s * d for s, d in zip(block.starts, view.strides, strict=False))
+    origins = tuple(
+        origin + sum(s * c for s, c in zip(block.starts, window.coefficients, strict=False))
+        for origin, window in zip(region.origins, view.windows, strict=True)
+    )
+    return Region(view, region.address + shift, block.sizes + reduction, origins)
+
+
+class _Strip:
+    """One block of one command: values by number, body ones of P * R elements, others of P."""
+
+    def __init__(self, memory: Memory, core: int, work: VexecWork, block: Block) -> None:
+        self.memory, self.core, self.work, self.block = memory, core, work, block
+        self.points = block.points
+        self.per_point = prod(work.space[PARALLEL:])
+        self.loaded: dict[tuple[int, str, bool], Values] = {}
+        self.results: list[Values] = []
+
+    def run(self) -> None:
+        """Load what the kernel names, run the micro-ops, store."""
+        kernel = self.work.kernel
+        in_body = body_streams(kernel)
+        for stream in range(len(kernel.inputs)):
+            if stream in in_body:
+                self._load(stream, True)
+            if self._is_read_once(kernel, stream):
+                self._load(stream, False)
+        for position, op in enumerate(kernel.ops):
+            self.results.append(self._compute(position, BY_NAME[op.name], op.operands))
+        stored = [self._converted(i) for i in range(len(kernel.outputs))]
+        for region, values in zip(self.work.outputs, stored, strict=True):
+            piece = part(region, self.block, region.extents[PARALLEL:])
+            target = strided(self.memory.space(self.core, region.view.space), piece)
+            target[...] = values.reshape(piece.extents)
+
+    @staticmethod
+    def _is_read_once(kernel: Kernel, stream: int) -> bool:
+        epilogue = {v for op in kernel.ops[kernel.body_count :] for v in op.operands}
+        return stream in epilogue | {o.value for o in kernel.outputs if o.epilogue}
+
+    def _load(self, stream: int, in_body: bool) -> None:
+        region = self.work.inputs[stream]
+        reduction = self.work.space[PARALLEL:] if in_body else (1, 1, 1)
+        piece = part(region, self.block, reduction)
+        raw = elements(self.memory.space(self.core, region.view.space), piece)
+        domain = self.work.kernel.inputs[stream].domain
+        try:
+            self.loaded[stream, domain, in_body] = convert_in(raw, region.view.dtype, domain)
+        except NumericTrap as trap:
+            raise self._rebased(trap, in_body) from trap
+
+    def _value(self, number: int, domain: str, in_body: bool) -> Values:
+        if number >= FIRST_RESULT:
+            return self.results[number - FIRST_RESULT]
+        if number < FIRST_PARAM:
+            domain = self.work.kernel.inputs[number].domain
+        key = (number, domain, in_body)
+        if key not in self.loaded:
+            word = plain.param_value(self.work.words[number - FIRST_PARAM], domain)
+            size = self.points * (self.per_point if in_body else 1)
+            self.loaded[key] = np.full(size, word[0], _NUMPY_DOMAIN[domain])
+        return self.loaded[key]
+
+    def _compute(self, position: int, spec: MicroOp, operands: tuple[int, ...]) -> Values:
+        in_body = position < self.work.kernel.body_count
+        values = [self._value(number, domain, in_body)
+                  for number, domain in zip(operands, spec.operands, strict=True)]
+        if spec.is_reduction:
+            return self._reduce(spec, values)
+        compiled = ELEMENTWISE.get(spec.name)
+        if compiled is not None:
+            out = np.empty(len(values[0]), _NUMPY_DOMAIN[spec.result])
+            compiled(out, *values)
+            return out
+        try:
+            return np.ascontiguousarray(spec.meaning(*values))
+        except NumericTrap as trap:
+            raise self._rebased(trap, in_body) from trap
+
+    def _reduce(self, spec: MicroOp, values: list[Values]) -> Values:
+        rows = [v.reshape(self.points, self.per_point) for v in values]
+        compiled = REDUCTIONS.get(spec.name)
+        if compiled is None or self.per_point == 0:
+            return np.ascontiguousarray(spec.meaning(*rows))
+        out = np.empty(self.points, _NUMPY_DOMAIN[spec.result])
+        compiled(out, *rows)
+        return out
+
+    def _converted(self, position: int) -> Values:
+        output = self.work.kernel.outputs[position]
+        dtype = self.work.outputs[position].view.dtype
+        value = self._value(output.value, "f" if dtype.is_float else "i", not output.epilogue)
+        return convert_out(value, dtype)
+
+    def _rebased(self, trap: NumericTrap, in_body: bool) -> NumericTrap:
+        point = trap.point + self.block.first * (self.per_point if in_body else 1)
+        return NumericTrap(trap.what, f"element {point}", trap.given, trap.allowed,
+                           trap.next_step, point)
+
+
+def convert_in(raw: Values, dtype: DType, domain: str) -> Values:
+    """Stream elements as a contiguous row of values of a domain. Raises: NumericTrap."""
+    kind = _NUMPY_DOMAIN[domain]
+    if dtype in _EXACT_INTEGERS or (dtype is DType.f32 and domain == "f"):
+        out = np.empty(raw.shape, kind)
+        np.copyto(out, raw, casting="unsafe")
+        flat = out.reshape(-1)
+        if dtype is DType.f32:
+            quiet_in_place(flat)
+        return flat
+    return np.ascontiguousarray(load_convert(raw, "f32" if domain == "f" else "i32")).reshape(-1)
+
+
+def convert_out(values: Values, dtype: DType) -> Values:
+    """Values of either domain as elements of an output stream."""
+    if values.dtype == dtype.numpy:
+        return values  # float32 values are canonical, int32 words are the elements
+    if dtype not in _NARROW:
+        return store_convert(values, dtype.numpy)
+    limits = np.iinfo(dtype.numpy)
+    out = np.empty(len(values), dtype.numpy)
+    if values.dtype == np.float32:
+        saturate_float(out, values, float(limits.min), float(limits.max))
+    else:
+        saturate_int(out, values, int(limits.min), int(limits.max))
+    return out
