@@ -10,21 +10,27 @@ from npuc.isa.cost.matrix import (
     mac_rate,
     mma_acc_rows,
     mma_cycles,
+    mma_fetches,
     mma_row_access,
 )
-from npuc.isa.cost.ports import Access, Port, acc_port, spm_port, stream_access
+from npuc.isa.cost.ports import ACC_BYTES, Access, Port, acc_port, spm_port, stream_access
 from npuc.isa.cost.rounding import Int64s, Ints, ceil_div
 from npuc.isa.cost.transfer import (
+    channel_rate,
     contiguous_runs,
     transfer_bursts,
     transfer_cycles,
+    transfer_fixed_cycles,
+    transfer_moving_cycles,
     transfer_rate,
 )
 from npuc.isa.cost.vector import KernelCost, VexecPorts, kernel_cost, vexec_cycles, vexec_lane_ops
 
 __all__ = [
-    "Access", "Int64s", "Ints", "KernelCost", "MmaOptions", "Port", "RowAccess", "VexecPorts",
-    "acc_port", "ceil_div", "contiguous_runs", "kernel_cost", "mac_rate", "mma_acc_rows",
-    "mma_cycles", "mma_row_access", "spm_port", "stream_access", "transfer_bursts",
-    "transfer_cycles", "transfer_rate", "vexec_cycles", "vexec_lane_ops",
+    "ACC_BYTES", "Access", "Int64s", "Ints", "KernelCost", "MmaOptions", "Port", "RowAccess",
+    "VexecPorts", "acc_port", "ceil_div", "channel_rate", "contiguous_runs", "kernel_cost",
+    "mac_rate",
+    "mma_acc_rows", "mma_cycles", "mma_fetches", "mma_row_access", "spm_port", "stream_access",
+    "transfer_bursts", "transfer_cycles", "transfer_fixed_cycles", "transfer_moving_cycles",
+    "transfer_rate", "vexec_cycles", "vexec_lane_ops",
 ]

@@ -96,6 +96,20 @@ def mma_acc_rows(target: Target, m: Ints, k: Ints, n: Ints) -> Int64s:
     return np.asarray(rows * ceil_div(k, target.mxu.rows), np.int64)
 
 
+def mma_fetches(target: Target, m: Ints, n: Ints) -> tuple[Int64s, Int64s]:
+    """How often an mma fetches (all of A, all of W): the stationary side once.
+
+    The other side passes once per fold of the array's outer dimension; with os both do.
+    """
+    across_n = ceil_div(n, target.mxu.cols)
+    once = np.ones_like(across_n)
+    if target.mxu.dataflow == "ws":
+        return across_n, once
+    if target.mxu.dataflow == "is":
+        return once, ceil_div(m, target.mxu.cols)
+    return across_n, ceil_div(m, target.mxu.rows)
+
+
 @cache
 def mma_row_access(
     target: Target, k_extents: tuple[int, ...], k_strides: tuple[int, ...], element_bytes: int

@@ -18,14 +18,14 @@ class KernelCost:
 
     ``body_ops`` and ``epilogue_ops`` are sums of micro-op costs; ``body_passes`` and
     ``epilogue_passes`` how often a point or an output goes down the chain; ``body_lanes`` the
-    points taken per cycle and pass.
+    points taken per cycle and pass. Arrays stand for many kernels at once.
     """
 
-    body_ops: int
-    epilogue_ops: int
-    body_passes: int
-    epilogue_passes: int
-    body_lanes: int
+    body_ops: Ints
+    epilogue_ops: Ints
+    body_passes: Ints
+    epilogue_passes: Ints
+    body_lanes: Ints
 
 
 class VexecPorts(TypedDict, total=False):
