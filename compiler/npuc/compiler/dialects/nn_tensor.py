@@ -4,6 +4,7 @@ Axis letters: N batch, H height, W width, C channels in, O channels out, M K N o
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from npuc.compiler.xdsl_api import (
     Attribute,
@@ -21,6 +22,7 @@ from npuc.compiler.xdsl_api import (
     i64,
     irdl_op_definition,
     operand_def,
+    opt_operand_def,
     opt_prop_def,
     prop_def,
     result_def,
@@ -36,6 +38,16 @@ def _integers(values: Sequence[int]) -> Attribute:
 def _check_length(what: str, values: Sequence[int], length: int) -> None:
     if len(values) != length:
         raise VerifyException(f"{what} has {len(values)} numbers, not {length}")
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """How nn.requantize scales: key of the scale, zero point, bounds of the result."""
+
+    scale: str
+    zero_point: int = 0
+    low: int = -128
+    high: int = 127
 
 
 @irdl_op_definition
@@ -196,6 +208,50 @@ class DequantizeOp(_Affine):
         "$x `scale` $scale (`zero_point` $zero_point^)? (`axis` $axis^)? attr-dict"
         " `:` type($x) `->` type($result)"
     )
+
+
+@irdl_op_definition
+class RequantizeOp(IRDLOperation):
+    """An int32 accumulator, plus ``bias[O]``, in the type of the result.
+
+    An integer result is clamp(round_half_even(float32(acc + bias) * scale) + zero_point, low, high)
+    with a scale by key, one number or one per channel (the last axis); a float32 result is the
+    scaled accumulator alone.
+    """
+
+    name = "nn.requantize"
+    acc = operand_def(TensorType)
+    bias = opt_operand_def(TensorType)
+    result = result_def(TensorType)
+    scale = prop_def(StringAttr)
+    zero_point = prop_def(IntegerAttr.constr(type=i64))
+    low = prop_def(IntegerAttr.constr(type=i64))
+    high = prop_def(IntegerAttr.constr(type=i64))
+    traits = traits_def(Pure())
+    assembly_format = (
+        "$acc (`bias` $bias^)? `scale` $scale `zero_point` $zero_point `clamp` $low `to` $high"
+        " attr-dict `:` type($acc) (`,` type($bias)^)? `->` type($result)"
+    )
+
+    def __init__(
+        self, acc: SSAValue, bias: SSAValue | None, rescale: Rescale, result_type: Attribute
+    ) -> None:
+        super().__init__(
+            operands=[acc, bias],
+            result_types=[result_type],
+            properties={
+                "scale": StringAttr(rescale.scale),
+                "zero_point": IntegerAttr(rescale.zero_point, i64),
+                "low": IntegerAttr(rescale.low, i64),
+                "high": IntegerAttr(rescale.high, i64),
+            },
+        )
+
+    @property
+    def rescale(self) -> Rescale:
+        """The properties as plain data."""
+        low, high = self.low.value.data, self.high.value.data
+        return Rescale(self.scale.data, self.zero_point.value.data, low, high)
 
 
 @irdl_op_definition

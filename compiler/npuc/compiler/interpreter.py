@@ -1,0 +1,122 @@
+"""The value of a graph at any nn stage, in machine numerics: what the emulator must reproduce.
+
+Results are memoised by operation and operand content, so that after a pass only what it changed is
+evaluated anew.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from npuc.compiler.analysis.fingerprint import fingerprint
+from npuc.compiler.consts import ConstStore
+from npuc.compiler.dialects.element_types import dtype_of, shape_of
+from npuc.compiler.dialects.nn import GraphOp, GroupOp, ReturnOp, YieldOp
+from npuc.compiler.ops import reference
+from npuc.compiler.ops.interface import Array
+from npuc.compiler.xdsl_api import Block, ModuleOp, Operation, SSAValue
+from npuc.isa.errors import InputError
+
+Key = tuple[str, ...]
+
+
+@dataclass
+class Memo:
+    """Results by operation and operands; one may serve many evaluations."""
+
+    results: dict[Key, tuple[Array, ...]] = field(default_factory=dict)
+    hits: int = 0
+
+
+def evaluate(
+    module: ModuleOp, inputs: Mapping[str, Array], consts: ConstStore, memo: Memo | None = None
+) -> dict[str, Array]:
+    """The outputs of the graph in ``module`` by name, for ``inputs`` by name.
+
+    Raises: InputError for an input of wrong name, shape or element type.
+    """
+    graph = graph_of(module)
+    arguments = [checked_input(name, value, inputs) for name, value in graph.inputs.items()]
+    _check_names(graph, inputs)
+    evaluation = _Evaluation(consts, memo or Memo())
+    values = evaluation.run(graph.block, arguments)
+    return dict(zip([name.data for name in graph.result_names], values, strict=True))
+
+
+def graph_of(module: ModuleOp) -> GraphOp:
+    """The one graph of an nn module."""
+    graphs = [op for op in module.body.block.ops if isinstance(op, GraphOp)]
+    assert len(graphs) == 1, "an nn module holds one graph"
+    return graphs[0]
+
+
+def checked_input(name: str, value: SSAValue, inputs: Mapping[str, Array]) -> Array:
+    """The array given for input ``name``. Raises: InputError unless it suits ``value``."""
+    shape, dtype = shape_of(value), dtype_of(value).numpy
+    if name not in inputs:
+        raise InputError(
+            "an input is missing",
+            where=name,
+            given=", ".join(inputs) or "none",
+            allowed=f"{dtype} {list(shape)}",
+            next_step=f"give an array named {name}",
+        )
+    array = np.asarray(inputs[name])
+    if array.shape != shape or array.dtype != dtype:
+        raise InputError(
+            "an input has the wrong shape or element type",
+            where=name,
+            given=f"{array.dtype} {list(array.shape)}",
+            allowed=f"{dtype} {list(shape)}",
+        )
+    return array
+
+
+def _check_names(graph: GraphOp, inputs: Mapping[str, Array]) -> None:
+    unknown = set(inputs) - set(graph.inputs)
+    if unknown:
+        raise InputError(
+            "the model has no such input",
+            given=", ".join(sorted(unknown)),
+            allowed=", ".join(graph.inputs),
+        )
+
+
+@dataclass
+class _Evaluation:
+    """One run: values of the block in progress, and the shared memo."""
+
+    consts: ConstStore
+    memo: Memo
+    digests: dict[int, tuple[Array, str]] = field(default_factory=dict)
+
+    def run(self, block: Block, arguments: Sequence[Array]) -> list[Array]:
+        """The operands of the terminator of ``block``."""
+        values: dict[SSAValue, Array] = dict(zip(block.args, arguments, strict=True))
+        for op in block.ops:
+            if isinstance(op, ReturnOp | YieldOp):
+                return [values[value] for value in op.values]
+            results = self._memoised(op, [values[value] for value in op.operands])
+            values.update(zip(op.results, results, strict=True))
+        raise AssertionError("a verified block ends in a terminator")
+
+    def _memoised(self, op: Operation, operands: list[Array]) -> tuple[Array, ...]:
+        if isinstance(op, GroupOp):
+            return tuple(self.run(op.block, operands))
+        key = (fingerprint(op), *(self._digest(operand) for operand in operands))
+        if key in self.memo.results:
+            self.memo.hits += 1
+            return self.memo.results[key]
+        results = reference(op, operands, self.consts)
+        self.memo.results[key] = results
+        return results
+
+    def _digest(self, array: Array) -> str:
+        known = self.digests.get(id(array))
+        if known is None:
+            text = f"{array.dtype.name}{array.shape}".encode()
+            content = hashlib.sha256(text + np.ascontiguousarray(array).tobytes()).hexdigest()
+            known = self.digests[id(array)] = (array, content)
+        return known[1]
