@@ -19,6 +19,7 @@ from npuc.emulator.order import execution_order
 from npuc.emulator.region import NoWork, Work
 from npuc.emulator.resolve import ResolvedStream
 from npuc.emulator.stream import CommandStream
+from npuc.emulator.strict import Finding, check
 from npuc.emulator.validate import decode
 from npuc.isa.errors import ExecutionError, UsageError
 from npuc.isa.numerics.arrays import NumericTrap
@@ -28,6 +29,7 @@ from npuc.isa.target import Target
 Tensor = npt.NDArray[np.generic]
 Execute = Callable[[Memory, int, Work], None]
 PATHS = ("fast", "plain")
+MAX_SHOWN_FINDINGS = 10
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,19 @@ def load(program: Program, options: RunOptions | None = None) -> LoadedProgram:
     for stream in resolved:
         stream.raise_first()
     runs = tuple(execution_order(decoded, streams))
+    if chosen.strict:
+        refuse_findings(check(program, streams, chosen.target))
     return LoadedProgram(decoded, streams, resolved, runs, chosen)
+
+
+def refuse_findings(findings: tuple[Finding, ...]) -> None:
+    """Raises: ExecutionError that tells the findings, when there are any."""
+    if findings:
+        shown = "\n".join(str(f) for f in findings[:MAX_SHOWN_FINDINGS])
+        raise ExecutionError(
+            f"strict mode found {len(findings)} faults", given="\n" + shown,
+            next_step="the compiler or the assembly text must add the missing order",
+        )
 
 
 def run(

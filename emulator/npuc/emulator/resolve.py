@@ -182,6 +182,10 @@ class _VexecGroup(_Group):
         for position, operand in enumerate(self.inputs):
             section = "body" if position in in_body else "epilogue"
             self._check_space(VEXEC_INPUTS[position], operand, section)
+            if position in epilogue_streams(self.kernel):
+                empty = (operand.extents[:, _PARALLEL:] == 0).any(axis=1)
+                self.fault(empty, f"{VEXEC_INPUTS[position]} has no first point of the reduction",
+                           operand.extents, "reduction extents of at least 1")
         for name, operand, output in zip(VEXEC_OUTPUTS, self.outputs, self.kernel.outputs,
                                          strict=False):
             self._check_space(name, operand, "once" if output.epilogue else "body")
@@ -268,7 +272,14 @@ def _param_words(record: Params, registers: Int64s) -> Int64s:
 
 
 def body_streams(kernel: Kernel) -> frozenset[int]:
-    """Input streams that are read once per point; the others are read once per output."""
+    """Input streams that are read once per point."""
     values = {v for op in kernel.ops[: kernel.body_count] for v in op.operands}
     values |= {o.value for o in kernel.outputs if not o.epilogue}
+    return frozenset(v for v in values if v < len(kernel.inputs))
+
+
+def epilogue_streams(kernel: Kernel) -> frozenset[int]:
+    """Input streams that are read once per output, at the first point of the reduction."""
+    values = {v for op in kernel.ops[kernel.body_count :] for v in op.operands}
+    values |= {o.value for o in kernel.outputs if o.epilogue}
     return frozenset(v for v in values if v < len(kernel.inputs))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from npuc.emulator.footprint import element_addresses, inside_windows
 from npuc.emulator.memory import Bytes, Memory
 from npuc.emulator.region import DmaWork, MmaWork, NoWork, Region, VexecWork, Work
-from npuc.emulator.resolve import body_streams
+from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
 from npuc.isa.microops import BY_NAME
@@ -111,20 +111,17 @@ class Interpretation:
     def __init__(self, memory: Memory, core: int, work: VexecWork, shape: tuple[int, int]) -> None:
         self.work, self.shape = work, shape
         self.results: list[Values] = []
-        in_body = body_streams(work.kernel)
-        self.body = [
-            self._load(memory, core, i, work.space) if i in in_body else None
-            for i in range(len(work.inputs))
-        ]
         first = (*work.space[:PARALLEL], 1, 1, 1)
-        self.once = [self._load(memory, core, i, first) for i in range(len(work.inputs))]
+        self.body = {i: self._load(memory, core, i, work.space).reshape(shape)
+                     for i in body_streams(work.kernel)}
+        self.once = {i: self._load(memory, core, i, first).reshape(shape[0])
+                     for i in epilogue_streams(work.kernel)}
 
     def _load(self, memory: Memory, core: int, stream: int, extents: tuple[int, ...]) -> Values:
         region = self.work.inputs[stream]._replace(extents=extents)
         raw = read_region(memory.space(core, region.view.space), region)
         domain = _DOMAINS[self.work.kernel.inputs[stream].domain]
-        loaded = load_convert(raw, domain)
-        return loaded.reshape(self.shape if extents == self.work.space else self.shape[:1])
+        return load_convert(raw, domain)
 
     def value(self, number: int, domain: str, in_body: bool) -> Values:
         """Value ``number`` for a use in ``domain``, in the body's or the epilogue's shape."""
@@ -133,9 +130,7 @@ class Interpretation:
         if number >= FIRST_PARAM:
             word = param_value(self.work.words[number - FIRST_PARAM], domain)
             return np.broadcast_to(word, self.shape if in_body else self.shape[:1])
-        loaded = self.body[number] if in_body else self.once[number]
-        assert loaded is not None, "the body reads every stream that it names"
-        return loaded
+        return self.body[number] if in_body else self.once[number]
 
     def run(self, position: int, name: str, operands: tuple[int, ...]) -> None:
         """Append the result of one micro-op."""

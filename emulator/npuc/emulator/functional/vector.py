@@ -27,7 +27,7 @@ from npuc.emulator.functional.weights import byte_range
 from npuc.emulator.jit import HAS_NUMBA
 from npuc.emulator.memory import Memory
 from npuc.emulator.region import Region, VexecWork
-from npuc.emulator.resolve import body_streams
+from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Kernel
 from npuc.isa.dtypes import DType
 from npuc.isa.microops import BY_NAME, MicroOp
@@ -140,12 +140,10 @@ class _Strip:
     def run(self) -> None:
         """Load what the kernel names, run the micro-ops, store."""
         kernel = self.work.kernel
-        in_body = body_streams(kernel)
-        for stream in range(len(kernel.inputs)):
-            if stream in in_body:
-                self._load(stream, True)
-            if self._is_read_once(kernel, stream):
-                self._load(stream, False)
+        for stream in sorted(body_streams(kernel)):
+            self._load(stream, True)
+        for stream in sorted(epilogue_streams(kernel)):
+            self._load(stream, False)
         for position, op in enumerate(kernel.ops):
             self.results.append(self._compute(position, BY_NAME[op.name], op.operands))
         stored = [self._converted(i) for i in range(len(kernel.outputs))]
@@ -153,11 +151,6 @@ class _Strip:
             piece = part(region, self.block, region.extents[PARALLEL:])
             target = strided(self.memory.space(self.core, region.view.space), piece)
             target[...] = values.reshape(piece.extents)
-
-    @staticmethod
-    def _is_read_once(kernel: Kernel, stream: int) -> bool:
-        epilogue = {v for op in kernel.ops[kernel.body_count :] for v in op.operands}
-        return stream in epilogue | {o.value for o in kernel.outputs if o.epilogue}
 
     def _load(self, stream: int, in_body: bool) -> None:
         region = self.work.inputs[stream]

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from npuc.emulator.timing.engine import ENGINES, RATE_BITS, RESOURCES, Commands, Record
+from npuc.emulator.timing import engine as eng
 from npuc.isa.cost import Int64s
 
 
@@ -30,8 +30,7 @@ class Account(IntEnum):
     idle = 9
 
 
-FIRST_RESOURCE = Account.dram
-STALLS = (Account.counter, Account.fence, Account.dram, Account.channel, Account.spm, Account.acc)
+SLOWED = slice(Account.dram, Account.acc + 1)  # in the engine's order of resources
 
 
 @dataclass(frozen=True)
@@ -53,54 +52,62 @@ class CommandTimes:
     @property
     def busy(self) -> Int64s:
         """Cycles of each command without its stalls: its isolated duration."""
-        slowed = self.stalls[:, FIRST_RESOURCE : FIRST_RESOURCE + RESOURCES].sum(axis=1)
+        slowed = self.stalls[:, SLOWED].sum(axis=1)
         return np.asarray(self.end - self.start - slowed)
 
 
-def command_times(commands: Commands, record: Record) -> tuple[CommandTimes, ...]:
+def command_times(commands: eng.Commands, record: Int64s) -> tuple[CommandTimes, ...]:
     """The times of each core's commands."""
-    stalls = np.zeros((len(commands.slot), len(Account)), np.int64)
-    wait = record.start - record.ready
-    stalls[:, Account.counter] = np.where(commands.is_fence, 0, wait)
-    stalls[:, Account.fence] = np.where(commands.is_fence, wait, 0)
-    stalls[:, FIRST_RESOURCE : FIRST_RESOURCE + RESOURCES] = _slowed(commands, record)
-    cause = np.where(stalls.any(axis=1), stalls.argmax(axis=1), Account.busy)
-    columns = (record.pushed, record.ready, record.start, record.end, stalls, cause)
+    is_fence = commands.table[:, eng.FENCE] != 0
+    wait = record[:, eng.START] - record[:, eng.READY]
+    stalls = np.zeros((len(wait), len(Account)), np.int64)
+    stalls[:, Account.counter] = np.where(is_fence, 0, wait)
+    stalls[:, Account.fence] = np.where(is_fence, wait, 0)
+    stalls[:, SLOWED] = _slowed(commands, record)
+    largest = stalls.argmax(axis=1)
+    cause = np.where(stalls[np.arange(len(wait)), largest] > 0, largest, Account.busy)
+    times = [record[:, c].copy() for c in (eng.PUSHED, eng.READY, eng.START, eng.END)]
     bounds = zip(commands.core_start[:-1], commands.core_start[1:], strict=True)
-    return tuple(CommandTimes(*(c[low:high] for c in columns)) for low, high in bounds)
+    return tuple(
+        CommandTimes(*(column[low:high] for column in (*times, stalls, cause)))
+        for low, high in bounds
+    )
 
 
-def _slowed(commands: Commands, record: Record) -> Int64s:
+def _slowed(commands: eng.Commands, record: Int64s) -> Int64s:
     """Whole cycles lost per resource (n, 4); a row sums to duration - isolated duration.
 
     The engine's fractions are rounded down; what remains goes to the resource that cost most.
     """
-    lost = record.lost >> RATE_BITS
-    excess = record.end - record.start - commands.fixed - commands.moving
+    fractions = record[:, eng.LOST :]
+    lost = fractions >> eng.RATE_BITS
+    table = commands.table
+    excess = record[:, eng.END] - record[:, eng.START] - table[:, eng.FIXED] - table[:, eng.MOVING]
     rest = excess - lost.sum(axis=1)
     assert (rest >= 0).all()
-    rows = np.arange(len(lost))
-    lost[rows, record.lost.argmax(axis=1)] += rest
+    rows = np.flatnonzero(rest)
+    lost[rows, fractions[rows].argmax(axis=1)] += rest[rows]
     return np.asarray(lost)
 
 
-def account(
-    commands: Commands, record: Record, times: tuple[CommandTimes, ...], wall: int
-) -> Int64s:
-    """Cycles by (core, engine, Account); every (core, engine) row sums to ``wall`` exactly."""
-    table = np.zeros((len(times), ENGINES, len(Account)), np.int64)
+def account(commands: eng.Commands, record: Int64s, times: tuple[CommandTimes, ...]) -> Int64s:
+    """Cycles by (core, engine, Account); every (core, engine) row sums to the last end exactly."""
+    wall = int(record[:, eng.END].max(initial=0))
+    table = np.zeros((len(times), eng.ENGINES, len(Account)), np.int64)
     for core, of_core in enumerate(times):
         low, high = commands.core_start[core], commands.core_start[core + 1]
-        engine = commands.slot[low:high] % ENGINES
-        for e in range(ENGINES):
-            rows = np.flatnonzero(engine == e)
-            table[core, e] = of_core.stalls[rows].sum(axis=0)
-            table[core, e, Account.busy] = of_core.busy[rows].sum()
+        busy, stalls = of_core.busy, of_core.stalls
+        for engine in range(eng.ENGINES):
+            slot = core * eng.ENGINES + engine
+            queue = slice(commands.order_start[slot], commands.order_start[slot + 1])
+            rows = commands.order[queue] - low
+            table[core, engine] = stalls[rows].sum(axis=0)
+            table[core, engine, Account.busy] = busy[rows].sum()
             ended = np.concatenate([np.zeros(1, np.int64), of_core.end[rows]])
-            table[core, e, Account.dispatch] = (of_core.ready[rows] - ended[:-1]).sum()
+            table[core, engine, Account.dispatch] = (of_core.ready[rows] - ended[:-1]).sum()
         table[core, 0, Account.dispatch] = 0  # ctl waits for nobody to feed it
-        table[core, 0, Account.busy] += commands.delay[low:high].sum()
-        stalled = record.pushed[low:high] - record.issued[low:high]
+        table[core, 0, Account.busy] += commands.table[low:high, eng.DELAY].sum()
+        stalled = record[low:high, eng.PUSHED] - record[low:high, eng.ISSUED]
         table[core, 0, Account.queue_full] = stalled.sum()
     table[:, :, Account.idle] = wall - table.sum(axis=2)
     assert (table >= 0).all()

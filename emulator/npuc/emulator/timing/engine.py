@@ -12,10 +12,11 @@ the core's DMA channels, its SPM and its ACC each give every user the same share
 when demands exceed what they have. A fence starts when all engines of the core are done.
 """
 
-from typing import NamedTuple
+# ruff: noqa: PLR0913, PLR0917 - compiled kernels take plain arrays, one parameter each
+
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from npuc.emulator.jit import njit
 from npuc.isa.cost import Int64s
@@ -29,230 +30,199 @@ ONE = 1 << RATE_BITS  # a rate of 1
 DEMAND_ONE = 1 << 10  # a demand of one byte or word per cycle
 NEVER = 1 << 62
 
+# Columns of a command: core * 6 + engine; ctl cycles before the push; counters as slot * 32 +
+# index, -1 for none, and their thresholds; counter to increment; fixed and moving cycles; demand
+# per moving cycle of each resource in 1/1024 bytes (DRAM, channel) and words (SPM, ACC).
+SLOT, DELAY, COUNTER_A, NEEDS_A, COUNTER_B, NEEDS_B, INCREMENT, FENCE, FIXED, MOVING = range(10)
+DEMAND = 10
+COMMAND_COLUMNS = DEMAND + RESOURCES
+# Columns of the record: ctl has the command; it is in its queue; its engine is free; it runs;
+# moving time lost to each resource in 2^-20 cycles.
+ISSUED, PUSHED, READY, START, END = range(5)
+LOST = 5
+RECORD_COLUMNS = LOST + RESOURCES
+# Columns of a slot: positions in ``order`` of the next command to start and to be pushed; the row
+# that runs or -1; when the last one ended; end of the fixed phase; moving cycles left in 2^-20;
+# whether it moves; rate after DRAM and channel, after SPM and ACC; which of each pair holds it.
+HEAD, TAIL, ROW, FREE_AT, FIXED_END, LEFT, MOVES, FAST, RATE, SLOWED_BY, HELD_BY = range(11)
+SLOT_COLUMNS = 11
+# Columns of a core's ctl: the next row to push, when it can be, and the row after the last.
+NEXT, AT, STOP = range(3)
+CTL_COLUMNS = 3
 
-class Commands(NamedTuple):
-    """The commands of all cores, one after another; n rows.
 
-    ``slot`` n: core * 6 + engine. ``delay`` n: ctl cycles before the push. Counters are numbered
-    slot * 32 + index, -1 for none. ``demand`` n x 4: per moving cycle, in 1/1024 bytes (DRAM,
-    channel) and words (SPM, ACC). ``order`` n: rows by slot; those of slot s stand from
+@dataclass(frozen=True)
+class Commands:
+    """The commands of all cores, one after another: ``table`` (n, COMMAND_COLUMNS).
+
+    ``order`` n: rows by slot, in their queue's order; those of slot s stand from
     ``order_start[s]``. ``core_start`` cores + 1: first row of each core.
     """
 
-    slot: Int64s
-    delay: Int64s
-    wait_counter: Int64s
-    wait_threshold: Int64s
-    increment: Int64s
-    is_fence: npt.NDArray[np.bool_]
-    fixed: Int64s
-    moving: Int64s
-    demand: Int64s
+    table: Int64s
     order: Int64s
     order_start: Int64s
     core_start: Int64s
 
 
-class Machine(NamedTuple):
-    """What is shared: ``capacity`` 4, in the units of demand; depth of each queue."""
+@dataclass(frozen=True)
+class Machine:
+    """What is shared: ``capacity`` of the 4 resources in the units of demand; queue depth."""
 
     capacity: Int64s
     queue_depth: int
 
 
-class Record(NamedTuple):
-    """What the engine finds, n rows. ``lost`` n x 4: moving time lost per resource, in 2^-20.
+def run_events(commands: Commands, machine: Machine) -> tuple[Int64s, int]:
+    """(record (n, RECORD_COLUMNS), number of commands that ended); fewer than n: a deadlock.
 
-    ``issued``: ctl has the command; ``pushed``: it is in its queue; ``ready``: its engine is free.
+    A time that never came is -1.
     """
-
-    issued: Int64s
-    pushed: Int64s
-    ready: Int64s
-    start: Int64s
-    end: Int64s
-    lost: Int64s
-
-
-class State(NamedTuple):
-    """What changes: per slot, per core and per counter.
-
-    ``head`` and ``tail``: positions in ``order`` of the next command to start and to be pushed.
-    ``running``: row or -1. ``fast`` and ``rate``: rate after DRAM and channels, and after SPM and
-    ACC; ``cause``: which of the two pairs' resources holds it.
-    """
-
-    head: Int64s
-    tail: Int64s
-    running: Int64s
-    free_at: Int64s
-    fixed_end: Int64s
-    left: Int64s
-    fast: Int64s
-    rate: Int64s
-    cause: Int64s
-    next_row: Int64s
-    ctl_time: Int64s
-    counters: Int64s
-
-
-def run_events(commands: Commands, machine: Machine) -> tuple[Record, int]:
-    """(record, number of commands that ended). Fewer than n ended: the streams deadlock."""
-    n, cores = len(commands.slot), len(commands.core_start) - 1
-    unset = np.full(n, -1, np.int64)
-    record = Record(
-        unset.copy(), unset.copy(), unset.copy(), unset.copy(), unset.copy(),
-        np.zeros((n, RESOURCES), np.int64),
-    )
-    done = _simulate(commands, machine, record, _initial_state(commands, cores))
+    record = np.full((len(commands.table), RECORD_COLUMNS), -1, np.int64)
+    record[:, LOST:] = 0
+    cores = len(commands.core_start) - 1
+    slots = np.zeros((cores * ENGINES, SLOT_COLUMNS), np.int64)
+    slots[:, HEAD] = slots[:, TAIL] = commands.order_start[:-1]
+    slots[:, ROW] = -1
+    slots[:, FAST] = slots[:, RATE] = ONE
+    ctl = np.zeros((cores, CTL_COLUMNS), np.int64)
+    ctl[:, NEXT], ctl[:, STOP] = commands.core_start[:-1], commands.core_start[1:]
+    shared = np.append(machine.capacity, machine.queue_depth)
+    counters = np.zeros(len(slots) * COUNTERS_PER_ENGINE, np.int64)
+    done = _simulate(commands.table, commands.order, shared, record, slots, ctl, counters)
     return record, int(done)
 
 
-def _initial_state(commands: Commands, cores: int) -> State:
-    slots = cores * ENGINES
-
-    def zeros(size: int) -> Int64s:
-        return np.zeros(size, np.int64)
-
-    first = commands.core_start[:-1].copy()
-    has_work = first < commands.core_start[1:]
-    delay = np.zeros(cores, np.int64)
-    delay[has_work] = commands.delay[first[has_work]]
-    starts = commands.order_start[:-1]
-    return State(
-        starts.copy(), starts.copy(), zeros(slots) - 1, zeros(slots), zeros(slots), zeros(slots),
-        zeros(slots) + ONE, zeros(slots) + ONE, zeros(slots * 2).reshape(slots, 2),
-        first, np.where(has_work, delay, NEVER), zeros(slots * COUNTERS_PER_ENGINE),
-    )
-
-
 @njit
-def _simulate(commands: Commands, machine: Machine, record: Record, state: State) -> int:
+def _simulate(
+    table: Int64s, order: Int64s, shared: Int64s, record: Int64s, slots: Int64s, ctl: Int64s,
+    counters: Int64s,
+) -> int:
     """Events until nothing can happen any more; the number of commands that ended."""
     now, done = 0, 0
+    for core in range(len(ctl)):
+        _fetch(table, ctl, core, now)
     while now < NEVER:
-        ended = _complete(commands, record, state, now)
-        done += ended
-        changed = ended > 0
-        _dispatch(commands, machine, record, state, now)
-        started = _start(commands, record, state, now)
-        if started:
-            _dispatch(commands, machine, record, state, now)
-        if changed or started or _phase_changes(state, now):
-            _set_rates(commands, machine, state, now)
-        later = _next_event(state, now)
+        done += _complete(table, record, slots, ctl, counters, now)
+        _dispatch(table, shared, record, slots, ctl, now)
+        if _start(table, order, record, slots, counters, now):
+            _dispatch(table, shared, record, slots, ctl, now)
+        if _phases_change(slots, now):
+            _set_rates(table, shared, slots)
+        later = _next_event(slots, ctl, now)
         if later < NEVER:
-            _advance(record, state, now, later)
+            _advance(record, slots, later - now)
         now = later
     return done
 
 
 @njit
-def _complete(commands: Commands, record: Record, state: State, now: int) -> int:
+def _complete(
+    table: Int64s, record: Int64s, slots: Int64s, ctl: Int64s, counters: Int64s, now: int
+) -> int:
     ended = 0
-    for slot in range(len(state.running)):
-        row = state.running[slot]
-        if row < 0 or state.fixed_end[slot] > now or state.left[slot] > 0:
+    for slot in range(len(slots)):
+        row = slots[slot, ROW]
+        if row < 0 or slots[slot, FIXED_END] > now or slots[slot, LEFT] > 0:
             continue
-        record.end[row] = now
-        state.running[slot] = -1
-        state.free_at[slot] = now
+        record[row, END] = now
+        slots[slot, ROW] = -1
+        slots[slot, FREE_AT] = now
         ended += 1
-        if commands.increment[row] >= 0:
-            state.counters[commands.increment[row]] += 1
+        if table[row, INCREMENT] >= 0:
+            counters[table[row, INCREMENT]] += 1
         if slot % ENGINES == 0:  # a command on ctl: the stream goes on
-            _fetch(commands, state, slot // ENGINES, now)
+            _fetch(table, ctl, slot // ENGINES, now)
     return ended
 
 
 @njit
-def _fetch(commands: Commands, state: State, core: int, now: int) -> None:
+def _fetch(table: Int64s, ctl: Int64s, core: int, now: int) -> None:
     """Let ctl of ``core`` work towards its next push."""
-    row = state.next_row[core]
-    if row < commands.core_start[core + 1]:
-        state.ctl_time[core] = now + commands.delay[row]
-    else:
-        state.ctl_time[core] = NEVER
+    row = ctl[core, NEXT]
+    ctl[core, AT] = now + table[row, DELAY] if row < ctl[core, STOP] else NEVER
 
 
 @njit
 def _dispatch(
-    commands: Commands, machine: Machine, record: Record, state: State, now: int
+    table: Int64s, shared: Int64s, record: Int64s, slots: Int64s, ctl: Int64s, now: int
 ) -> None:
-    for core in range(len(state.ctl_time)):
-        while state.ctl_time[core] <= now:
-            if not _push(commands, machine, record, state, (core, now)):
+    for core in range(len(ctl)):
+        while ctl[core, AT] <= now:
+            if not _push(table, shared, record, slots, ctl, core, now):
                 break
 
 
 @njit
 def _push(
-    commands: Commands, machine: Machine, record: Record, state: State, at: tuple[int, int]
+    table: Int64s, shared: Int64s, record: Int64s, slots: Int64s, ctl: Int64s, core: int, now: int
 ) -> bool:
     """Push the next command of a core; False where its queue is full."""
-    core, now = at
-    row = state.next_row[core]
-    slot = commands.slot[row]
-    if record.issued[row] < 0:
-        record.issued[row] = state.ctl_time[core]
-    if state.tail[slot] - state.head[slot] >= machine.queue_depth:
+    row = ctl[core, NEXT]
+    slot = table[row, SLOT]
+    if record[row, ISSUED] < 0:
+        record[row, ISSUED] = ctl[core, AT]
+    if slots[slot, TAIL] - slots[slot, HEAD] >= shared[RESOURCES]:
         return False
-    record.pushed[row] = now
-    state.tail[slot] += 1
-    state.next_row[core] = row + 1
+    record[row, PUSHED] = now
+    slots[slot, TAIL] += 1
+    ctl[core, NEXT] = row + 1
     if slot % ENGINES == 0:
-        state.ctl_time[core] = NEVER  # until the command on ctl ends
+        ctl[core, AT] = NEVER  # until the command on ctl ends
     else:
-        _fetch(commands, state, core, now)
+        _fetch(table, ctl, core, now)
     return True
 
 
 @njit
-def _start(commands: Commands, record: Record, state: State, now: int) -> bool:
+def _start(
+    table: Int64s, order: Int64s, record: Int64s, slots: Int64s, counters: Int64s, now: int
+) -> bool:
     started = False
-    for slot in range(len(state.running)):
-        if state.running[slot] >= 0 or state.head[slot] == state.tail[slot]:
+    for slot in range(len(slots)):
+        if slots[slot, ROW] >= 0 or slots[slot, HEAD] == slots[slot, TAIL]:
             continue
-        row = commands.order[state.head[slot]]
-        if not _may_start(commands, state, row, slot):
+        row = order[slots[slot, HEAD]]
+        if not _may_start(table, slots, counters, row, slot):
             continue
-        record.ready[row] = max(record.pushed[row], state.free_at[slot])
-        record.start[row] = now
-        state.head[slot] += 1
-        state.running[slot] = row
-        state.fixed_end[slot] = now + commands.fixed[row]
-        state.left[slot] = commands.moving[row] << RATE_BITS
+        record[row, READY] = max(record[row, PUSHED], slots[slot, FREE_AT])
+        record[row, START] = now
+        slots[slot, HEAD] += 1
+        slots[slot, ROW] = row
+        slots[slot, FIXED_END] = now + table[row, FIXED]
+        slots[slot, LEFT] = table[row, MOVING] << RATE_BITS
         started = True
     return started
 
 
 @njit
-def _may_start(commands: Commands, state: State, row: int, slot: int) -> bool:
-    for i in range(2):
-        counter = commands.wait_counter[row, i]
-        if counter >= 0 and state.counters[counter] < commands.wait_threshold[row, i]:
-            return False
-    if not commands.is_fence[row]:
+def _may_start(table: Int64s, slots: Int64s, counters: Int64s, row: int, slot: int) -> bool:
+    first, second = table[row, COUNTER_A], table[row, COUNTER_B]
+    if first >= 0 and counters[first] < table[row, NEEDS_A]:
+        return False
+    if second >= 0 and counters[second] < table[row, NEEDS_B]:
+        return False
+    if table[row, FENCE] == 0:
         return True
     for other in range(slot + 1, slot + ENGINES):
-        if state.running[other] >= 0 or state.head[other] < state.tail[other]:
+        if slots[other, ROW] >= 0 or slots[other, HEAD] < slots[other, TAIL]:
             return False
     return True
 
 
 @njit
-def _phase_changes(state: State, now: int) -> bool:
-    for slot in range(len(state.running)):
-        if state.running[slot] >= 0 and state.fixed_end[slot] == now:
-            return True
-    return False
-
-
-@njit
-def _moves(state: State, slot: int, now: int) -> bool:
-    return bool(
-        state.running[slot] >= 0 and state.fixed_end[slot] <= now and state.left[slot] > 0
-    )
+def _phases_change(slots: Int64s, now: int) -> bool:
+    """Note which slots move; True where one began or ended, or its command is another."""
+    changed = False
+    for slot in range(len(slots)):
+        row = slots[slot, ROW]
+        moves = 0
+        if row >= 0 and slots[slot, FIXED_END] <= now and slots[slot, LEFT] > 0:
+            moves = row + 1
+        if moves != slots[slot, MOVES]:
+            slots[slot, MOVES] = moves
+            changed = True
+    return changed
 
 
 @njit
@@ -264,86 +234,78 @@ def _share(capacity: int, demand: int) -> int:
 
 
 @njit
-def _set_rates(commands: Commands, machine: Machine, state: State, now: int) -> None:
-    slots = len(state.running)
+def _set_rates(table: Int64s, shared: Int64s, slots: Int64s) -> None:
     dram = 0
-    for slot in range(slots):
-        if _moves(state, slot, now):
-            dram += commands.demand[state.running[slot], DRAM]
-    dram_share = _share(machine.capacity[DRAM], dram)
-    for first in range(0, slots, ENGINES):
-        _share_channels(commands, machine, state, (first, now, dram_share))
-        _share_memories(commands, machine, state, (first, now))
+    for slot in range(len(slots)):
+        if slots[slot, MOVES] > 0:
+            dram += table[slots[slot, ROW], DEMAND + DRAM]
+    dram_share = _share(shared[DRAM], dram)
+    for first in range(0, len(slots), ENGINES):
+        _share_channels(table, shared, slots, first, dram_share)
+        _share_memories(table, shared, slots, first)
 
 
 @njit
 def _share_channels(
-    commands: Commands, machine: Machine, state: State, at: tuple[int, int, int]
+    table: Int64s, shared: Int64s, slots: Int64s, first: int, dram_share: int
 ) -> None:
-    """``fast``: the rate that DRAM and the channels of one core leave its transfers."""
-    first, now, dram_share = at
+    """FAST: the rate that DRAM and the channels of one core leave its transfers."""
     demand = 0
     for slot in range(first, first + ENGINES):
-        if _moves(state, slot, now):
-            demand += commands.demand[state.running[slot], CHANNEL]
-    share = _share(machine.capacity[CHANNEL], demand)
+        if slots[slot, MOVES] > 0:
+            demand += table[slots[slot, ROW], DEMAND + CHANNEL]
+    share = _share(shared[CHANNEL], demand)
     for slot in range(first, first + ENGINES):
-        state.fast[slot] = ONE
-        if _moves(state, slot, now) and commands.demand[state.running[slot], DRAM] > 0:
-            state.fast[slot] = min(share, dram_share)
-            state.cause[slot, 0] = DRAM if dram_share <= share else CHANNEL
+        slots[slot, FAST] = ONE
+        if slots[slot, MOVES] > 0 and table[slots[slot, ROW], DEMAND + DRAM] > 0:
+            slots[slot, FAST] = min(share, dram_share)
+            slots[slot, SLOWED_BY] = DRAM if dram_share <= share else CHANNEL
 
 
 @njit
-def _share_memories(
-    commands: Commands, machine: Machine, state: State, at: tuple[int, int]
-) -> None:
-    """``rate``: what SPM and ACC of one core leave of each command's ``fast`` rate."""
-    first, now = at
+def _share_memories(table: Int64s, shared: Int64s, slots: Int64s, first: int) -> None:
+    """RATE: what SPM and ACC of one core leave of each command's FAST rate."""
     spm, acc = 0, 0
     for slot in range(first, first + ENGINES):
-        if _moves(state, slot, now):
-            row = state.running[slot]
-            spm += commands.demand[row, SPM] * state.fast[slot] >> RATE_BITS
-            acc += commands.demand[row, ACC]
-    spm_share = _share(machine.capacity[SPM], spm)
-    acc_share = _share(machine.capacity[ACC], acc)
+        if slots[slot, MOVES] > 0:
+            row = slots[slot, ROW]
+            spm += table[row, DEMAND + SPM] * slots[slot, FAST] >> RATE_BITS
+            acc += table[row, DEMAND + ACC]
+    spm_share, acc_share = _share(shared[SPM], spm), _share(shared[ACC], acc)
     for slot in range(first, first + ENGINES):
-        state.rate[slot] = state.fast[slot]
-        if not _moves(state, slot, now):
+        slots[slot, RATE] = slots[slot, FAST]
+        if slots[slot, MOVES] == 0:
             continue
-        row, share = state.running[slot], ONE
-        if commands.demand[row, SPM] > 0:
-            share, state.cause[slot, 1] = spm_share, SPM
-        if commands.demand[row, ACC] > 0 and acc_share < share:
-            share, state.cause[slot, 1] = acc_share, ACC
-        state.rate[slot] = max(1, state.fast[slot] * share >> RATE_BITS)
+        row, share = slots[slot, ROW], ONE
+        if table[row, DEMAND + SPM] > 0:
+            share, slots[slot, HELD_BY] = spm_share, SPM
+        if table[row, DEMAND + ACC] > 0 and acc_share < share:
+            share, slots[slot, HELD_BY] = acc_share, ACC
+        slots[slot, RATE] = max(1, slots[slot, FAST] * share >> RATE_BITS)
 
 
 @njit
-def _next_event(state: State, now: int) -> int:
+def _next_event(slots: Int64s, ctl: Int64s, now: int) -> int:
     later = NEVER
-    for slot in range(len(state.running)):
-        if state.running[slot] < 0:
-            continue
-        if state.fixed_end[slot] > now:
-            later = min(later, state.fixed_end[slot])
-        else:
-            later = min(later, now + -(-state.left[slot] // state.rate[slot]))
-    for core in range(len(state.ctl_time)):
-        if now < state.ctl_time[core] < later:
-            later = state.ctl_time[core]
+    for slot in range(len(slots)):
+        if slots[slot, MOVES] > 0:
+            later = min(later, now - (-slots[slot, LEFT] // slots[slot, RATE]))
+        elif slots[slot, ROW] >= 0:
+            later = min(later, slots[slot, FIXED_END])
+    for core in range(len(ctl)):
+        if now < ctl[core, AT] < later:
+            later = ctl[core, AT]
     return later
 
 
 @njit
-def _advance(record: Record, state: State, now: int, later: int) -> None:
-    for slot in range(len(state.running)):
-        if not _moves(state, slot, now):
+def _advance(record: Int64s, slots: Int64s, cycles: int) -> None:
+    for slot in range(len(slots)):
+        rate = slots[slot, RATE]
+        if slots[slot, MOVES] == 0:
             continue
-        row, cycles = state.running[slot], later - now
-        state.left[slot] -= state.rate[slot] * cycles
-        if state.rate[slot] < ONE:
-            fast = state.fast[slot]
-            record.lost[row, state.cause[slot, 0]] += (ONE - fast) * cycles
-            record.lost[row, state.cause[slot, 1]] += (fast - state.rate[slot]) * cycles
+        slots[slot, LEFT] -= rate * cycles
+        if rate < ONE:
+            row, fast = slots[slot, ROW], slots[slot, FAST]
+            record[row, LOST + slots[slot, SLOWED_BY]] += (ONE - fast) * cycles
+            record[row, LOST + slots[slot, HELD_BY]] += (fast - rate) * cycles

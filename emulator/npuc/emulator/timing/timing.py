@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from npuc.emulator.stream import CommandStream
+from npuc.emulator.timing import engine as eng
 from npuc.emulator.timing.accounting import CommandTimes, account, command_times
-from npuc.emulator.timing.engine import Record, run_events
 from npuc.emulator.timing.setup import commands_of, machine_of
 from npuc.emulator.timing.work import Work, command_work
 from npuc.isa.cost import Int64s
@@ -52,30 +52,30 @@ def time_streams(
         command_work(program, core, stream, target) for core, stream in enumerate(streams)
     )
     commands = commands_of(program, streams, works, target)
-    record, done = run_events(commands, machine_of(target))
-    if done < len(commands.slot):
+    record, done = eng.run_events(commands, machine_of(target))
+    if done < len(commands.table):
         raise _deadlock(streams, record)
-    wall = int(record.end.max(initial=0))
     times = command_times(commands, record)
     return Timing(
-        target, wall, tuple(streams), times, works, account(commands, record, times, wall),
+        target, int(record[:, eng.END].max(initial=0)), tuple(streams), times, works,
+        account(commands, record, times),
         sum(int(work.dram_read.sum()) for work in works),
         sum(int(work.dram_written.sum()) for work in works),
     )
 
 
-def _deadlock(streams: Sequence[CommandStream], record: Record) -> ExecutionError:
+def _deadlock(streams: Sequence[CommandStream], record: Int64s) -> ExecutionError:
     stuck, first = [], 0
     for core, stream in enumerate(streams):
         rows = slice(first, first + len(stream))
-        waiting = (record.pushed[rows] >= 0) & (record.start[rows] < 0)
+        waiting = (record[rows, eng.PUSHED] >= 0) & (record[rows, eng.START] < 0)
         for engine in np.unique(stream.engine[waiting]):
             row = int(np.flatnonzero(waiting & (stream.engine == engine))[0])
             stuck.append(_waiting_command(core, stream, row))
         first += len(stream)
     return ExecutionError(
         "the program waits for ever", where="; ".join(stuck),
-        given=f"{int((record.end < 0).sum())} commands never end",
+        given=f"{int((record[:, eng.END] < 0).sum())} commands never end",
         allowed="waits for values that some command produces",
         next_step="look for a wait whose counter no command increments so often, or for cores "
         "that wait for one another",

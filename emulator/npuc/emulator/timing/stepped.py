@@ -1,0 +1,275 @@
+"""The cycle-stepped oracle: the rules of time once more, one cycle and one access at a time.
+
+Nothing here is shared with the event engine but the work of a command. DRAM serves whole bursts
+in turn, banks serve whole words, and an engine that misses a word waits. Far too slow for
+programs: it serves to measure the event engine's error, and to be read.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from npuc.emulator.stream import CommandStream
+from npuc.emulator.timing.work import Work
+from npuc.isa import cost
+from npuc.isa.errors import ExecutionError
+from npuc.isa.instructions import Engine
+from npuc.isa.instructions.order import Fence
+from npuc.isa.program import Program
+from npuc.isa.target import Target
+
+CYCLE_BUDGET = 10_000_000
+QUEUES = tuple(engine for engine in Engine if engine is not Engine.ctl)
+
+
+@dataclass
+class _Command:
+    """One dispatched command: its work left, in cycles, bursts and words."""
+
+    engine: Engine
+    index: int
+    ctl_instructions: int
+    waits: list[tuple[int, int]]
+    increment: int
+    is_fence: bool
+    fixed: int
+    moving: int
+    bursts: int
+    spm_words: int
+    acc_words: int
+    moved: int = 0  # moving cycles that are complete
+    bursts_served: int = 0
+    burst_credit: float = 0.0
+    spm_taken: int = 0
+    acc_taken: int = 0
+    start: int = -1
+    end: int = -1
+
+    @property
+    def is_transfer(self) -> bool:
+        return self.engine in (Engine.ld0, Engine.ld1, Engine.st)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.fixed == 0 and self.moved == self.moving
+
+    def words_by(self, cycle: int, total: int) -> int:
+        """Words of ``total`` that must have been served when ``cycle`` moving cycles are over."""
+        return -(-total * cycle // self.moving)
+
+
+@dataclass
+class _Core:
+    """One core: its commands, where ctl stands, its queues and what runs."""
+
+    commands: list[_Command]
+    queues: dict[Engine, deque[_Command]] = field(
+        default_factory=lambda: {engine: deque() for engine in QUEUES}
+    )
+    running: dict[Engine, _Command] = field(default_factory=dict)
+    next_command: int = 0
+    ctl_left: int = -1  # ctl cycles before the next push; -1: not yet looked at
+
+    @property
+    def is_done(self) -> bool:
+        return self.next_command == len(self.commands) and not self.running and self.is_drained
+
+    @property
+    def is_drained(self) -> bool:
+        return not any(self.queues.values())
+
+
+@dataclass
+class _System:
+    """All cores and what they share."""
+
+    target: Target
+    cores: list[_Core]
+    counters: dict[int, int] = field(default_factory=dict)
+    dram_credit: float = 0.0
+    turn: int = 0
+    now: int = 0
+
+
+def stepped_cycles(
+    program: Program, streams: Sequence[CommandStream], works: Sequence[Work], target: Target
+) -> int:
+    """Wall cycles of ``streams`` by stepping every cycle.
+
+    Raises: ExecutionError when nothing ends within CYCLE_BUDGET cycles.
+    """
+    cores = [
+        _Core(_commands(program, core, stream, works[core])) for core, stream in enumerate(streams)
+    ]
+    system = _System(target, cores)
+    while not all(core.is_done for core in cores):
+        if system.now == CYCLE_BUDGET:
+            raise ExecutionError("the oracle did not reach the end", given=f"{system.now} cycles")
+        for i, core in enumerate(cores):
+            _control(system, core)
+            _start_queues(system, core, i)
+            _control_retry(system, core)
+        _serve_dram(system)
+        for core in cores:
+            _serve_core(system, core)
+        system.now += 1
+        for i, core in enumerate(cores):
+            _retire(system, core, i)
+    return max((c.end for core in cores for c in core.commands), default=0)
+
+
+def _commands(
+    program: Program, core: int, stream: CommandStream, work: Work
+) -> list[_Command]:
+    burst = program.target.dram.burst_bytes
+    rows = []
+    for i in range(len(stream)):
+        waits = [
+            (int(counter), int(needs))
+            for counter, needs in zip(stream.wait_counter[i], stream.wait_threshold[i], strict=True)
+            if counter >= 0
+        ]
+        opcode = int(program.code[core][stream.instruction[i], 0])
+        dram_bytes = int(work.dram_read[i] + work.dram_written[i])
+        rows.append(_Command(
+            Engine(int(stream.engine[i])), i, int(stream.ctl_cycles[i]), waits,
+            int(stream.increment[i]), opcode == Fence.opcode, int(work.fixed[i]),
+            int(work.moving[i]), dram_bytes // burst, int(work.spm_words[i]),
+            int(work.acc_words[i]),
+        ))
+    return rows
+
+
+def _control(system: _System, core: _Core) -> None:
+    """ctl counts down its cycles, then pushes; a command on ctl occupies ctl itself."""
+    per_instruction = system.target.ctl.dispatch_cycles
+    while core.next_command < len(core.commands) and Engine.ctl not in core.running:
+        command = core.commands[core.next_command]
+        on_ctl = command.engine is Engine.ctl
+        if core.ctl_left < 0:
+            core.ctl_left = (command.ctl_instructions - on_ctl) * per_instruction
+        if core.ctl_left > 0:
+            core.ctl_left -= 1
+            return
+        if not _push(system, core, command):
+            return
+        core.next_command += 1
+        core.ctl_left = -1
+
+
+def _push(system: _System, core: _Core, command: _Command) -> bool:
+    if command.engine is not Engine.ctl:
+        queue = core.queues[command.engine]
+        if len(queue) >= system.target.ctl.queue_depth:
+            return False
+        queue.append(command)
+        return True
+    engines_idle = core.is_drained and not core.running
+    if not _waits_hold(system, command) or (command.is_fence and not engines_idle):
+        return False
+    command.start = system.now
+    core.running[Engine.ctl] = command
+    return True
+
+
+def _control_retry(system: _System, core: _Core) -> None:
+    """A command that left its queue in this cycle makes room for the one that ctl holds."""
+    if core.ctl_left == 0:
+        _control(system, core)
+
+
+def _waits_hold(system: _System, command: _Command) -> bool:
+    return all(system.counters.get(c, 0) >= needs for c, needs in command.waits)
+
+
+def _start_queues(system: _System, core: _Core, number: int) -> None:
+    for engine, queue in core.queues.items():
+        if engine in core.running or not queue or not _waits_hold(system, queue[0]):
+            continue
+        command = queue.popleft()
+        command.start = system.now
+        core.running[engine] = command
+
+
+def _serve_dram(system: _System) -> None:
+    """Hand out whole bursts in turn, as far as the DRAM's and the channels' rates go."""
+    dram, dma = system.target.dram, system.target.dma
+    channel_rate = cost.channel_rate(system.target) / dram.burst_bytes
+    wanting: list[_Command] = []
+    for core in system.cores:
+        moving = [c for c in core.running.values() if c.is_transfer and not c.fixed]
+        asking = [c for c in moving if c.bursts_served < c.bursts]
+        share = min(1.0, dma.channels / len(asking)) if asking else 0.0
+        for command in asking:
+            command.burst_credit += channel_rate * share
+        wanting += asking
+    if not wanting:
+        system.dram_credit = 0.0
+        return
+    system.dram_credit += dram.bytes_per_cycle * dram.efficiency / dram.burst_bytes
+    start = system.turn
+    for i in range(len(wanting)):
+        _take_bursts(system, wanting[(start + i) % len(wanting)])
+
+
+def _take_bursts(system: _System, command: _Command) -> None:
+    """One burst if it is due; the next in turn goes first in the next cycle."""
+    if command.burst_credit < 1 - 1e-9 or system.dram_credit < 1 - 1e-9:
+        return
+    while (
+        command.burst_credit >= 1 - 1e-9
+        and system.dram_credit >= 1 - 1e-9
+        and command.bursts_served < command.bursts
+    ):
+        command.bursts_served += 1
+        command.burst_credit -= 1
+        system.dram_credit -= 1
+    system.turn += 1
+
+
+def _serve_core(system: _System, core: _Core) -> None:
+    """One cycle of each running command, with the words that SPM and ACC still have to give."""
+    words = {"spm": system.target.spm.banks, "acc": system.target.acc.banks}
+    running = list(core.running.values())
+    turn = system.now % len(running) if running else 0
+    for command in running[turn:] + running[:turn]:
+        if command.fixed:
+            command.fixed -= 1
+        elif command.moved < command.moving:
+            _move(command, words)
+
+
+def _move(command: _Command, words: dict[str, int]) -> None:
+    """Complete one more moving cycle if its bursts have come and all its words are served."""
+    target = command.moved + 1
+    if command.is_transfer and command.bursts:
+        served = command.bursts_served * command.moving // command.bursts
+        target = min(max(served, command.moved), command.moved + 1)
+        if served <= command.moved:
+            return
+    command.spm_taken += _take(words, "spm", command.words_by(target, command.spm_words)
+                               - command.spm_taken)
+    command.acc_taken += _take(words, "acc", command.words_by(target, command.acc_words)
+                               - command.acc_taken)
+    has_spm = command.spm_taken >= command.words_by(target, command.spm_words)
+    has_acc = command.acc_taken >= command.words_by(target, command.acc_words)
+    if has_spm and has_acc:
+        command.moved = target
+
+
+def _take(words: dict[str, int], memory: str, wanted: int) -> int:
+    taken = min(max(wanted, 0), words[memory])
+    words[memory] -= taken
+    return taken
+
+
+def _retire(system: _System, core: _Core, number: int) -> None:
+    """End what is complete; its counter grows for the next cycle."""
+    for engine, command in list(core.running.items()):
+        if not command.is_complete:
+            continue
+        command.end = system.now
+        del core.running[engine]
+        if command.increment >= 0:
+            counter = number << 8 | engine.value << 5 | command.increment
+            system.counters[counter] = system.counters.get(counter, 0) + 1
