@@ -25,6 +25,7 @@ from npuc.compiler.dialects.tile_text import Place
 from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, RANK, GroupProblem, Operand
 from npuc.compiler.schedule.tiling import (
     Tiling,
+    acc_ring_depth,
     acc_slot_bytes,
     placement,
     ring_depth,
@@ -80,7 +81,7 @@ class _GroupBuilder:
             spec = BufferSpec(Space.spm, slot_bytes(operand, tile, self.target), depth)
             self.rings[number] = self._add(BufferOp(operand.name, BufferType(spec)))
         if self.problem.contraction is not None:
-            depth = self.tiling.acc_depth if self.outer else 1
+            depth = acc_ring_depth(self.problem, self.tiling)
             spec = BufferSpec(Space.acc, acc_slot_bytes(tile), depth)
             self.acc_ring = self._add(BufferOp("accumulator", BufferType(spec)))
 

@@ -64,28 +64,74 @@ class Estimates:
 
 
 @dataclass(frozen=True)
-class _Traffic:
-    first: Ints  # cycles of one transfer
-    total: Ints  # cycles of all transfers, one after another
-    moved: Ints  # DRAM bytes, burst-rounded
+class TileCosts:
+    """What one full tile costs, whatever the loop order and depths; arrays of length n.
+
+    ``bursts`` and ``transfers`` hold DRAM bursts and cycles of one transfer of each operand.
+    """
+
+    trips: Ints
+    mma: Ints
+    vexec: Ints
+    bursts: tuple[Ints, ...]
+    transfers: tuple[Ints, ...]
+
+    def take(self, rows: Ints | npt.NDArray[np.bool_]) -> "TileCosts":
+        """The costs of some rows: numbers or a mask."""
+        return TileCosts(
+            self.trips[rows],
+            self.mma[rows],
+            self.vexec[rows],
+            tuple(b[rows] for b in self.bursts),
+            tuple(t[rows] for t in self.transfers),
+        )
 
 
 def estimate(problem: GroupProblem, target: Target, candidates: Candidates) -> Estimates:
     """Cycles and DRAM bytes of every candidate tiling."""
-    trips = trip_counts(problem, candidates.tiles)
-    mma = _mma_per_tile(problem, target, candidates.tiles)
-    vexec = _vexec_per_tile(problem, target, candidates.tiles)
-    mxu = mma * trips.prod(axis=1)
-    vpu = vexec * trips[:, :PARALLEL].prod(axis=1)
-    traffic = [_traffic(problem, target, candidates, o) for o in problem.operands]
+    costs = tile_costs(problem, target, candidates.tiles)
+    return estimate_from(problem, target, candidates, costs)
+
+
+def tile_costs(
+    problem: GroupProblem, target: Target, tiles: Ints, row_cycles: int | None = None
+) -> TileCosts:
+    """Costs of every tile. With ``row_cycles`` = 1 a lower bound: SPM banks never conflict in mma.
+
+    Without ``row_cycles`` the fetch of A's rows is looked at tile by tile, which is slow.
+    """
+    box_of = [boxes(o, tiles) for o in problem.operands]
+    bursts = tuple(_bursts(target, o, b) for o, b in zip(problem.operands, box_of, strict=True))
+    rows = _row_cycles(problem, target, tiles) if row_cycles is None else row_cycles
+    return TileCosts(
+        trip_counts(problem, tiles),
+        _mma_per_tile(problem, target, tiles, rows),
+        _vexec_per_tile(problem, target, tiles),
+        bursts,
+        tuple(transfer_cycles(target, b) for b in bursts),
+    )
+
+
+def estimate_from(
+    problem: GroupProblem, target: Target, candidates: Candidates, costs: TileCosts
+) -> Estimates:
+    """Cycles and DRAM bytes of the candidates whose tiles cost ``costs``."""
+    n_outputs = costs.trips[:, :PARALLEL].prod(axis=1)
+    n_tiles = n_outputs * costs.trips[:, PARALLEL:].prod(axis=1)
+    mxu, vpu = costs.mma * n_tiles, costs.vexec * n_outputs
     queues: dict[str, Ints] = {}
-    for operand, t in zip(problem.operands, traffic, strict=True):
-        queues[operand.queue] = queues.get(operand.queue, np.zeros_like(t.total)) + t.total
-    moved = sum((t.moved for t in traffic), np.zeros(len(trips), np.int64))
+    moved = np.zeros_like(n_tiles)
+    through = costs.mma + costs.vexec
+    for operand, bursts, cycles in zip(
+        problem.operands, costs.bursts, costs.transfers, strict=True
+    ):
+        count = transfer_counts(problem, candidates, operand)
+        queues[operand.queue] = queues.get(operand.queue, np.zeros_like(count)) + count * cycles
+        moved += bursts * count * target.dram.burst_bytes
+        through += cycles
     rate = target.dram.bytes_per_cycle * target.dram.efficiency
     dma = np.maximum.reduce([*queues.values(), np.ceil(moved / rate).astype(np.int64)])
-    ctl = trips.prod(axis=1) * CTL_INSTRUCTIONS_PER_TILE * target.ctl.dispatch_cycles
-    through = sum((t.first for t in traffic), mma + vexec)
+    ctl = n_tiles * CTL_INSTRUCTIONS_PER_TILE * target.ctl.dispatch_cycles
     if candidates.depth > 1:
         cycles = np.maximum.reduce([mxu, vpu, dma, ctl]) + through
     else:
@@ -102,11 +148,11 @@ def slot_strides(operand: Operand, box: Ints) -> Ints:
     return result
 
 
-def _mma_per_tile(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
+def _row_cycles(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
+    """Cycles to fetch a row of A for one fold, under every tile."""
     if problem.contraction is None:
-        return np.zeros(len(tiles), np.int64)
+        return np.ones(len(tiles), np.int64)
     a = problem.operands[problem.contraction.a]
-    w = problem.operands[problem.contraction.w]
     k_dims = list(K_DIMS)
     strides = slot_strides(a, boxes(a, tiles))[:, k_dims]
     keys = np.concatenate([tiles[:, k_dims], strides], axis=1)
@@ -115,12 +161,21 @@ def _mma_per_tile(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
         mma_row_access(target, tuple(map(int, key[:3])), tuple(map(int, key[3:])), a.dtype.bytes)
         for key in unique
     ]
-    row_cycles = np.array([c.cycles for c in cycles], np.int64)[inverse.reshape(-1)]
+    return np.array([c.cycles for c in cycles], np.int64)[inverse.reshape(-1)]
+
+
+def _mma_per_tile(
+    problem: GroupProblem, target: Target, tiles: Ints, row_cycles: Ints | int
+) -> Ints:
+    if problem.contraction is None:
+        return np.zeros(len(tiles), np.int64)
+    a = problem.operands[problem.contraction.a]
+    w = problem.operands[problem.contraction.w]
     transposed = slot_strides(w, boxes(w, tiles))[:, PARALLEL - 1] != w.dtype.bytes
     return mma_cycles(
         target,
         tiles[:, : PARALLEL - 1].prod(axis=1),
-        tiles[:, k_dims].prod(axis=1),
+        tiles[:, PARALLEL:].prod(axis=1),
         tiles[:, PARALLEL - 1],
         dtype=a.dtype,
         row_cycles=row_cycles,
@@ -157,12 +212,8 @@ def _acc_strides(tiles: Ints) -> Ints:
     return strides
 
 
-def _traffic(
-    problem: GroupProblem, target: Target, candidates: Candidates, operand: Operand
-) -> _Traffic:
-    box = np.minimum(boxes(operand, candidates.tiles), np.asarray(operand.shape, np.int64))
-    strides = np.broadcast_to(np.asarray(operand.strides, np.int64), box.shape)
-    bursts = transfer_bursts(target, *contiguous_runs(box, strides, operand.dtype.bytes))
-    one = transfer_cycles(target, bursts)
-    count = transfer_counts(problem, candidates, operand)
-    return _Traffic(one, one * count, bursts * count * target.dram.burst_bytes)
+def _bursts(target: Target, operand: Operand, box: Ints) -> Ints:
+    """DRAM bursts of one transfer of every box, clipped to the tensor's shape."""
+    clipped = np.minimum(box, np.asarray(operand.shape, np.int64))
+    strides = np.broadcast_to(np.asarray(operand.strides, np.int64), clipped.shape)
+    return transfer_bursts(target, *contiguous_runs(clipped, strides, operand.dtype.bytes))

@@ -7,19 +7,23 @@ in enumeration order, so that the choice is deterministic. Problems are solved o
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from math import isqrt
 
 import numpy as np
+import numpy.typing as npt
 
-from npuc.compiler.schedule.estimate import Estimate, estimate
+from npuc.compiler.dialects.tile_structure import MAX_LOOP_NEST
+from npuc.compiler.schedule.estimate import Estimate, estimate, estimate_from, tile_costs
 from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem
 from npuc.compiler.schedule.tiling import (
-    ACC_WORD_BYTES,
     OUTER_M,
     OUTER_N,
     Candidates,
     Ints,
     Tiling,
-    spm_bytes,
+    single_step_dims,
+    slot_bytes,
+    total_acc_bytes,
     total_spm_bytes,
 )
 from npuc.isa.errors import CompileError
@@ -28,6 +32,7 @@ from npuc.isa.target import Target
 CYCLE_TOLERANCE = 0.02
 CHOICES_PER_DIM = 12
 MAX_RAGGED_DIMS = 4
+PROBES = 8  # candidates per family whose true cost limits the bounds
 
 
 @dataclass(frozen=True)
@@ -50,85 +55,123 @@ class Choice:
     considered: int
 
 
+@dataclass(frozen=True)
+class _Family:
+    """Candidates of one loop order and depth; ``rows`` number their tiles in the shared list."""
+
+    candidates: Candidates
+    rows: Ints
+
+    def take(self, chosen: Ints | npt.NDArray[np.bool_]) -> "_Family":
+        return _Family(self.candidates.take(chosen), self.rows[chosen])
+
+
 @lru_cache(maxsize=4096)
 def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions) -> Choice:
     """The best tiling of ``problem`` on ``target``.
 
     Raises: CompileError naming group, tensor and bytes when even the smallest tile does not fit.
     """
-    best: list[tuple[float, float, int, Choice]] = []
-    considered = 0
-    for candidates in _families(problem, target, options):
-        considered += len(candidates.tiles)
-        best += _leaders(problem, target, candidates, options)
-    if not best:
-        raise _too_small(problem, target)
-    fewest = min(entry[0] for entry in best)
-    near = [e for e in best if e[0] <= _near(fewest, options)]
-    choice = min(near, key=lambda e: (e[1], e[0], e[2]))[3]
-    return Choice(choice.tiling, choice.estimate, considered)
-
-
-def _leaders(
-    problem: GroupProblem, target: Target, candidates: Candidates, options: SearchOptions
-) -> list[tuple[float, float, int, Choice]]:
-    """The best row of one family under the rule of this module, as a list of at most one."""
-    if not len(candidates.tiles):
-        return []
-    costs = estimate(problem, target, candidates)
-    cycles = costs.cycles if options.by_cost else -candidates.tiles.prod(axis=1).astype(float)
-    near = np.flatnonzero(cycles <= _near(float(cycles.min()), options))
-    row = int(near[np.lexsort((cycles[near], costs.dram_bytes[near]))[0]])
-    choice = Choice(candidates.tiling(row), costs.row(row), len(candidates.tiles))
-    return [(float(cycles[row]), float(costs.dram_bytes[row]), row, choice)]
-
-
-def _near(fewest: float, options: SearchOptions) -> float:
-    return fewest * (1 + CYCLE_TOLERANCE) if options.by_cost else fewest
-
-
-def _families(problem: GroupProblem, target: Target, options: SearchOptions) -> list[Candidates]:
     tiles = _tiles(problem, target)
+    families = _families(problem, target, options, tiles)
+    considered = sum(len(f.rows) for f in families)
+    if not considered:
+        raise _too_small(problem, target, tiles)
+    narrow = _promising(problem, target, families, tiles) if options.by_cost else _largest(families)
+    finalists = [f for f in narrow if len(f.rows)]
+    costs = [estimate(problem, target, f.candidates) for f in finalists]
+    cycles = np.concatenate([c.cycles for c in costs])
+    dram_bytes = np.concatenate([c.dram_bytes for c in costs])
+    near = np.arange(len(cycles))
+    if options.by_cost:
+        near = np.flatnonzero(cycles <= _near(int(cycles.min())))
+    best = int(near[np.lexsort((cycles[near], dram_bytes[near]))[0]])
+    places = [(f, row) for f in range(len(finalists)) for row in range(len(finalists[f].rows))]
+    family, row = places[best]
+    return Choice(finalists[family].candidates.tiling(row), costs[family].row(row), considered)
+
+
+def _near(fewest: int) -> float:
+    return fewest * (1 + CYCLE_TOLERANCE)
+
+
+def _promising(
+    problem: GroupProblem, target: Target, families: list[_Family], tiles: Ints
+) -> list[_Family]:
+    """The candidates that may be within the tolerance: bounds are quick, true costs are slow.
+
+    The bound takes one cycle for a row of A. The true costs of a few candidates with the lowest
+    bounds tell which bounds are too high, so that no candidate within the tolerance is lost.
+    """
+    shared = tile_costs(problem, target, tiles, row_cycles=1)
+    bounds = [
+        estimate_from(problem, target, f.candidates, shared.take(f.rows)).cycles for f in families
+    ]
+    fewest = []
+    for family, bound in zip(families, bounds, strict=True):
+        probes = family.take(np.argsort(bound, kind="stable")[:PROBES]).candidates
+        fewest += estimate(problem, target, probes).cycles.tolist()
+    limit = _near(min(fewest))
+    return [f.take(bound <= limit) for f, bound in zip(families, bounds, strict=True)]
+
+
+def _largest(families: list[_Family]) -> list[_Family]:
+    """The candidates with the most points per tile."""
+    volumes = [f.candidates.tiles.prod(axis=1) for f in families]
+    largest = max(int(v.max(initial=0)) for v in volumes)
+    return [f.take(v == largest) for f, v in zip(families, volumes, strict=True)]
+
+
+def _families(
+    problem: GroupProblem, target: Target, options: SearchOptions, tiles: Ints
+) -> list[_Family]:
+    """The candidates that fit, by loop order and depth."""
     orders = (OUTER_M, OUTER_N) if problem.contraction else (OUTER_M,)
     depths = (2, 1) if options.double_buffer else (1,)
+    rows = np.flatnonzero(_suits_machine(problem, tiles))
+    smallest = Candidates(tiles[rows], OUTER_M, 1, 1)
+    rows = rows[_fits(problem, target, smallest)]
     families = []
     for order, depth in product(orders, depths):
-        family = Candidates(tiles, order, depth, depth)
-        families.append(_feasible(problem, target, family))
+        family = _Family(Candidates(tiles[rows], order, depth, depth), rows)
+        families.append(family.take(_fits(problem, target, family.candidates)))
     return families
 
 
-def _feasible(problem: GroupProblem, target: Target, family: Candidates) -> Candidates:
-    keep = total_spm_bytes(problem, family, target) <= target.spm.capacity_bytes
-    if problem.contraction is not None:
-        acc = family.tiles[:, :PARALLEL].prod(axis=1) * ACC_WORD_BYTES * family.acc_depth
-        keep &= acc <= target.acc.capacity_bytes
-    ragged = np.asarray(problem.extents) % family.tiles != 0
-    keep &= ragged.sum(axis=1) <= MAX_RAGGED_DIMS
-    return Candidates(family.tiles[keep], family.order, family.depth, family.acc_depth)
+def _fits(problem: GroupProblem, target: Target, candidates: Candidates) -> npt.NDArray[np.bool_]:
+    """Which candidates fit SPM and ACC; the vectorised form of ``fits``."""
+    acc = total_acc_bytes(problem, candidates)
+    spm = total_spm_bytes(problem, candidates, target)
+    result: npt.NDArray[np.bool_] = acc <= target.acc.capacity_bytes
+    result &= spm <= target.spm.capacity_bytes
+    return result
+
+
+def _suits_machine(problem: GroupProblem, tiles: Ints) -> npt.NDArray[np.bool_]:
+    """Which tiles a view can name the true extents of, and make no deeper nest than allowed."""
+    ragged = np.asarray(problem.extents) % tiles != 0
+    loops = tiles < np.asarray(problem.extents)
+    result: npt.NDArray[np.bool_] = ragged.sum(axis=1) <= MAX_RAGGED_DIMS
+    result &= loops.sum(axis=1) <= MAX_LOOP_NEST
+    return result
 
 
 def _tiles(problem: GroupProblem, target: Target) -> Ints:
+    """Every tile of the search, (n, 7): sizes per dimension, largest first."""
     granules = [1] * len(problem.extents)
     if problem.contraction is not None:
         granules[N_DIM] = target.mxu.cols
         granules[K_DIMS[2]] = target.mxu.rows
     elif problem.extents[N_DIM] > 1:
         granules[N_DIM] = target.vpu.lanes
-    single = _single_step_dims(problem)
-    parallel = [
+    single = single_step_dims(problem)
+    sizes = [
         [1] if d in single else _sizes(problem.extents[d], granules[d]) for d in range(PARALLEL)
     ]
-    reductions = _reduction_tiles(problem, granules)
-    rows = [p + k for p in product(*parallel) for k in reductions]
-    return np.array(rows, np.int64)
-
-
-def _single_step_dims(problem: GroupProblem) -> frozenset[int]:
-    """Row dimensions that W also depends on (batched products): one mma sees one W."""
-    if problem.contraction is None:
-        return frozenset()
-    return problem.operands[problem.contraction.w].dims & {0, 1, 2}
+    cuts = np.array(_reduction_tiles(problem, granules), np.int64)
+    grid = np.meshgrid(*map(np.array, sizes), np.arange(len(cuts)), indexing="ij")
+    flat = np.stack([axis.reshape(-1) for axis in grid], axis=1)
+    return np.concatenate([flat[:, :PARALLEL], cuts[flat[:, PARALLEL]]], axis=1)
 
 
 def _reduction_tiles(problem: GroupProblem, granules: list[int]) -> list[tuple[int, ...]]:
@@ -149,11 +192,9 @@ def _reduction_tiles(problem: GroupProblem, granules: list[int]) -> list[tuple[i
 def _sizes(extent: int, granule: int) -> list[int]:
     """Distinct ceil(extent / parts), rounded up to the granule, largest first."""
     sizes = set()
-    for parts in range(1, extent + 1):
-        size = -(-extent // parts)
-        if size > granule:
-            size = min(extent, -(-size // granule) * granule)
-        sizes.add(size)
+    for size in _quotients(extent):
+        whole = -(-size // granule) * granule
+        sizes.add(min(extent, whole) if size > granule else size)
     ordered = sorted(sizes, reverse=True)
     if len(ordered) <= CHOICES_PER_DIM:
         return ordered
@@ -161,18 +202,21 @@ def _sizes(extent: int, granule: int) -> list[int]:
     return [ordered[i] for i in picks]
 
 
-def _too_small(problem: GroupProblem, target: Target) -> CompileError:
-    smallest = min(
-        (Tiling(tuple(int(v) for v in row), OUTER_M, 1, 1) for row in _tiles(problem, target)),
-        key=lambda t: spm_bytes(problem, t, target),
-    )
-    sizes = [(int(np.prod(o.box(smallest.tile))) * o.dtype.bytes, o.name) for o in problem.operands]
-    n_bytes, name = max(sizes)
+def _quotients(extent: int) -> set[int]:
+    """All values of ceil(extent / parts), from about 2 sqrt(extent) divisions."""
+    few = range(1, isqrt(extent) + 2)
+    quotients = {-(-extent // parts) for parts in few}
+    return quotients | {-(-extent // -(-extent // size)) for size in few}
+
+
+def _too_small(problem: GroupProblem, target: Target, tiles: Ints) -> CompileError:
+    needed = total_spm_bytes(problem, Candidates(tiles, OUTER_M, 1, 1), target)
+    smallest = tuple(int(t) for t in tiles[int(needed.argmin())])
+    n_bytes, name = max((slot_bytes(o, smallest, target), o.name) for o in problem.operands)
     return CompileError(
         "the target is too small for this group",
         problem.name,
-        f"the smallest tile needs {spm_bytes(problem, smallest, target)} bytes of SPM, "
-        f"{n_bytes} of them for tensor {name}",
+        f"the smallest tile needs {needed.min()} bytes of SPM, {n_bytes} of them for tensor {name}",
         f"{target.spm.capacity_bytes} bytes of SPM, {target.acc.capacity_bytes} of ACC "
         f"({target.name})",
         "take a larger target (npuc targets) or a smaller layer",

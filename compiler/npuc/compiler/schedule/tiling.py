@@ -64,11 +64,30 @@ def acc_slot_bytes(tile: tuple[int, ...]) -> int:
     return prod(tile[:PARALLEL]) * ACC_WORD_BYTES
 
 
+def acc_ring_depth(problem: GroupProblem, tiling: Tiling) -> int:
+    """Slots of the accumulator: one when there is a single output tile, none without one."""
+    if problem.contraction is None:
+        return 0
+    return tiling.acc_depth if max(tiling.trips(problem)[:PARALLEL]) > 1 else 1
+
+
+def acc_bytes(problem: GroupProblem, tiling: Tiling) -> int:
+    """ACC bytes that the accumulator of the tiling takes."""
+    return acc_slot_bytes(tiling.tile) * acc_ring_depth(problem, tiling)
+
+
+def single_step_dims(problem: GroupProblem) -> frozenset[int]:
+    """Row dimensions that W also depends on (batched products): one mma sees one W."""
+    if problem.contraction is None:
+        return frozenset()
+    return problem.operands[problem.contraction.w].dims & {0, 1, 2}
+
+
 def fits(problem: GroupProblem, tiling: Tiling, target: Target) -> bool:
     """Whether all buffers of the tiling fit SPM and ACC."""
-    return spm_bytes(problem, tiling, target) <= target.spm.capacity_bytes and (
-        problem.contraction is None
-        or acc_slot_bytes(tiling.tile) * tiling.acc_depth <= target.acc.capacity_bytes
+    return (
+        spm_bytes(problem, tiling, target) <= target.spm.capacity_bytes
+        and acc_bytes(problem, tiling) <= target.acc.capacity_bytes
     )
 
 
@@ -94,6 +113,10 @@ class Candidates:
         return Tiling(
             tuple(int(t) for t in self.tiles[row]), self.order, self.depth, self.acc_depth
         )
+
+    def take(self, rows: Ints | npt.NDArray[np.bool_]) -> "Candidates":
+        """The candidates of some rows: numbers or a mask."""
+        return Candidates(self.tiles[rows], self.order, self.depth, self.acc_depth)
 
 
 def trip_counts(problem: GroupProblem, tiles: Ints) -> Ints:
@@ -130,3 +153,14 @@ def total_spm_bytes(problem: GroupProblem, candidates: Candidates, target: Targe
         slots = np.where(transfer_counts(problem, candidates, operand) > 1, candidates.depth, 1)
         total += slots * (-(-n_bytes // word) * word)
     return total
+
+
+def total_acc_bytes(problem: GroupProblem, candidates: Candidates) -> Ints:
+    """ACC bytes of every tile; the vectorised form of ``acc_bytes``."""
+    if problem.contraction is None:
+        return np.zeros(len(candidates.tiles), np.int64)
+    parallel = candidates.tiles[:, :PARALLEL]
+    is_only = (parallel == problem.extents[:PARALLEL]).all(axis=1)
+    slots = np.where(is_only, 1, candidates.acc_depth)
+    result: Ints = parallel.prod(axis=1) * ACC_WORD_BYTES * slots
+    return result
