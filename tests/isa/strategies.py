@@ -1,7 +1,5 @@
 """Hypothesis strategies for everything that a program holds, and one small complete program."""
 
-from dataclasses import fields
-
 import numpy as np
 from hypothesis import strategies as st
 
@@ -79,15 +77,16 @@ def views(draw: st.DrawFn) -> View:
 
 
 @st.composite
-def tensor_maps(draw: st.DrawFn, base: st.SearchStrategy[int] = st.just(0)) -> TensorMap:
+def tensor_maps(draw: st.DrawFn, highest_base: int = 0) -> TensorMap:
     rank = draw(st.integers(1, 5))
 
     def several(values: st.SearchStrategy[int]) -> tuple[int, ...]:
         return tuple(draw(st.lists(values, min_size=rank, max_size=rank)))
 
     return TensorMap(
-        draw(st.sampled_from(Segment)), draw(st.sampled_from(DType)), draw(base),
-        several(U32), several(I64), several(U32), several(I32), draw(U32),
+        draw(st.sampled_from(Segment)), draw(st.sampled_from(DType)),
+        draw(st.integers(0, highest_base)), several(U32), several(I64), several(U32),
+        several(I32), draw(U32),
     )  # fmt: skip
 
 
@@ -183,8 +182,3 @@ def _source(draw: st.DrawFn, core: int, n_rows: int) -> SourceRange:
     return SourceRange(
         core, start, draw(st.integers(start, n_rows)), draw(NAMES), nodes, draw(NAMES)
     )
-
-
-def field_names(cls: type) -> list[str]:
-    """Names of the dataclass fields of ``cls``."""
-    return [f.name for f in fields(cls)]

@@ -5,6 +5,7 @@ instructions at once for the emulator.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +66,7 @@ def decode_one(bits: int, position: int = 0) -> Instruction:
     if cls is None:
         raise EncodingError("unknown opcode", f"instruction {position}", hex(bits & 0xFF))
     try:
-        values: dict[str, object] = {n: _from_field(bits, f, b) for n, f, b in cls.layout()}
+        values: dict[str, Any] = {n: _from_field(bits, f, b) for n, f, b in cls.layout()}
         if issubclass(cls, Command):
             values |= _decode_order(bits)
     except EncodingError as error:

@@ -11,11 +11,30 @@ from tempfile import NamedTemporaryFile
 
 import numpy as np
 
-from npuc.isa.container import elf, tables
 from npuc.isa.container.checks import check_program
-from npuc.isa.container.elf import Section
+from npuc.isa.container.elf import (
+    SHF_ALLOC,
+    SHF_EXECINSTR,
+    SHT_NOTE,
+    SHT_STRTAB,
+    SHT_SYMTAB,
+    Section,
+    read_elf,
+    section_number,
+    write_elf,
+)
 from npuc.isa.container.records import Reader, damaged, utf8
 from npuc.isa.container.schema import HASH_BYTES, VERSION, schema_hash
+from npuc.isa.container.tables import (
+    pack_rows,
+    read_arguments,
+    read_buffers,
+    read_sources,
+    unpack_rows,
+    write_arguments,
+    write_buffers,
+    write_sources,
+)
 from npuc.isa.descriptors import Kernel, Params, Segment, TensorMap, View
 from npuc.isa.descriptors.kernel import KERNEL_BYTES, PARAMS_BYTES
 from npuc.isa.descriptors.tensor_map import MAP_BYTES
@@ -43,7 +62,7 @@ def to_bytes(program: Program) -> bytes:
         raise EncodingError("the target's text describes another target than the program names",
                             f"section {TARGET}", next_step="set both together")  # fmt: skip
     try:
-        return elf.write_elf(_sections(program))
+        return write_elf(_sections(program))
     except struct.error as error:
         raise EncodingError("a number of the program does not fit its field",
                             given=str(error)) from error  # fmt: skip
@@ -54,19 +73,19 @@ def from_bytes(data: bytes | memoryview, origin: str) -> Program:
 
     Raises: BinaryError naming ``origin``, the section and the reason, for every other file.
     """
-    parts = elf.read_elf(memoryview(data).cast("B"), origin)
+    parts = read_elf(memoryview(data).cast("B"), origin)
     file = _File(parts, origin)
     extensions = file.note()
-    scratch_bytes, arguments = tables.read_arguments(file.reader(ARGS))
+    scratch_bytes, arguments = read_arguments(file.reader(ARGS))
     toml = file.text(TARGET)
     program = Program(
         target=_target(toml, origin),
         target_toml=toml,
         code=file.code(),
-        views=tables.unpack_rows(file.reader(".npuc.views"), VIEW_BYTES, View.unpack),
-        maps=tables.unpack_rows(file.reader(".npuc.maps"), MAP_BYTES, TensorMap.unpack),
-        kernels=tables.unpack_rows(file.reader(".npuc.kernels"), KERNEL_BYTES, Kernel.unpack),
-        params=tables.unpack_rows(file.reader(".npuc.params"), PARAMS_BYTES, Params.unpack),
+        views=unpack_rows(file.reader(".npuc.views"), VIEW_BYTES, View.unpack),
+        maps=unpack_rows(file.reader(".npuc.maps"), MAP_BYTES, TensorMap.unpack),
+        kernels=unpack_rows(file.reader(".npuc.kernels"), KERNEL_BYTES, Kernel.unpack),
+        params=unpack_rows(file.reader(".npuc.params"), PARAMS_BYTES, Params.unpack),
         constants=np.frombuffer(file.take(CONST), np.uint8),
         inputs=arguments[Segment.input],
         outputs=arguments[Segment.output],
@@ -124,21 +143,21 @@ def _sections(program: Program) -> tuple[Section, ...]:
     debug = program.debug
     text = tuple(
         Section(f"{TEXT}{core}", np.ascontiguousarray(code).tobytes(),
-                flags=elf.SHF_ALLOC | elf.SHF_EXECINSTR, align=INSTRUCTION_BYTES)
+                flags=SHF_ALLOC | SHF_EXECINSTR, align=INSTRUCTION_BYTES)
         for core, code in enumerate(program.code)
     )  # fmt: skip
     constants = np.ascontiguousarray(program.constants, np.uint8).tobytes()
-    before = (Section(NOTE, _note(program), elf.SHT_NOTE, align=4), *text)
+    before = (Section(NOTE, _note(program), SHT_NOTE, align=4), *text)
     middle = (
-        Section(".npuc.views", tables.pack_rows(program.views), entry_bytes=VIEW_BYTES),
-        Section(".npuc.maps", tables.pack_rows(program.maps), entry_bytes=MAP_BYTES),
-        Section(".npuc.kernels", tables.pack_rows(program.kernels), entry_bytes=KERNEL_BYTES),
-        Section(".npuc.params", tables.pack_rows(program.params), entry_bytes=PARAMS_BYTES),
-        Section(CONST, constants, flags=elf.SHF_ALLOC, align=CONST_ALIGN),
-        Section(ARGS, tables.write_arguments(program)),
+        Section(".npuc.views", pack_rows(program.views), entry_bytes=VIEW_BYTES),
+        Section(".npuc.maps", pack_rows(program.maps), entry_bytes=MAP_BYTES),
+        Section(".npuc.kernels", pack_rows(program.kernels), entry_bytes=KERNEL_BYTES),
+        Section(".npuc.params", pack_rows(program.params), entry_bytes=PARAMS_BYTES),
+        Section(CONST, constants, flags=SHF_ALLOC, align=CONST_ALIGN),
+        Section(ARGS, write_arguments(program)),
         Section(TARGET, program.target_toml.encode()),
-        Section(".npuc.debug.sources", tables.write_sources(debug.sources)),
-        Section(".npuc.debug.buffers", tables.write_buffers(debug.buffers)),
+        Section(".npuc.debug.sources", write_sources(debug.sources)),
+        Section(".npuc.debug.buffers", write_buffers(debug.buffers)),
         Section(".npuc.debug.schedule", debug.schedule_json.encode()),
         Section(".npuc.debug.model", debug.model_name.encode()),
     )
@@ -158,16 +177,16 @@ def _symbols(program: Program, position: int) -> tuple[Section, Section]:
     local_function, default = 2, 0
     names, entries = bytearray(b"\0"), bytearray(24)
     for source in program.debug.sources:
-        section = elf.section_number(1 + source.core)
+        section = section_number(1 + source.core)
         start, stop = source.start * INSTRUCTION_BYTES, source.stop * INSTRUCTION_BYTES
         entries += struct.pack("<IBBHQQ", len(names), local_function, default, section, start,
                                stop - start)  # fmt: skip
         names += source.group.replace("\0", "?").encode() + b"\0"
     count = len(program.debug.sources) + 1
-    link = elf.section_number(position + 1)
-    symtab = Section(".symtab", bytes(entries), elf.SHT_SYMTAB, link=link, info=count,
+    link = section_number(position + 1)
+    symtab = Section(".symtab", bytes(entries), SHT_SYMTAB, link=link, info=count,
                      entry_bytes=24)  # fmt: skip
-    return symtab, Section(".strtab", bytes(names), elf.SHT_STRTAB, align=1)
+    return symtab, Section(".strtab", bytes(names), SHT_STRTAB, align=1)
 
 
 class _File:
@@ -226,15 +245,15 @@ class _File:
 
     def debug(self) -> Debug:
         return Debug(
-            tables.read_sources(self.reader(".npuc.debug.sources")),
-            tables.read_buffers(self.reader(".npuc.debug.buffers")),
+            read_sources(self.reader(".npuc.debug.sources")),
+            read_buffers(self.reader(".npuc.debug.buffers")),
             self.text(".npuc.debug.schedule"),
             self.text(".npuc.debug.model"),
         )
 
     def end(self) -> None:
         """Symbols are for other tools; any other section is one that this version lacks."""
-        self.take(".symtab"), self.take(".strtab")
+        self.parts = {n: p for n, p in self.parts.items() if n not in (".symtab", ".strtab")}
         for name in self.parts:
             raise damaged(name, self.origin, "unknown section")
 

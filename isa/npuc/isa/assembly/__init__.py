@@ -1,0 +1,1 @@
+"""The textual form of a program: grammar, and how each part is written and read."""
