@@ -212,13 +212,14 @@ def test_damage_in_any_section_is_found_and_named(program: Path) -> None:
     assert {".text.core0", ".npuc.args", ".npuc.target", ".note.npuc"} <= set(sections)
     broken = program.with_name("broken.npu")
     for name, (offset, size) in sections.items():
-        for position in {offset, offset + size // 2, offset + size - 1}:
+        # A damaged checksum looks like damage of the section that it belongs to.
+        shown = "checksum" if name == ".npuc.checksums" else name
+        for position in sorted({offset, offset + size // 2, offset + size - 1}):
             damaged = bytearray(data)
             damaged[position] ^= 0x55
             broken.write_bytes(damaged)
             for command in ("run", "disasm", "objdump", "profile"):
-                refuses(program.parent, ("section" if name.startswith(".sh") else name,),
-                        [command, broken])  # fmt: skip
+                refuses(program.parent, ("section", shown), [command, broken])
 
 
 @pytest.mark.parametrize("keep", [0, 3, 64, 0.5, 0.99])

@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import typer
-from npuc.isa.disassembler import disassemble, listing
 
 from npuc.isa.container import load
+from npuc.isa.disassembler import disassemble, listing
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
 from npuc.runtime.cli.console import show_lines

@@ -2,8 +2,9 @@
 
 from npuc.isa.container import load
 from npuc.isa.program import Argument, Program
-from npuc.runtime.cli.console import Table, show_json, show_lines, show_table
+from npuc.runtime.cli.console import show_json, show_lines, show_table
 from npuc.runtime.cli.options import JsonOption, ProgramArgument
+from npuc.runtime.tables import Table
 
 
 def command(program: ProgramArgument, as_json: JsonOption = False) -> None:

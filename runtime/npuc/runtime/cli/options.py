@@ -3,10 +3,17 @@
 The annotations are written once, so that an option reads the same in every ``--help``.
 """
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 import typer
+
+from npuc.compiler.options import CompileOptions, parse_dim, parse_shape
+from npuc.isa.errors import UsageError
+
+T = TypeVar("T")
+DEFAULTS = CompileOptions()
 
 ModelArgument: TypeAlias = Annotated[
     Path, typer.Argument(metavar="MODEL.onnx", help="The ONNX model.", show_default=False)
@@ -73,3 +80,28 @@ ProgramOutput: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON document instead of tables.")
 ]
+
+
+def parse_dims(texts: Iterable[str]) -> dict[str, int]:
+    """Sizes by name from ``NAME=SIZE``. Raises: UsageError for another form or two sizes."""
+    return _bindings("--dim", texts, parse_dim)
+
+
+def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes by input from ``INPUT=AxBxC``. Raises: UsageError for another form or two shapes."""
+    return _bindings("--shape", texts, parse_shape)
+
+
+def _bindings(
+    option: str, texts: Iterable[str], parse: Callable[[str], tuple[str, T]]
+) -> dict[str, T]:
+    bound: dict[str, T] = {}
+    for text in texts:
+        name, value = parse(text)
+        if bound.setdefault(name, value) != value:
+            raise UsageError(
+                f"{option} binds {name} twice",
+                given=f"{bound[name]} and {value}",
+                next_step=f"give {option} once for each name",
+            )
+    return bound

@@ -15,11 +15,12 @@ from npuc.isa.container import load
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
 from npuc.runtime.arrays import AnyArray, Arrays
-from npuc.runtime.cli.console import Table, show_json, show_lines, show_table
+from npuc.runtime.cli.console import show_json, show_lines, show_table
 from npuc.runtime.cli.failures import CHECK_FAILED, FINE
 from npuc.runtime.cli.options import InputOption, JsonOption, ProgramArgument
 from npuc.runtime.files import load_arrays, save_arrays
 from npuc.runtime.random_inputs import random_program_inputs
+from npuc.runtime.tables import Table
 
 ArraysOption = Annotated[
     Path | None,
@@ -39,6 +40,7 @@ SHOWN_VALUES = 6
 
 def command(
     program: ProgramArgument,
+    *,
     inputs: InputOption = None,
     output: ArraysOption = None,
     strict: StrictOption = False,

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from npuc.isa.target import Target, builtin_target_names, load_target, target_text
-from npuc.runtime.cli.console import Table, show_json, show_lines, show_table
+from npuc.runtime.cli.console import show_json, show_lines, show_table
 from npuc.runtime.cli.options import JsonOption
+from npuc.runtime.tables import Table
 
 ShowOption = Annotated[
     str,

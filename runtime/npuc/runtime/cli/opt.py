@@ -1,0 +1,1 @@
+"""``npuc opt``: chosen passes over IR text."""

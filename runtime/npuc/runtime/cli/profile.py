@@ -1,0 +1,120 @@
+"""``npuc profile``: where the cycles, bytes and energy of a program or model go."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from npuc.compiler.options import CompileOptions
+from npuc.isa.container import load as load_program
+from npuc.isa.errors import UsageError
+from npuc.isa.target import load_target
+from npuc.runtime.building import build
+from npuc.runtime.cli.console import show_json, show_lines, show_table, working
+from npuc.runtime.cli.options import (
+    DEFAULTS,
+    DimsOption,
+    JsonOption,
+    LevelOption,
+    LoadOption,
+    ScheduleOption,
+    ShapesOption,
+    parse_dims,
+    parse_shapes,
+)
+from npuc.runtime.profiling import (
+    ProfileReport,
+    energy_rows,
+    engine_rows,
+    layer_rows,
+    profile_program,
+    summary_lines,
+)
+
+SourceArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="P.npu|MODEL.onnx", help="A program, or a model to compile.", show_default=False
+    ),
+]
+WhyOption = Annotated[
+    bool,
+    typer.Option("--why", help="Also show the schedule, the remarks and where prices come from."),
+]
+OtherTargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target", "-t", metavar="NAME|FILE.toml",
+        help="The machine; edge for a model, its own for a program.",
+    ),
+]  # fmt: skip
+ELF_MAGIC = b"\x7fELF"
+
+
+def command(
+    source: SourceArgument,
+    *,
+    dim: DimsOption,
+    shape: ShapesOption,
+    load: LoadOption,
+    target: OtherTargetOption = None,
+    level: LevelOption = DEFAULTS.level,
+    schedule: ScheduleOption = None,
+    why: WhyOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Profile one run of the program ``source``, or of the model compiled on the way."""
+    remarks: list[str] = []
+    if _is_program(source):
+        _refuse_compile_options([*dim, *shape, *load, *([schedule] if schedule else [])])
+        program = load_program(source)
+        report = profile_program(program, load_target(target) if target else None)
+    else:
+        options = CompileOptions(
+            target=target or DEFAULTS.target,
+            level=level,
+            dims=parse_dims(dim),
+            shapes=parse_shapes(shape),
+            schedule=schedule,
+        )
+        with working(f"compiling {source}"):
+            result = build(source, options, load)
+        remarks = [str(remark) for remark in result.remarks]
+        report = profile_program(result.program)
+    if as_json:
+        show_json({**report.to_json(), **({"why": _reasons(report, remarks)} if why else {})})
+        return
+    _show(report)
+    if why:
+        _show_reasons(report, remarks)
+
+
+def _is_program(source: Path) -> bool:
+    with source.open("rb") as file:
+        return file.read(len(ELF_MAGIC)) == ELF_MAGIC
+
+
+def _refuse_compile_options(given: list[object]) -> None:
+    if given:
+        raise UsageError(
+            "options of compilation have no effect on a compiled program",
+            given=" ".join(map(str, given)),
+            next_step="profile the model, or leave the options out",
+        )
+
+
+def _show(report: ProfileReport) -> None:
+    show_lines([*summary_lines(report), ""])
+    show_table(layer_rows(report))
+    show_lines([""])
+    show_table(engine_rows(report))
+
+
+def _show_reasons(report: ProfileReport, remarks: list[str]) -> None:
+    show_lines(["", "schedule", *report.program.debug.schedule_json.splitlines()])
+    show_lines(["", "remarks", *(remarks or ["none: a program file holds no remarks"]), ""])
+    show_table(energy_rows(report))
+
+
+def _reasons(report: ProfileReport, remarks: list[str]) -> dict[str, object]:
+    return {"schedule": report.program.debug.schedule_json, "remarks": remarks}
