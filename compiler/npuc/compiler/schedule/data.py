@@ -8,11 +8,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from npuc.compiler.dialects.tile_structure import MAX_LOOP_NEST
 from npuc.compiler.schedule.problem import DIM_NAMES, K_DIMS, PARALLEL, GroupProblem
 from npuc.compiler.schedule.tiling import (
     ACC_WORD_BYTES,
     Tiling,
-    acc_slot_bytes,
+    acc_bytes,
+    single_step_dims,
     spm_bytes,
 )
 from npuc.isa.errors import CompileError
@@ -51,8 +53,9 @@ class Schedule:
 
 def shape_hash(problem: GroupProblem) -> str:
     """Twelve hex digits over everything of the problem that a tiling depends on."""
-    facts = [problem.extents, problem.contraction is not None]
-    facts += [(o.dtype.name, o.shape, tuple(map(str, o.forms))) for o in problem.operands]
+    facts: list[object] = [problem.extents, problem.contraction, problem.vector.kernel]
+    facts += [problem.vector.inputs, problem.vector.outputs]
+    facts += [(o.dtype.name, o.shape, o.forms, o.queue) for o in problem.operands]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 
@@ -63,14 +66,14 @@ def parse_schedule(text: str, origin: str) -> Schedule:
     """
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers too long, lists too deep
         raise CompileError(
             "the schedule is not JSON",
             origin,
             str(error),
             next_step="npuc compile --dump-schedule writes one to start from",
         ) from error
-    if not isinstance(data, dict) or data.get("version") != VERSION:
+    if not isinstance(data, dict) or not _is_version(data.get("version")):
         given = data.get("version") if isinstance(data, dict) else type(data).__name__
         raise CompileError(
             "the schedule is of another version",
@@ -85,11 +88,18 @@ def parse_schedule(text: str, origin: str) -> Schedule:
     return Schedule(tuple(_parse_group(g, f"{origin}, group {i}") for i, g in enumerate(groups)))
 
 
+def _is_version(value: object) -> bool:
+    return type(value) is int and value == VERSION
+
+
 def check_tiling(problem: GroupProblem, tiling: Tiling, target: Target, where: str) -> None:
     """Raise CompileError unless ``tiling`` is legal for ``problem`` and fits ``target``."""
     for dim, (tile, extent) in enumerate(zip(tiling.tile, problem.extents, strict=True)):
         if not 1 <= tile <= extent:
             raise _illegal(where, f"tile.{DIM_NAMES[dim]}", tile, f"1 to {extent}")
+        if tile > 1 and dim in single_step_dims(problem):
+            allowed = "1, because W depends on this dimension"
+            raise _illegal(where, f"tile.{DIM_NAMES[dim]}", tile, allowed)
     if not _is_reduction_cut_legal(problem, tiling):
         raise _illegal(
             where,
@@ -98,6 +108,13 @@ def check_tiling(problem: GroupProblem, tiling: Tiling, target: Target, where: s
             "a cut of k1 needs k0 = 1, a cut of k2 needs k0 = k1 = 1; "
             "vector reductions are not cut",
         )
+    loops = sum(trips > 1 for trips in tiling.trips(problem))
+    if loops > MAX_LOOP_NEST:
+        raise _illegal(where, "tile", f"{loops} dimensions cut", f"at most {MAX_LOOP_NEST}")
+    _check_capacity(problem, tiling, target, where)
+
+
+def _check_capacity(problem: GroupProblem, tiling: Tiling, target: Target, where: str) -> None:
     used = spm_bytes(problem, tiling, target)
     if used > target.spm.capacity_bytes:
         raise _illegal(
@@ -106,8 +123,8 @@ def check_tiling(problem: GroupProblem, tiling: Tiling, target: Target, where: s
             f"{used} bytes of SPM",
             f"{target.spm.capacity_bytes} bytes ({target.name})",
         )
-    acc = acc_slot_bytes(tiling.tile) * tiling.acc_depth
-    if problem.contraction is not None and acc > target.acc.capacity_bytes:
+    acc = acc_bytes(problem, tiling)
+    if acc > target.acc.capacity_bytes:
         raise _illegal(
             where,
             "tile and acc_depth",
@@ -157,6 +174,8 @@ def _parse_group(data: object, where: str) -> GroupSchedule:
     nodes, tile, order = data["nodes"], data["tile"], data["order"]
     if not isinstance(nodes, list) or not all(isinstance(n, str) for n in nodes):
         raise _illegal(where, "nodes", nodes, "a list of node names")
+    if not isinstance(data["shape"], str):
+        raise _illegal(where, "shape", data["shape"], "the hash of the group's shapes, as text")
     if not isinstance(tile, dict) or set(tile) != set(DIM_NAMES):
         raise _illegal(where, "tile", tile, "one number for each of " + ", ".join(DIM_NAMES))
     names = list(DIM_NAMES[:PARALLEL])
@@ -168,7 +187,7 @@ def _parse_group(data: object, where: str) -> GroupSchedule:
         _depth(data["depth"], where, "depth"),
         _depth(data["acc_depth"], where, "acc_depth"),
     )
-    return GroupSchedule(tuple(nodes), str(data["shape"]), tiling)
+    return GroupSchedule(tuple(nodes), data["shape"], tiling)
 
 
 def _integer(value: object, where: str, field: str) -> int:

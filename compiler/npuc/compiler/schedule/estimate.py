@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, RANK, GroupProblem, Operand
-from npuc.compiler.schedule.tiling import Candidates, Ints, boxes, transfer_counts, trip_counts
+from npuc.compiler.schedule.tiling import Candidates, Ints, boxes, counts_from_trips, trip_counts
 from npuc.isa.cost import (
     VexecPorts,
     acc_port,
@@ -125,7 +125,7 @@ def estimate_from(
     for operand, bursts, cycles in zip(
         problem.operands, costs.bursts, costs.transfers, strict=True
     ):
-        count = transfer_counts(problem, candidates, operand)
+        count = counts_from_trips(costs.trips, candidates.order, operand)
         queues[operand.queue] = queues.get(operand.queue, np.zeros_like(count)) + count * cycles
         moved += bursts * count * target.dram.burst_bytes
         through += cycles

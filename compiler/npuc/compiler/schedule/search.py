@@ -4,7 +4,7 @@ Fewest cycles first; among the tilings within 2 % of those, the least DRAM traff
 in enumeration order, so that the choice is deterministic. Problems are solved once per target.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from math import isqrt
@@ -127,24 +127,24 @@ def _families(
 ) -> list[_Family]:
     """The candidates that fit, by loop order and depth."""
     orders = (OUTER_M, OUTER_N) if problem.contraction else (OUTER_M,)
-    depths = (2, 1) if options.double_buffer else (1,)
     rows = np.flatnonzero(_suits_machine(problem, tiles))
-    smallest = Candidates(tiles[rows], OUTER_M, 1, 1)
-    rows = rows[_fits(problem, target, smallest)]
-    families = []
-    for order, depth in product(orders, depths):
-        family = _Family(Candidates(tiles[rows], order, depth, depth), rows)
-        families.append(family.take(_fits(problem, target, family.candidates)))
-    return families
+    single = _fitting(problem, target, _Family(Candidates(tiles[rows], OUTER_M, 1, 1), rows))
+    by_depth = [single]
+    if options.double_buffer:  # what fits twice fits once
+        both = _Family(replace(single.candidates, depth=2, acc_depth=2), single.rows)
+        by_depth.insert(0, _fitting(problem, target, both))
+    return [
+        _Family(replace(family.candidates, order=order), family.rows)
+        for order, family in product(orders, by_depth)
+    ]
 
 
-def _fits(problem: GroupProblem, target: Target, candidates: Candidates) -> npt.NDArray[np.bool_]:
-    """Which candidates fit SPM and ACC; the vectorised form of ``fits``."""
-    acc = total_acc_bytes(problem, candidates)
-    spm = total_spm_bytes(problem, candidates, target)
-    result: npt.NDArray[np.bool_] = acc <= target.acc.capacity_bytes
-    result &= spm <= target.spm.capacity_bytes
-    return result
+def _fitting(problem: GroupProblem, target: Target, family: _Family) -> _Family:
+    """The candidates that fit ACC and SPM; the vectorised form of ``fits``."""
+    acc = total_acc_bytes(problem, family.candidates)
+    family = family.take(acc <= target.acc.capacity_bytes)
+    spm = total_spm_bytes(problem, family.candidates, target)
+    return family.take(spm <= target.spm.capacity_bytes)
 
 
 def _suits_machine(problem: GroupProblem, tiles: Ints) -> npt.NDArray[np.bool_]:
@@ -198,8 +198,8 @@ def _sizes(extent: int, granule: int) -> list[int]:
     ordered = sorted(sizes, reverse=True)
     if len(ordered) <= CHOICES_PER_DIM:
         return ordered
-    picks = np.unique(np.geomspace(1, len(ordered), CHOICES_PER_DIM).round().astype(int)) - 1
-    return [ordered[i] for i in picks]
+    picks = np.geomspace(1, len(ordered), CHOICES_PER_DIM).round().astype(int) - 1
+    return [ordered[i] for i in sorted(set(picks.tolist()))]
 
 
 def _quotients(extent: int) -> set[int]:

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, RANK, GroupProblem, Operand
+from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, GroupProblem, Operand
 from npuc.isa.target import Target
 
 Ints = npt.NDArray[np.int64]
@@ -126,18 +126,23 @@ def trip_counts(problem: GroupProblem, tiles: Ints) -> Ints:
 
 def boxes(operand: Operand, tiles: Ints) -> Ints:
     """Box extents (n, axes) of an operand under every tile."""
-    coefficients = np.array([f.coefficients for f in operand.forms], np.int64).reshape(-1, RANK)
-    result: Ints = 1 + (tiles - 1) @ coefficients.T
+    result = np.ones((len(tiles), len(operand.forms)), np.int64)
+    for axis, form in enumerate(operand.forms):
+        for dim in sorted(form.dims):
+            result[:, axis] += form.coefficients[dim] * (tiles[:, dim] - 1)
     return result
 
 
 def transfer_counts(problem: GroupProblem, candidates: Candidates, operand: Operand) -> Ints:
     """How often the operand's box moves under every tile: the trips of the enclosing loops."""
-    trips = trip_counts(problem, candidates.tiles)
-    loops = candidates.order + K_DIMS
+    return counts_from_trips(trip_counts(problem, candidates.tiles), candidates.order, operand)
+
+
+def counts_from_trips(trips: Ints, order: tuple[int, ...], operand: Operand) -> Ints:
+    """``transfer_counts`` where the trip counts (n, 7) are known."""
     count = np.ones(len(trips), np.int64)
     running = np.ones(len(trips), np.int64)
-    for dim in loops:
+    for dim in order + K_DIMS:
         running = running * trips[:, dim]
         if dim in operand.dims:
             count = np.where(trips[:, dim] > 1, running, count)
@@ -145,12 +150,18 @@ def transfer_counts(problem: GroupProblem, candidates: Candidates, operand: Oper
 
 
 def total_spm_bytes(problem: GroupProblem, candidates: Candidates, target: Target) -> Ints:
-    """SPM bytes of every tile; the vectorised form of ``spm_bytes``."""
+    """SPM bytes of every tile, whatever the loop order; the vectorised form of ``spm_bytes``."""
     word = target.spm.bank_width_bytes
-    total = np.zeros(len(candidates.tiles), np.int64)
+    tiles = candidates.tiles
+    total = np.zeros(len(tiles), np.int64)
     for operand in problem.operands:
-        n_bytes = boxes(operand, candidates.tiles).prod(axis=1) * operand.dtype.bytes
-        slots = np.where(transfer_counts(problem, candidates, operand) > 1, candidates.depth, 1)
+        n_bytes = np.full(len(tiles), operand.dtype.bytes, np.int64)
+        for axis in boxes(operand, tiles).T:
+            n_bytes *= axis
+        is_refilled = np.zeros(len(tiles), bool)
+        for dim in sorted(operand.dims):
+            is_refilled |= tiles[:, dim] < problem.extents[dim]
+        slots = np.where(is_refilled, candidates.depth, 1)
         total += slots * (-(-n_bytes // word) * word)
     return total
 
