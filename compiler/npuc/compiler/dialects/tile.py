@@ -59,6 +59,7 @@ from npuc.compiler.dialects.tile_commands import (
 )
 from npuc.compiler.dialects.tile_group import GroupOp
 from npuc.compiler.dialects.tile_structure import (
+    MAX_LOOP_NEST,
     AffineOp,
     BufferOp,
     CoreOp,
@@ -87,7 +88,7 @@ Tile = Dialect(
 )
 
 __all__ = [
-    "AcquireOp", "AffineOp", "AwaitOp", "BufferOp", "BufferSpec", "BufferType", "CoreOp", "DramType",
+    "MAX_LOOP_NEST", "AcquireOp", "AffineOp", "AwaitOp", "BufferOp", "BufferSpec", "BufferType", "CoreOp", "DramType",
     "ForOp", "GroupOp", "HeldOp", "KernelAttr", "LoadOp", "MapAttr", "MaxOp", "MinOp", "MmaOp",
     "Operands", "ParamsAttr", "Place", "PlaceAttr", "ProgramOp", "QueueAttr", "QueueName",
     "ReleaseOp", "SegmentAttr", "SegmentName", "SignalOp", "SlotType", "StoreOp", "TensorOp",

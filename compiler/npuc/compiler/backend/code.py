@@ -1,0 +1,119 @@
+"""The instructions of one group while they are made: open blocks, registers, index values.
+
+Index values are kept as register + constant, so that constants fold into immediates, coordinates
+and bases and cost no instruction.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from npuc.compiler.backend.registers import SCRATCH_REGISTER, RegisterFile
+from npuc.compiler.dialects.npu import LoopOp, ScalarOp
+from npuc.compiler.dialects.tile import AffineOp, MaxOp, MinOp
+from npuc.compiler.xdsl_api import Block, LocationAttr, Operation, SSAValue
+
+
+@dataclass(frozen=True)
+class Value:
+    """The value of register ``register`` plus ``constant``; register 0 reads as 0."""
+
+    register: int = 0
+    constant: int = 0
+
+
+class Code:
+    """Appends instructions to the innermost open block and remembers index values."""
+
+    def __init__(self, where: str, location: LocationAttr) -> None:
+        self.registers = RegisterFile(where)
+        self.entry = Block()
+        self.location = location
+        self._blocks = [self.entry]
+        self._values: dict[SSAValue, Value] = {}
+
+    def emit(self, op: Operation) -> None:
+        """Append ``op``."""
+        op.location = self.location
+        self._blocks[-1].add_op(op)
+
+    def scalar(self, mnemonic: str, rd: int, sources: tuple[int, int], imm: int = 0) -> None:
+        """Append ``rd = ra OP (rb + imm)``."""
+        self.emit(ScalarOp(mnemonic, rd, sources, imm))
+
+    @contextmanager
+    def loop(self, trips: int) -> Iterator[None]:
+        """Instructions appended inside become the body of a hardware loop."""
+        loop = LoopOp(trips)
+        self.emit(loop)
+        self._blocks.append(loop.body.block)
+        with self.registers.scope():
+            yield
+        self._blocks.pop()
+
+    def set(self, name: SSAValue, value: Value) -> None:
+        """Remember the value of an index."""
+        self._values[name] = value
+
+    def get(self, name: SSAValue) -> Value:
+        """The value of an index."""
+        return self._values[name]
+
+    def in_register(self, value: Value) -> int:
+        """A register that holds ``value``; register 0 for the constant 0."""
+        if value.constant == 0:
+            return value.register
+        register = self.registers.take()
+        self.scalar("add", register, (value.register, 0), value.constant)
+        return register
+
+    def sum(self, a: Value, b: Value) -> Value:
+        """The sum, with an instruction only where both have a register."""
+        constant = a.constant + b.constant
+        if not a.register or not b.register:
+            return Value(a.register or b.register, constant)
+        register = self.registers.take()
+        self.scalar("add", register, (a.register, b.register))
+        return Value(register, constant)
+
+    def rotate(self, register: int, step: int, depth: int) -> None:
+        """Advance a ring's offset by ``step`` modulo ``step * depth``."""
+        if depth == 2:
+            self.scalar("xor", register, (register, 0), step)
+            return
+        self.scalar("add", register, (register, 0), step)
+        self.scalar("slt", SCRATCH_REGISTER, (register, 0), step * depth)
+        self.scalar("mul", register, (register, SCRATCH_REGISTER))
+
+
+def lower_index(code: Code, op: AffineOp | MinOp | MaxOp) -> None:
+    """Compute an index expression."""
+    if isinstance(op, AffineOp):
+        code.set(op.result, _affine(code, op))
+        return
+    value = code.get(op.value)
+    limit = op.limit.data
+    pick = min if isinstance(op, MinOp) else max
+    if not value.register:
+        code.set(op.result, Value(0, pick(value.constant, limit)))
+        return
+    register = code.registers.take()
+    code.scalar(pick.__name__, register, (value.register, 0), limit - value.constant)
+    code.set(op.result, Value(register, value.constant))
+
+
+def _affine(code: Code, op: AffineOp) -> Value:
+    total = Value(0, op.constant.data)
+    for coefficient, term in zip(op.coefficients.data, op.terms, strict=True):
+        total = code.sum(total, _scaled(code, code.get(term), coefficient.data))
+    return total
+
+
+def _scaled(code: Code, value: Value, factor: int) -> Value:
+    if factor == 0 or not value.register:
+        return Value(0, value.constant * factor)
+    if factor == 1:
+        return value
+    register = code.registers.take()
+    code.scalar("mul", register, (value.register, 0), factor)
+    return Value(register, value.constant * factor)

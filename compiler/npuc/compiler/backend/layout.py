@@ -1,0 +1,135 @@
+"""Addresses of a program: buffers in SPM and ACC per core, tensors in the segments of DRAM."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from npuc.compiler.backend.planner import Block, Plan, plan
+from npuc.compiler.dialects import npu
+from npuc.compiler.dialects.tile import SegmentName
+from npuc.isa.descriptors import Space
+from npuc.isa.errors import CompileError
+from npuc.isa.target import Target
+
+TENSOR_ALIGNMENT = 64
+ACC_WORD_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One on-chip memory of a core: its space, capacity and the alignment that suits its banks."""
+
+    space: Space
+    capacity_bytes: int
+    alignment: int
+
+
+@dataclass(frozen=True)
+class CoreLayout:
+    """Offsets of a core's buffers by name, and the plan of each memory."""
+
+    offsets: dict[str, int]
+    plans: dict[Space, Plan]
+
+
+@dataclass
+class DramLayout:
+    """Offsets of tensors by name and the size of each segment."""
+
+    offsets: dict[str, int] = field(default_factory=dict)
+    sizes: dict[SegmentName, int] = field(default_factory=dict)
+
+
+def memories(target: Target) -> tuple[Memory, ...]:
+    """SPM and ACC of a core of ``target``."""
+    return (
+        Memory(Space.spm, target.spm.capacity_bytes, target.spm.bank_width_bytes),
+        Memory(Space.acc, target.acc.capacity_bytes, target.mxu.cols * ACC_WORD_BYTES),
+    )
+
+
+def lay_out_core(core: npu.CoreOp, target: Target) -> CoreLayout:
+    """Place the buffers of ``core``. Raises: CompileError naming the buffers that do not fit."""
+    buffers = [op for op in core.body.block.ops if isinstance(op, npu.BufferOp)]
+    layout = CoreLayout({}, {})
+    for memory in memories(target):
+        mine = [op for op in buffers if op.buffer_type.data.space is memory.space]
+        chosen = _plan_memory(mine, memory)
+        if chosen.peak_bytes > memory.capacity_bytes:
+            raise _too_small(mine, memory, chosen)
+        layout.offsets.update(chosen.offsets)
+        layout.plans[memory.space] = chosen
+    return layout
+
+
+def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
+    """Buffers of neighbouring groups apart where they fit, so that groups overlap in time."""
+    apart = plan([_block(op, 1) for op in buffers], memory.alignment)
+    if apart.peak_bytes <= memory.capacity_bytes:
+        return apart
+    return plan([_block(op, 0) for op in buffers], memory.alignment)
+
+
+def _block(op: npu.BufferOp, beyond: int) -> Block:
+    n_bytes = op.buffer_type.data.n_bytes
+    return Block(op.buffer_name.data, n_bytes, op.first.data, op.last.data + beyond)
+
+
+def _too_small(buffers: list[npu.BufferOp], memory: Memory, chosen: Plan) -> CompileError:
+    largest = max(buffers, key=lambda op: op.buffer_type.data.n_bytes)
+    return CompileError(
+        f"the buffers do not fit into the {memory.space.name.upper()} of the target",
+        where=f"buffer {largest.buffer_name.data}",
+        given=f"{chosen.peak_bytes} bytes (at least {chosen.bound_bytes}); "
+              f"the largest buffer has {largest.buffer_type.data.n_bytes}",
+        allowed=f"{memory.capacity_bytes} bytes",
+        next_step="use smaller tiles or depths, or a target with more memory",
+    )
+
+
+def lay_out_dram(program: npu.ProgramOp) -> DramLayout:
+    """Place all DRAM tensors: constants with equal keys once, scratch by lifetime, others apart."""
+    layout = DramLayout()
+    by_key: dict[str, int] = {}
+    tensors = [op for op in program.body.block.ops if isinstance(op, npu.TensorOp)]
+    for op in tensors:
+        segment = op.segment.data
+        if segment is SegmentName.scratch:
+            continue
+        key = op.key.data if op.key is not None else op.tensor_name.data
+        if segment is SegmentName.constant and key in by_key:
+            layout.offsets[op.tensor_name.data] = by_key[key]
+            continue
+        offset = _aligned(layout.sizes.get(segment, 0))
+        by_key[key] = layout.offsets[op.tensor_name.data] = offset
+        layout.sizes[segment] = offset + op.tensor_type.data.n_bytes
+    chosen = plan(_scratch_blocks(program, tensors), TENSOR_ALIGNMENT)
+    layout.offsets.update(chosen.offsets)
+    layout.sizes[SegmentName.scratch] = _aligned(chosen.peak_bytes)
+    return layout
+
+
+def _scratch_blocks(program: npu.ProgramOp, tensors: list[npu.TensorOp]) -> list[Block]:
+    cores = [op for op in program.body.block.ops if isinstance(op, npu.CoreOp)]
+    lives = _tensor_lives(cores)
+    blocks = []
+    for op in tensors:
+        name = op.tensor_name.data
+        if op.segment.data is SegmentName.scratch:
+            first, last = lives.get(name, (0, 0)) if len(cores) == 1 else (0, 0)
+            blocks.append(Block(name, op.tensor_type.data.n_bytes, first, last))
+    return blocks
+
+
+def _tensor_lives(cores: Iterable[npu.CoreOp]) -> dict[str, tuple[int, int]]:
+    """First and last group that touches each tensor; meaningful for one core only."""
+    lives: dict[str, tuple[int, int]] = {}
+    for core in cores:
+        groups = [op for op in core.body.block.ops if isinstance(op, npu.GroupOp)]
+        for position, group in enumerate(groups):
+            for name in (t.data for t in group.tensors.data):
+                lives[name] = (lives.get(name, (position, 0))[0], position)
+    return lives
+
+
+def _aligned(n_bytes: int) -> int:
+    return -(-n_bytes // TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT

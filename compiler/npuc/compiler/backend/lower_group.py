@@ -1,0 +1,172 @@
+"""One ``tile.group`` to the instructions of ``npu``, with its waits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from npuc.compiler.backend.code import Code, Value, lower_index
+from npuc.compiler.backend.commands import Commands
+from npuc.compiler.backend.counting import Counting
+from npuc.compiler.backend.rings import Rings
+from npuc.compiler.backend.signals import Signals
+from npuc.compiler.backend.trace import COMMANDS, Objects, engine_of
+from npuc.compiler.backend.waits import Distances, WaitPlan, plan_waits
+from npuc.compiler.dialects.npu import NopOp, Order
+from npuc.compiler.dialects.tile import (
+    AcquireOp,
+    AffineOp,
+    AwaitOp,
+    ForOp,
+    GroupOp,
+    HeldOp,
+    MaxOp,
+    MinOp,
+    ReleaseOp,
+    SignalOp,
+    loop_nest,
+)
+from npuc.compiler.xdsl_api import Block, Operation, UnknownLoc
+from npuc.isa.instructions import Engine, Wait
+from npuc.isa.instructions.base import WAIT_IMM_MAX
+
+MAX_WAITS = 2
+
+
+@dataclass(frozen=True)
+class CoreState:
+    """What a group needs to know of its core: number, signals, awaits of each name so far."""
+
+    core: int
+    signals: Signals
+    awaited: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LoweredGroup:
+    """Instructions of a group and what the groups after it must know (see ``WaitPlan``)."""
+
+    block: Block
+    plan: WaitPlan
+    objects: Objects
+
+
+def lower_group(group: GroupOp, state: CoreState) -> LoweredGroup:
+    """Lower ``group``. Raises: CompileError naming it when it does not fit the machine."""
+    objects = Objects.of(group)
+    plan = plan_waits(group, objects)
+    lowering = _Lowering(group, state, plan, objects)
+    lowering.block(group.body.block)
+    lowering.counting.flush_all()
+    return LoweredGroup(lowering.code.entry, plan, objects)
+
+
+class _Lowering:
+    def __init__(self, group: GroupOp, state: CoreState, plan: WaitPlan, objects: Objects) -> None:
+        self.code = Code(f"group {group.group_name.data}", group.location)
+        self.counting = Counting(self.code, state.core)
+        self._state = state
+        self._plan = plan
+        self._rings = Rings(self.code, group)
+        self._commands = Commands(self.code, self._rings, objects)
+        self._awaited = dict(state.awaited)
+        self._await_registers = self._start_awaits(group)
+
+    def block(self, block: Block) -> None:
+        """Lower the operations of ``block``."""
+        for op in block.ops:
+            if isinstance(op, ForOp):
+                self._loop(op)
+            elif isinstance(op, AffineOp | MinOp | MaxOp):
+                lower_index(self.code, op)
+            elif isinstance(op, AcquireOp | HeldOp | ReleaseOp):
+                self._rings.turn(op)
+            elif isinstance(op, SignalOp | AwaitOp):
+                self._between_cores(op)
+            elif isinstance(op, COMMANDS):
+                self._command(op)
+
+    def _loop(self, loop: ForOp) -> None:
+        if loop.trips == 0:
+            return
+        for engine, distances in sorted(self._plan.before.get(loop, {}).items(), key=_by_engine):
+            self._nops(engine, self.counting.waits(distances))
+        hot = self._counted_in(loop)
+        for engine in hot:
+            self.counting.flush(engine)
+        outside = dict(self.counting.pending)
+        with self.code.registers.scope():
+            step = self._start_index(loop)
+            with self.code.loop(loop.trips):
+                self.block(loop.body.block)
+                for engine in hot:
+                    self.counting.flush(engine)
+                if step:
+                    self.code.scalar("add", step, (step, 0), loop.step.data)
+        for engine, before in outside.items():
+            inside = self.counting.pending[engine] - before
+            self.counting.pending[engine] = before + inside * loop.trips
+
+    def _start_index(self, loop: ForOp) -> int:
+        if loop.trips == 1 or not any(loop.induction.uses):
+            self.code.set(loop.induction, Value(0, loop.lower.data))
+            return 0
+        register = self.code.registers.take()
+        self.code.scalar("add", register, (0, 0), loop.lower.data)
+        self.code.set(loop.induction, Value(register))
+        return register
+
+    def _counted_in(self, loop: ForOp) -> list[Engine]:
+        """Engines whose counts some wait inside ``loop`` reads, in engine order."""
+        counted: set[Engine] = set()
+        for op in loop.walk():
+            counted |= self._plan.at.get(op, {}).keys()
+            if isinstance(op, ForOp) and op is not loop:
+                for distances in self._plan.before.get(op, {}).values():
+                    counted |= distances.keys()
+        return sorted(counted, key=lambda engine: engine.value)
+
+    def _command(self, op: Operation) -> None:
+        if not isinstance(op.location, UnknownLoc):
+            self.code.location = op.location
+        engine = engine_of(op)
+        prepared = self._commands.prepare(op)
+        waits = self.counting.waits(self._plan.at.get(op, {}))
+        self._nops(engine, waits[:-MAX_WAITS])
+        self.code.emit(prepared.instruction(Order(waits[-MAX_WAITS:], 0)))
+        self.counting.issued(engine)
+
+    def _nops(self, engine: Engine, waits: tuple[Wait, ...]) -> None:
+        for start in range(0, len(waits), MAX_WAITS):
+            self.code.emit(NopOp(engine.name, Order(waits[start : start + MAX_WAITS])))
+
+    def _start_awaits(self, group: GroupOp) -> dict[str, int]:
+        """Registers that count awaits of the names that are awaited in loops."""
+        registers = {}
+        for op in group.body.walk():
+            if isinstance(op, AwaitOp) and loop_nest(op) and op.signal.data not in registers:
+                register = self.code.registers.take()
+                self.code.scalar("add", register, (0, 0), self._awaited.get(op.signal.data, 0))
+                registers[op.signal.data] = register
+        return registers
+
+    def _between_cores(self, op: SignalOp | AwaitOp) -> None:
+        counter = self._state.signals.counters[op.signal.data]
+        queue = op.queue.data.value
+        if isinstance(op, SignalOp):
+            self.code.emit(NopOp(queue, Order((), counter.index)))
+            return
+        name = op.signal.data
+        self._awaited[name] = self._awaited.get(name, 0) + 1
+        register = self._await_registers.get(name, 0)
+        if register:
+            self.code.scalar("add", register, (register, 0), 1)
+            wait = Wait(counter, register)
+        elif self._awaited[name] <= WAIT_IMM_MAX:
+            wait = Wait(counter, 0, self._awaited[name])
+        else:
+            wait = Wait(counter, self.code.in_register(Value(0, self._awaited[name])))
+        self.code.emit(NopOp(queue, Order((wait,))))
+
+
+def _by_engine(item: tuple[Engine, Distances]) -> int:
+    return item[0].value
+

@@ -1,0 +1,174 @@
+"""The stage ``lower``: ``tile`` to ``npu``, group by group.
+
+Groups with equal bodies are lowered once and their instructions copied: these name tensors and
+buffers by number, and counts relative to registers, so they fit every such group.
+"""
+
+from collections import Counter as Multiset
+from dataclasses import dataclass, field
+from io import StringIO
+
+from npuc.compiler.backend.lower_group import CoreState, LoweredGroup, lower_group
+from npuc.compiler.backend.signals import Signals, awaits_in
+from npuc.compiler.backend.trace import TENSOR_SLOT
+from npuc.compiler.dialects import npu, tile
+from npuc.compiler.xdsl_api import (
+    Block,
+    Context,
+    ModuleOp,
+    ModulePass,
+    Operation,
+    Printer,
+    Region,
+    SSAValue,
+    UnknownLoc,
+)
+from npuc.isa.instructions.base import MAX_LOOP_DEPTH
+
+assert MAX_LOOP_DEPTH >= tile.MAX_LOOP_NEST
+
+
+@dataclass
+class _Core:
+    """One core being lowered: its state and the names and lives of its buffers."""
+
+    op: npu.CoreOp
+    signals: Signals
+    tensor_names: dict[SSAValue, str]
+    awaited: "Multiset[str]" = field(default_factory=Multiset)
+    names: dict[SSAValue, str] = field(default_factory=dict)
+    lives: dict[str, npu.Life] = field(default_factory=dict)
+    types: dict[str, tile.BufferType] = field(default_factory=dict)
+
+    def declare(self, prefix: str, buffer: tile.BufferOp) -> str:
+        """A name of its own for ``buffer``."""
+        wanted = prefix + buffer.buffer_name.data
+        name, number = wanted, 1
+        while name in self.types:
+            number += 1
+            name = f"{wanted}#{number}"
+        self.names[buffer.buffer] = name
+        self.types[name] = buffer.buffer.type
+        return name
+
+    def use(self, name: str, position: int) -> None:
+        """The buffer is in use in the group at ``position``."""
+        life = self.lives.get(name)
+        self.lives[name] = npu.Life(life.first if life else position, position)
+
+
+class _Lowering:
+    """Lowers a whole program; ``templates`` remembers groups by their text."""
+
+    def __init__(self) -> None:
+        self.templates: dict[str, LoweredGroup] = {}
+        self.reused = 0
+
+    def program(self, program: tile.ProgramOp) -> npu.ProgramOp:
+        """The ``npu`` program."""
+        result = npu.ProgramOp()
+        tensor_names: dict[SSAValue, str] = {}
+        cores = [op for op in program.body.block.ops if isinstance(op, tile.CoreOp)]
+        signals = Signals.of(cores)
+        for op in program.body.block.ops:
+            if isinstance(op, tile.TensorOp):
+                tensor_names[op.tensor] = op.tensor_name.data
+                result.body.block.add_op(_tensor(op))
+        for op in cores:
+            core = npu.CoreOp(op.index.data)
+            result.body.block.add_op(core)
+            self._core(op, _Core(core, signals, tensor_names))
+        return result
+
+    def _core(self, source: tile.CoreOp, core: _Core) -> None:
+        groups: list[npu.GroupOp] = []
+        for op in source.body.block.ops:
+            if isinstance(op, tile.BufferOp):
+                core.declare("", op)
+            elif isinstance(op, tile.GroupOp):
+                groups.append(self._group(op, core, len(groups)))
+        block = core.op.body.block
+        for name, life in core.lives.items():
+            block.add_op(npu.BufferOp(name, core.types[name], life))
+        block.add_ops([*groups, npu.HaltOp()])
+
+    def _group(self, group: tile.GroupOp, core: _Core, position: int) -> npu.GroupOp:
+        index = core.op.index.data
+        awaited = {name: core.awaited[name] for name in sorted(awaits_in(group))}
+        key = f"{index} {awaited} {_text(group)}"
+        lowered = self.templates.get(key)
+        if lowered is None:
+            lowered = lower_group(group, CoreState(index, core.signals, awaited))
+            self.templates[key] = lowered
+            body = lowered.block
+        else:
+            self.reused += 1
+            body = _copy(lowered.block, group)
+        core.awaited.update(awaits_in(group))
+        names = self._names(group, core, position)
+        result = npu.GroupOp(group.group_name.data, names, _usage(lowered), Region(body))
+        result.location = group.location
+        return result
+
+    def _names(self, group: tile.GroupOp, core: _Core,
+               position: int) -> tuple[list[str], list[str]]:
+        """Tensors, then buffers, in the order of the numbers of ``trace.Objects``."""
+        own = [op for op in group.body.block.ops if isinstance(op, tile.BufferOp)]
+        buffers = [core.declare(f"{group.group_name.data}/", op) for op in own]
+        buffers += [core.names[a] for a in group.arguments if isinstance(a.type, tile.BufferType)]
+        for name in buffers:
+            core.use(name, position)
+        tensors = [core.tensor_names[a] for a in group.arguments if a in core.tensor_names]
+        return tensors, buffers
+
+
+def _tensor(op: tile.TensorOp) -> npu.TensorOp:
+    result = npu.TensorOp(properties={**op.properties, "tensor_type": op.tensor.type})
+    result.location = op.location
+    return result
+
+
+def _usage(lowered: LoweredGroup) -> npu.Usage:
+    touches: dict[tuple[object, ...], npu.Touch] = {}
+    for ((number, slot), engine, writes), count in lowered.plan.last.items():
+        touch = npu.Touch(slot == TENSOR_SLOT, number, engine, writes, count)
+        key = (touch.is_tensor, number, engine, writes)
+        if key not in touches or touches[key].count < count:
+            touches[key] = touch
+    return npu.Usage(lowered.plan.totals, tuple(touches.values()))
+
+
+def _copy(block: Block, group: tile.GroupOp) -> Block:
+    copy = Block([op.clone() for op in block.ops])
+    if not isinstance(group.location, UnknownLoc):
+        for op in copy.walk():
+            op.location = group.location
+    return copy
+
+
+def _text(group: tile.GroupOp) -> str:
+    stream = StringIO()
+    types = " ".join(str(a.type) for a in group.body.block.args)
+    Printer(stream).print_region(group.body)
+    return types + stream.getvalue()
+
+
+def lower_program(program: tile.ProgramOp) -> npu.ProgramOp:
+    """``program`` in ``npu``. Raises: CompileError where it does not fit the machine."""
+    return _Lowering().program(program)
+
+
+@dataclass(frozen=True)
+class LowerTiles(ModulePass):
+    """Tile loops to instructions with registers, hardware loops and waits."""
+
+    name = "lower-tiles"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for program in [p for p in op.body.block.ops if isinstance(p, tile.ProgramOp)]:
+            block = program.parent_block()
+            assert block is not None
+            lowered: Operation = lower_program(program)
+            block.insert_op_before(lowered, program)
+            program.detach()
+            program.erase()
