@@ -19,6 +19,7 @@ from npuc.isa.program import Program
 from npuc.isa.target import Target
 
 CYCLE_BUDGET = 10_000_000
+WHOLE = 1 - 1e-9  # a burst's credit, up to the rounding of sums
 QUEUES = tuple(engine for engine in Engine if engine is not Engine.ctl)
 
 
@@ -46,10 +47,6 @@ class _Command:
     end: int = -1
 
     @property
-    def is_transfer(self) -> bool:
-        return self.engine in (Engine.ld0, Engine.ld1, Engine.st)
-
-    @property
     def is_complete(self) -> bool:
         return self.fixed == 0 and self.moved == self.moving
 
@@ -68,6 +65,8 @@ class _Core:
     )
     running: dict[Engine, _Command] = field(default_factory=dict)
     next_command: int = 0
+    channel_credit: float = 0.0
+    last_turn: dict[Engine, int] = field(default_factory=dict)
     ctl_left: int = -1  # ctl cycles before the next push; -1: not yet looked at
 
     @property
@@ -105,9 +104,9 @@ def stepped_cycles(
     while not all(core.is_done for core in cores):
         if system.now == CYCLE_BUDGET:
             raise ExecutionError("the oracle did not reach the end", given=f"{system.now} cycles")
-        for i, core in enumerate(cores):
+        for core in cores:
             _control(system, core)
-            _start_queues(system, core, i)
+            _start_queues(system, core)
             _control_retry(system, core)
         _serve_dram(system)
         for core in cores:
@@ -182,7 +181,7 @@ def _waits_hold(system: _System, command: _Command) -> bool:
     return all(system.counters.get(c, 0) >= needs for c, needs in command.waits)
 
 
-def _start_queues(system: _System, core: _Core, number: int) -> None:
+def _start_queues(system: _System, core: _Core) -> None:
     for engine, queue in core.queues.items():
         if engine in core.running or not queue or not _waits_hold(system, queue[0]):
             continue
@@ -193,38 +192,39 @@ def _start_queues(system: _System, core: _Core, number: int) -> None:
 
 def _serve_dram(system: _System) -> None:
     """Hand out whole bursts in turn, as far as the DRAM's and the channels' rates go."""
-    dram, dma = system.target.dram, system.target.dma
+    dram = system.target.dram
     channel_rate = cost.channel_rate(system.target) / dram.burst_bytes
-    wanting: list[_Command] = []
+    wanting: list[tuple[_Core, _Command]] = []
     for core in system.cores:
-        moving = [c for c in core.running.values() if c.is_transfer and not c.fixed]
-        asking = [c for c in moving if c.bursts_served < c.bursts]
-        share = min(1.0, dma.channels / len(asking)) if asking else 0.0
+        asking = [c for c in core.running.values() if not c.fixed and c.bursts_served < c.bursts]
+        core.channel_credit = _grown(core.channel_credit,
+                                     system.target.dma.channels * channel_rate if asking else 0.0)
         for command in asking:
-            command.burst_credit += channel_rate * share
-        wanting += asking
-    if not wanting:
-        system.dram_credit = 0.0
-        return
-    system.dram_credit += dram.bytes_per_cycle * dram.efficiency / dram.burst_bytes
-    start = system.turn
-    for i in range(len(wanting)):
-        _take_bursts(system, wanting[(start + i) % len(wanting)])
+            command.burst_credit = _grown(command.burst_credit, channel_rate)
+        wanting += [(core, command) for command in asking]
+    rate = dram.bytes_per_cycle * dram.efficiency / dram.burst_bytes
+    system.dram_credit = _grown(system.dram_credit, rate if wanting else 0.0)
+    for core, command in sorted(wanting, key=_last_turn):
+        while command.bursts_served < command.bursts and min(
+            system.dram_credit, core.channel_credit, command.burst_credit
+        ) >= WHOLE:
+            command.bursts_served += 1
+            command.burst_credit -= 1
+            core.channel_credit -= 1
+            system.dram_credit -= 1
+            system.turn += 1
+            core.last_turn[command.engine] = system.turn
 
 
-def _take_bursts(system: _System, command: _Command) -> None:
-    """One burst if it is due; the next in turn goes first in the next cycle."""
-    if command.burst_credit < 1 - 1e-9 or system.dram_credit < 1 - 1e-9:
-        return
-    while (
-        command.burst_credit >= 1 - 1e-9
-        and system.dram_credit >= 1 - 1e-9
-        and command.bursts_served < command.bursts
-    ):
-        command.bursts_served += 1
-        command.burst_credit -= 1
-        system.dram_credit -= 1
-    system.turn += 1
+def _last_turn(asking: tuple[_Core, _Command]) -> int:
+    """When this engine last got a burst: whoever has waited longest goes first."""
+    core, command = asking
+    return core.last_turn.get(command.engine, 0)
+
+
+def _grown(credit: float, rate: float) -> float:
+    """Credit after one more cycle in which somebody asks; a rate of 0 says nobody does."""
+    return min(credit + rate, 1 + rate) if rate else 0.0
 
 
 def _serve_core(system: _System, core: _Core) -> None:
@@ -242,18 +242,18 @@ def _serve_core(system: _System, core: _Core) -> None:
 def _move(command: _Command, words: dict[str, int]) -> None:
     """Complete one more moving cycle if its bursts have come and all its words are served."""
     target = command.moved + 1
-    if command.is_transfer and command.bursts:
-        served = command.bursts_served * command.moving // command.bursts
-        target = min(max(served, command.moved), command.moved + 1)
-        if served <= command.moved:
+    if command.bursts:  # the burst that is arriving counts, but the last one must be there
+        arriving = min(command.bursts_served + 1, command.bursts)
+        is_last = target == command.moving
+        if is_last and command.bursts_served < command.bursts:
             return
-    command.spm_taken += _take(words, "spm", command.words_by(target, command.spm_words)
-                               - command.spm_taken)
-    command.acc_taken += _take(words, "acc", command.words_by(target, command.acc_words)
-                               - command.acc_taken)
-    has_spm = command.spm_taken >= command.words_by(target, command.spm_words)
-    has_acc = command.acc_taken >= command.words_by(target, command.acc_words)
-    if has_spm and has_acc:
+        if target * command.bursts > arriving * command.moving:
+            return
+    needed_spm = command.words_by(target, command.spm_words)
+    needed_acc = command.words_by(target, command.acc_words)
+    command.spm_taken += _take(words, "spm", needed_spm - command.spm_taken)
+    command.acc_taken += _take(words, "acc", needed_acc - command.acc_taken)
+    if command.spm_taken >= needed_spm and command.acc_taken >= needed_acc:
         command.moved = target
 
 
