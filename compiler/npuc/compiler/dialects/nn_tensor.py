@@ -179,7 +179,7 @@ class _Affine(IRDLOperation):
     @property
     def axis_number(self) -> int | None:
         """The axis of a scale per channel, or None for one scale."""
-        return self.axis.value.data if self.axis else None
+        return None if self.axis is None else self.axis.value.data
 
 
 @irdl_op_definition

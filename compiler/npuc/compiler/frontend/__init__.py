@@ -1,0 +1,12 @@
+"""From an ONNX file to the nn dialect: ``import_model``. One import function per ONNX operator.
+
+The family modules register their functions when this package is imported.
+"""
+
+from npuc.compiler.frontend import conv, elementwise, matmul, pool, quantized, shape
+from npuc.compiler.frontend.importer import import_model
+from npuc.compiler.frontend.node import TABLE
+
+FAMILIES = (conv, elementwise, matmul, pool, quantized, shape)
+
+__all__ = ["FAMILIES", "TABLE", "import_model"]

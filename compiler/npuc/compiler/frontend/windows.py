@@ -1,0 +1,80 @@
+"""Sliding windows in ONNX terms: kernel, strides, dilations, pads and their automatic forms."""
+
+from dataclasses import dataclass
+
+from npuc.compiler.frontend.node import Node
+from npuc.compiler.ops.contraction import ConvGeometry
+
+TO_NHWC = (0, 2, 3, 1)
+TO_NCHW = (0, 3, 1, 2)
+SPATIAL = 2
+
+
+@dataclass(frozen=True)
+class OnnxWindow:
+    """Kernel height and width, and the geometry with explicit pads."""
+
+    kernel: tuple[int, int]
+    geometry: ConvGeometry
+
+
+def onnx_window(node: Node, x_NCHW: tuple[int, ...], kernel: tuple[int, ...]) -> OnnxWindow:
+    """The window of a convolution or pooling node on an input of this shape.
+
+    Raises: UnsupportedError for other than two spatial axes.
+    """
+    if len(x_NCHW) != 4 or len(kernel) != SPATIAL:
+        raise node.unsupported(
+            "only two spatial axes are supported", f"x of shape {list(x_NCHW)}", "x[N, C, H, W]"
+        )
+    strides = node.integers("strides", [1, 1])
+    dilations = node.integers("dilations", [1, 1])
+    pads = _pads(node, x_NCHW[2:], kernel, (strides, dilations))
+    if node.attribute("ceil_mode", 0):
+        pads = _ceiled(x_NCHW[2:], kernel, (strides, dilations), pads)
+    geometry = ConvGeometry(
+        (strides[0], strides[1]), (pads[0], pads[1], pads[2], pads[3]), (dilations[0], dilations[1])
+    )
+    return OnnxWindow((kernel[0], kernel[1]), geometry)
+
+
+def _pads(
+    node: Node, size: tuple[int, ...], kernel: tuple[int, ...], steps: tuple[list[int], list[int]]
+) -> list[int]:
+    mode = node.attribute("auto_pad", "NOTSET")
+    if mode in ("NOTSET", ""):
+        pads = node.integers("pads", [0, 0, 0, 0])
+        if min(pads) < 0:
+            raise node.unsupported("negative pads are not supported", pads)
+        return pads
+    if mode == "VALID":
+        return [0, 0, 0, 0]
+    if mode not in ("SAME_UPPER", "SAME_LOWER"):
+        raise node.unsupported("unknown auto_pad", mode, "NOTSET, VALID, SAME_UPPER, SAME_LOWER")
+    totals = [
+        max(0, (-(-n // stride) - 1) * stride + (taps - 1) * dilation + 1 - n)
+        for n, taps, stride, dilation in zip(size, kernel, *steps, strict=True)
+    ]
+    small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
+    return small + large if mode == "SAME_UPPER" else large + small
+
+
+def _ceiled(
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    steps: tuple[list[int], list[int]],
+    pads: list[int],
+) -> list[int]:
+    """Pads whose floored output size is the size that ceil_mode asks for.
+
+    A last window that would start in the padding at the end is dropped, as ONNX has it.
+    """
+    ceiled = list(pads)
+    for axis, (n, taps, stride, dilation) in enumerate(zip(size, kernel, *steps, strict=True)):
+        begin, end = pads[axis], pads[axis + SPATIAL]
+        free = n + begin + end - ((taps - 1) * dilation + 1)
+        count = -(-free // stride) + 1
+        if (count - 1) * stride >= n + begin:
+            count -= 1
+        ceiled[axis + SPATIAL] = end + max(0, (count - 1) * stride - free)
+    return ceiled
