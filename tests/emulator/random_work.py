@@ -148,11 +148,11 @@ def random_vexec(rng: Rng, names: tuple[str, ...] = ()) -> VexecWork:
     parallel = extents_of(rng, 4, 4)
     reduction = extents_of(rng, 3, 4) if reductions else (1, 1, 1)
     if reductions and rng.integers(4) == 0:
-        parallel, reduction = parallel[:3] + (1,), (1, 1, int(rng.integers(1, 80)))
+        parallel, reduction = (*parallel[:3], 1), (1, 1, int(rng.integers(1, 80)))
     space = parallel + reduction
     inputs = tuple(_stream(rng, space, output=False) for _ in kernel.inputs)
     outputs = tuple(
-        _stream(rng, parallel + (1, 1, 1) if o.epilogue else space, output=True)
+        _stream(rng, (*parallel, 1, 1, 1) if o.epilogue else space, output=True)
         for o in kernel.outputs
     )
     words = tuple(int(w) for w in rng.choice(

@@ -1,6 +1,7 @@
 """The compiled interpreter of ctl: explicit int64 arrays, resumed when its buffers are full."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def _scalar(opcode: int, a: int, b: int) -> int:
 
 
 @njit
-def _next(row: Int64s, pc: int, file: Int64s, loops: Int64s, scalars: Int64s) -> int:
+def _next(row: Int64s, pc: int, file: Int64s, loops: Int64s, scalars: Int64s) -> Any:
     """The next instruction after a flow instruction."""
     depth = scalars[4]
     opcode = row[0]
@@ -109,7 +110,7 @@ def _next(row: Int64s, pc: int, file: Int64s, loops: Int64s, scalars: Int64s) ->
 
 
 @njit
-def _close_loops(pc: int, loops: Int64s, scalars: Int64s) -> int:
+def _close_loops(pc: int, loops: Int64s, scalars: Int64s) -> Any:
     """Start the next trip of each loop that ends here, or leave it."""
     while scalars[4] > 0 and pc == loops[scalars[4] - 1, 1]:
         top = scalars[4] - 1
@@ -121,8 +122,10 @@ def _close_loops(pc: int, loops: Int64s, scalars: Int64s) -> int:
 
 
 @njit
-def _run(table: Int64s, scalars: Int64s, file: Int64s, loops: Int64s, instruction: Int64s,
-         ctl_cycles: Int64s, registers: Int64s, budget: int) -> int:
+def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
+    table: Int64s, scalars: Int64s, file: Int64s, loops: Int64s, instruction: Int64s,
+    ctl_cycles: Int64s, registers: Int64s, budget: int,
+) -> int:
     pc = scalars[0]
     while pc < len(table):
         pc = _close_loops(pc, loops, scalars)

@@ -14,10 +14,12 @@ R = TypeVar("R")
 
 try:
     import numba
-except ImportError:  # the plain way serves
-    numba = None
+except ImportError:
+    _IS_INSTALLED = False  # the plain way serves
+else:
+    _IS_INSTALLED = True
 
-HAS_NUMBA = numba is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") != "1"
+HAS_NUMBA = _IS_INSTALLED and os.environ.get("NUMBA_DISABLE_JIT", "0") != "1"
 
 
 def njit(function: Callable[P, R]) -> Callable[P, R]:

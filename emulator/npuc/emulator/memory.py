@@ -40,7 +40,7 @@ class Memory:
 
 def allocate(program: Program, target: Target) -> Memory:
     """Fresh memories of ``target`` for a program; the constant segment is not copied."""
-    segments = {
+    segments: dict[Segment, Bytes] = {
         segment: np.zeros(program.segment_bytes(segment), np.uint8)
         for segment in Segment if segment is not Segment.constant
     }

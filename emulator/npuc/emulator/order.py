@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from npuc.emulator.decode import DecodedProgram
+from npuc.emulator.site import counter_text
 from npuc.emulator.stream import CommandStream, Int64s
 from npuc.isa.errors import ExecutionError
 from npuc.isa.instructions import Counter, Engine
-from npuc.emulator.site import counter_text
 
 NONE = -1
 NEVER = np.iinfo(np.int64).max

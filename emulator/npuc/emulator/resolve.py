@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npuc.emulator.decode import CoreCode, DecodedProgram
-from npuc.emulator.footprint import touched_elements
+from npuc.emulator.footprint import Mask, touched_elements
 from npuc.emulator.region import DmaWork, MmaWork, NoWork, Region, VexecWork, Work
 from npuc.emulator.stream import CommandStream, Int64s
 from npuc.emulator.validate import MMA_OPERANDS, VEXEC_INPUTS, VEXEC_OUTPUTS, space_bytes
@@ -63,7 +63,8 @@ class ResolvedStream:
         self._groups: dict[int, _Group] = {}
         order = np.argsort(stream.instruction, kind="stable")
         numbers, starts = np.unique(stream.instruction[order], return_index=True)
-        for at, commands in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
+        parts = np.split(order, starts[1:])[: len(numbers)]  # without a command: one empty part
+        for at, commands in zip(numbers.tolist(), parts, strict=True):
             self._row[commands] = np.arange(len(commands))
             self._groups[at] = self._resolve(at, commands)
         self.problems.sort(key=lambda p: p.command)
@@ -117,7 +118,7 @@ class _Group:
         """An operand field of the instruction."""
         return int(self.code.columns[name][self.at])
 
-    def fault(self, bad: Int64s, what: str, given: Int64s, allowed: object) -> None:
+    def fault(self, bad: Mask, what: str, given: Int64s, allowed: object) -> None:
         """Note each row that is bad."""
         for row in np.flatnonzero(bad).tolist():
             self.faults.append((row, what, str(given[row].tolist()), str(allowed)))
@@ -127,7 +128,7 @@ class _Group:
         view = self.decoded.program.views[self.column(name)]
         operand = resolve_view(view, self.registers)
         limits = np.array(view.extents, np.int64)
-        over = ((operand.extents < 0) | (operand.extents > limits)).any(axis=1)
+        over = np.any((operand.extents < 0) | (operand.extents > limits), axis=1)
         self.fault(over, f"an extent of operand {name} is out of range", operand.extents,
                    f"0 to {view.extents}")
         operand = Operand(view, operand.address, np.clip(operand.extents, 0, limits),
@@ -146,7 +147,7 @@ class _Group:
         for row in np.flatnonzero(outside).tolist() if view.windows else ():
             touched = touched_elements(operand.region(row))
             outside[row] = touched.size > 0 and not (
-                0 <= touched[0] and touched[-1] + view.dtype.bytes <= size
+                touched[0] >= 0 and touched[-1] + view.dtype.bytes <= size
             )
         self.fault(outside, f"operand {name} leaves {view.space.name}",
                    np.stack([low, high], axis=1), f"bytes 0 to {size}")

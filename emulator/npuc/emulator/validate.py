@@ -49,8 +49,10 @@ def decode(program: Program, target: Target | None = None) -> DecodedProgram:
     return decoded
 
 
-def _refuse(decoded: DecodedProgram, code: CoreCode, at: int, what: str, *, given: object = "",
-            allowed: object = "") -> BinaryError:
+def _refuse(  # noqa: PLR0913  # the parts of a message
+    decoded: DecodedProgram, code: CoreCode, at: int, what: str, *, given: object = "",
+    allowed: object = "",
+) -> BinaryError:
     return BinaryError(what, str(decoded.site(code.core, at)), str(given), str(allowed),
                        "compile the model again, or mend the assembly text")
 
@@ -66,7 +68,7 @@ def _needed_extension(decoded: DecodedProgram, code: CoreCode, at: int) -> str:
 
 
 def _check_extensions(decoded: DecodedProgram) -> None:
-    lacking = {e: "no instruction" for e in decoded.program.extensions}
+    lacking = dict.fromkeys(decoded.program.extensions, "no instruction")
     for code in decoded.cores:
         for at in np.flatnonzero(code.is_command):
             letter = _needed_extension(decoded, code, int(at))
@@ -88,10 +90,10 @@ def _check_flow(decoded: DecodedProgram, code: CoreCode) -> None:
     last = len(code) - 1
     if code.loop_of[last] >= 0 or code.opcode[last] not in (Halt.opcode, Jump.opcode, Trap.opcode):
         raise _refuse(decoded, code, last, "the code runs off its end", allowed="halt at the end")
-    for at in np.flatnonzero(np.isin(code.opcode, (Branch.opcode, Jump.opcode))):
-        goal = int(at) + int(code.columns["offset"][at])
+    for at in np.flatnonzero(np.isin(code.opcode, (Branch.opcode, Jump.opcode))).tolist():
+        goal = at + int(code.columns["offset"][at])
         if not 0 <= goal < len(code) or code.loop_of[goal] != code.loop_of[at]:
-            raise _refuse(decoded, code, int(at), "a branch enters or leaves a loop body",
+            raise _refuse(decoded, code, at, "a branch enters or leaves a loop body",
                           given=f"to instruction {goal}", allowed="the same loop body")
     for at in range(len(code)):
         depth, around = 0, at
@@ -168,7 +170,8 @@ def _check_view(decoded: DecodedProgram, code: CoreCode, at: int, view: View) ->
                           allowed="i32, f32")
         if any(s % 4 for s in view.strides) or (view.base % 4 and view.base_reg == 0):
             raise _refuse(decoded, code, at, "an ACC view is not aligned to its words",
-                          given=f"base {view.base}, strides {view.strides}", allowed="multiples of 4")
+                          given=f"base {view.base}, strides {view.strides}",
+                          allowed="multiples of 4")
     has_registers = bool(view.registers) or bool(view.windows)
     if has_registers or 0 in view.extents:
         return
@@ -214,8 +217,8 @@ def _check_vexec(decoded: DecodedProgram, code: CoreCode, at: int) -> None:
     used = [v for op in kernel.ops for v in op.operands] + [o.value for o in kernel.outputs]
     if params == NO_INDEX and any(8 <= v < 16 for v in used):
         raise _refuse(decoded, code, at, "the kernel reads parameters and the command has none")
-    for name, count in ((VEXEC_INPUTS, len(kernel.inputs)), (VEXEC_OUTPUTS, len(kernel.outputs))):
-        _check_streams(decoded, code, at, name, count)
+    _check_streams(decoded, code, at, VEXEC_INPUTS[: len(kernel.inputs)])
+    _check_streams(decoded, code, at, VEXEC_OUTPUTS[: len(kernel.outputs)])
     for name, output in zip(VEXEC_OUTPUTS, kernel.outputs, strict=False):
         view = operand_view(decoded, code, at, name)
         if view is not None and output.epilogue and any(e > 1 for e in view.extents[_PARALLEL:]):
@@ -224,14 +227,15 @@ def _check_vexec(decoded: DecodedProgram, code: CoreCode, at: int) -> None:
 
 
 def _check_streams(
-    decoded: DecodedProgram, code: CoreCode, at: int, names: tuple[str, ...], count: int
+    decoded: DecodedProgram, code: CoreCode, at: int, wanted: tuple[str, ...]
 ) -> None:
-    for position, name in enumerate(names):
+    family = VEXEC_OUTPUTS if wanted[:1] == VEXEC_OUTPUTS[:1] else VEXEC_INPUTS
+    for name in family:
         view = operand_view(decoded, code, at, name)
-        if (view is not None) != (position < count):
+        if (view is not None) != (name in wanted):
             raise _refuse(decoded, code, at, "streams and kernel differ in number",
                           given=f"{name} is {'absent' if view is None else 'present'}",
-                          allowed=f"{count} of {', '.join(names)}")
+                          allowed=", ".join(wanted) or "none")
         if view is not None and len(view.extents) != _VEXEC_RANK:
             raise _refuse(decoded, code, at, f"operand {name} is of the wrong rank",
                           given=len(view.extents), allowed=_VEXEC_RANK)

@@ -1,1 +1,1 @@
-"""The functional pass: commands to values. ``plain`` is the truth, ``fast`` is checked against it."""
+"""The functional pass: commands to values. ``plain`` is the truth, ``fast`` is checked by it."""

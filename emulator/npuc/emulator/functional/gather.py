@@ -1,6 +1,7 @@
 """Regions as NumPy arrays: a strided view where that is enough, a gathered copy with windows."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from npuc.isa.descriptors import View
 from npuc.isa.descriptors.view import MAX_RANK, MAX_WINDOWS
 from npuc.isa.dtypes import DType
 
-Values = npt.NDArray[np.generic]
+Values = npt.NDArray[Any]
 Int64s = npt.NDArray[np.int64]
 
 
@@ -80,8 +81,10 @@ def _fill(view: View) -> Bytes:
 
 
 @njit
-def _gather(memory: Bytes, address: int, extents: Int64s, table: Int64s, origins: Int64s,
-            fill: Bytes, out: Bytes) -> None:
+def _gather(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
+    memory: Bytes, address: int, extents: Int64s, table: Int64s, origins: Int64s,
+    fill: Bytes, out: Bytes,
+) -> None:
     """Rows along the last dimension; the other six are counted like an odometer."""
     size = len(fill)
     index = np.zeros(6, np.int64)
@@ -94,7 +97,7 @@ def _gather(memory: Bytes, address: int, extents: Int64s, table: Int64s, origins
             start += index[d] * table[0, d]
             first += index[d] * table[2, d]
             second += index[d] * table[3, d]
-        for i in range(inner):
+        for _point in range(inner):
             if 0 <= first < table[1, 0] and 0 <= second < table[1, 1]:
                 for byte in range(size):
                     out[at + byte] = memory[start + byte]

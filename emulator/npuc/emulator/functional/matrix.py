@@ -70,8 +70,9 @@ def chunked_dot(a_MK: F32, w_KN: F32) -> I32:
 def _float(memory: Memory, core: int, work: MmaWork) -> None:
     m, n, k = _shape(work)
     spm = memory.spm[core]
-    a_MK = np.ascontiguousarray(load_convert(elements(spm, work.a), "f32").reshape(m, k))
-    w_KN = np.ascontiguousarray(load_convert(elements(spm, work.w), "f32").reshape(k, n))
+    a_MK = np.ascontiguousarray(load_convert(elements(spm, work.a), "f32"), np.float32)
+    w_KN = np.ascontiguousarray(load_convert(elements(spm, work.w), "f32"), np.float32)
+    a_MK, w_KN = a_MK.reshape(m, k), w_KN.reshape(k, n)
     acc = strided(memory.acc[core], work.acc)
     total = np.zeros((m, n), np.float32)
     if work.accumulate:

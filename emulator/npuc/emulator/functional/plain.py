@@ -4,6 +4,8 @@ A command reads all its operands before it writes. Where an output touches an el
 last point in row-major order stays. Arithmetic is that of ``npuc.isa.numerics``.
 """
 
+from typing import Any, Literal
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,9 +20,9 @@ from npuc.isa.numerics.convert import load_convert, quiet_nan, store_convert
 from npuc.isa.numerics.matrix import mma_float, mma_int
 
 Int64s = npt.NDArray[np.int64]
-Values = npt.NDArray[np.generic]
+Values = npt.NDArray[Any]
 PARALLEL = 4
-_DOMAINS = {"f": "f32", "i": "i32"}
+_DOMAINS: dict[str, Literal["f32", "i32"]] = {"f": "f32", "i": "i32"}
 
 
 def execute(memory: Memory, core: int, work: Work) -> None:

@@ -28,7 +28,7 @@ from npuc.emulator.jit import HAS_NUMBA
 from npuc.emulator.memory import Memory
 from npuc.emulator.region import Region, VexecWork
 from npuc.emulator.resolve import body_streams, epilogue_streams
-from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Kernel
+from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
 from npuc.isa.microops import BY_NAME, MicroOp
 from npuc.isa.numerics.arrays import NumericTrap
@@ -38,7 +38,8 @@ Values = npt.NDArray[Any]
 BLOCK_ELEMENTS = 8192
 PARALLEL = plain.PARALLEL
 _EXACT_INTEGERS = (DType.i8, DType.u8, DType.i16, DType.u16, DType.i32)
-_NARROW = (DType.i8, DType.u8, DType.i16, DType.u16)
+_NARROW = {DType.i8: (-128, 127), DType.u8: (0, 255), DType.i16: (-32768, 32767),
+           DType.u16: (0, 65535)}
 _NUMPY_DOMAIN = {"f": np.float32, "i": np.int32}
 
 
@@ -231,10 +232,10 @@ def convert_out(values: Values, dtype: DType) -> Values:
         return values  # float32 values are canonical, int32 words are the elements
     if dtype not in _NARROW:
         return store_convert(values, dtype.numpy)
-    limits = np.iinfo(dtype.numpy)
+    low, high = _NARROW[dtype]
     out = np.empty(len(values), dtype.numpy)
     if values.dtype == np.float32:
-        saturate_float(out, values, float(limits.min), float(limits.max))
+        saturate_float(out, values, float(low), float(high))
     else:
-        saturate_int(out, values, int(limits.min), int(limits.max))
+        saturate_int(out, values, low, high)
     return out

@@ -189,7 +189,7 @@ def _to_int(out: I32, a: F32) -> None:
     for i in range(len(out)):
         nearest = np.rint(np.float64(a[i]))
         clipped = min(max(nearest, _I32_LOW), _I32_HIGH)
-        out[i] = np.int32(clipped) if nearest == nearest else 0
+        out[i] = 0 if np.isnan(nearest) else np.int32(clipped)
 
 
 ELEMENTWISE: Mapping[str, Kernel] = {
@@ -211,7 +211,7 @@ def saturate_float(out: Values, a: F32, low: float, high: float) -> None:
     for i in range(len(out)):
         nearest = np.rint(a[i])
         clipped = min(max(nearest, np.float32(low)), np.float32(high))
-        out[i] = np.int32(clipped) if nearest == nearest else 0
+        out[i] = 0 if np.isnan(nearest) else np.int32(clipped)
 
 
 @njit

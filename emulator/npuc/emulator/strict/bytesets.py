@@ -26,21 +26,21 @@ class MemoryKey(NamedTuple):
 
 
 class ByteSet(NamedTuple):
-    """Bytes [low, high), or those of ``index`` (ascending) where they do not touch."""
+    """Bytes [low, high), or those of ``scattered`` (ascending) where they do not touch."""
 
     low: int
     high: int
-    index: Int64s | None
+    scattered: Int64s | None
 
     @property
     def where(self) -> slice | Int64s:
         """What NumPy indexes the bytes with."""
-        return slice(self.low, self.high) if self.index is None else self.index
+        return slice(self.low, self.high) if self.scattered is None else self.scattered
 
     @property
     def all(self) -> Int64s:
         """Every address, ascending."""
-        return np.arange(self.low, self.high) if self.index is None else self.index
+        return np.arange(self.low, self.high) if self.scattered is None else self.scattered
 
     def __bool__(self) -> bool:
         """Whether there is any byte."""
@@ -48,8 +48,8 @@ class ByteSet(NamedTuple):
 
     def shifted(self, by: int) -> "ByteSet":
         """The same bytes ``by`` further on."""
-        index = None if self.index is None else self.index + by
-        return ByteSet(self.low + by, self.high + by, index)
+        scattered = None if self.scattered is None else self.scattered + by
+        return ByteSet(self.low + by, self.high + by, scattered)
 
 
 class Access(NamedTuple):
@@ -66,10 +66,16 @@ EMPTY = ByteSet(0, 0, None)
 
 def accesses(core: int, work: Work) -> Iterator[Access]:
     """Reads, then writes of one command; empty ones are left out."""
-    kinds = {MmaWork: _mma, VexecWork: _vexec, DmaWork: _transfer}
-    for access in kinds[type(work)](core, work) if type(work) in kinds else ():
-        if access.bytes:
-            yield access
+    yield from (access for access in _all_accesses(core, work) if access.bytes)
+
+
+def _all_accesses(core: int, work: Work) -> Iterator[Access]:
+    if isinstance(work, MmaWork):
+        yield from _mma(core, work)
+    elif isinstance(work, VexecWork):
+        yield from _vexec(core, work)
+    elif isinstance(work, DmaWork):
+        yield from _transfer(core, work)
 
 
 def _of_view(core: int, region: Region, operand: str, *, is_write: bool = False) -> Access:

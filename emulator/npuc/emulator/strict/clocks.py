@@ -93,8 +93,10 @@ def clocks(graph: Graph, producer: Int64s | None = None) -> Clocks:
 
 
 @njit
-def _run(agent: Int64s, sequence: Int64s, producer: Int64s,
-         is_fence: npt.NDArray[np.bool_], engines: int, out: Clocks) -> None:
+def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
+    agent: Int64s, sequence: Int64s, producer: Int64s, is_fence: npt.NDArray[np.bool_],
+    engines: int, out: Clocks,
+) -> None:
     agents = out.shape[1]
     last = np.zeros((agents, agents), np.int32)  # per agent: the clock of its last command
     dispatch = np.zeros((agents // engines, agents), np.int32)  # per core: what ctl waited for

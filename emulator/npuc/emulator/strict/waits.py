@@ -43,7 +43,7 @@ def without_wait(program: Program, field: WaitField) -> Program:
     waits = instruction.waits[: field.which] + instruction.waits[field.which + 1 :]
     changed = rows.copy()
     changed[field.instruction] = encode([replace(instruction, waits=waits)])[0]
-    code = program.code[: field.core] + (changed,) + program.code[field.core + 1 :]
+    code = (*program.code[: field.core], changed, *program.code[field.core + 1 :])
     return replace(program, code=code)
 
 
