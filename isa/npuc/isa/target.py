@@ -188,7 +188,12 @@ def parse_target(text: str, origin: str) -> Target:
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # TOML syntax, numbers or nesting beyond use
-        raise TargetError("the target file is not TOML", where=origin, given=str(error)) from error
+        raise TargetError(
+            "the target file is not TOML",
+            where=origin,
+            given=str(error),
+            next_step="mend the target file",
+        ) from error
     target = _build(Target, table, _Place(origin, ""))
     _check_machine(target, origin)
     return target
@@ -234,7 +239,10 @@ def _value(hint: object, given: object, limits: Mapping[str, object], place: _Pl
     if isinstance(hint, type) and is_dataclass(hint):
         return _build(hint, given, place)
     if hint == tuple[EnergyRow, ...]:
-        return tuple(_build(EnergyRow, row, place) for row in _list(given, place))
+        return tuple(
+            _build(EnergyRow, row, _Place(place.origin, f"{place.path}[{i}]"))
+            for i, row in enumerate(_list(given, place))
+        )
     if hint == tuple[str, ...]:
         return tuple(_scalar(str, item, {}, place) for item in _list(given, place))
     if hint == tuple[tuple[str, int], ...]:
