@@ -110,6 +110,7 @@ from xdsl.traits import (
 from xdsl.transforms.common_subexpression_elimination import cse
 from xdsl.transforms.dead_code_elimination import dce
 from xdsl.utils.exceptions import ArgSpecParseError, ParseError, VerifyException
+from xdsl.utils.str_enum import StrEnum
 
 __all__ = [
     "AffineConstantExpr",
@@ -175,6 +176,7 @@ __all__ = [
     "SSAValue",
     "Signedness",
     "SpacedOpaqueSyntaxAttribute",
+    "StrEnum",
     "StringAttr",
     "SymbolOpInterface",
     "TensorType",

@@ -15,6 +15,7 @@ from npuc.compiler.xdsl_api import ModuleOp
 from npuc.isa.descriptors import Segment
 from npuc.isa.encoding import encode
 from npuc.isa.errors import CompileError
+from npuc.isa.instructions import Instruction
 from npuc.isa.program import (
     Argument,
     BufferRecord,
@@ -80,7 +81,8 @@ def _idle_core(index: int) -> npu.CoreOp:
 
 
 def _emit_core(core: npu.CoreOp, tables: Tables) -> tuple[Code, list[SourceRange]]:
-    instructions, sources = [], []
+    instructions: list[Instruction] = []
+    sources = []
     for op in core.body.block.ops:
         start = len(instructions)
         if isinstance(op, npu.GroupOp):
@@ -148,7 +150,7 @@ def _segment_bytes(tensors: Sequence[npu.TensorOp], segment: SegmentName) -> int
 
 def _offset(op: npu.TensorOp) -> int:
     assert op.offset is not None
-    return op.offset.data
+    return int(op.offset.data)
 
 
 def _schedule_json(ctx: NpuContext) -> str:

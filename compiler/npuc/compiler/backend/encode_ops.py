@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 from npuc.compiler.dialects import npu
 from npuc.compiler.xdsl_api import Block, Operation
 from npuc.isa.descriptors import Kernel, Params, TensorMap, View
+from npuc.isa.descriptors.kernel import MAX_INPUTS, MAX_OUTPUTS
+from npuc.isa.descriptors.tensor_map import MAX_RANK
 from npuc.isa.instructions import BY_MNEMONIC, NO_INDEX, Engine, Instruction
 from npuc.isa.instructions.dma import QUEUES, Load, Store
 from npuc.isa.instructions.flow import Halt, Loop
@@ -72,21 +74,22 @@ class Tables:
 
     def _transfer(self, op: npu.LdOp | npu.StOp) -> Instruction:
         place, order = op.place.data, op.order.data
-        coordinates = (*place.coordinates, *[(0, 0)] * 5)[:5]
+        coordinates = (*place.coordinates, *[(0, 0)] * MAX_RANK)[:MAX_RANK]
         register, address = place.offset
-        operands = (self.maps.index(op.map.data), register, address,
-                    *(number for pair in coordinates for number in pair))
+        names = [name for d in range(MAX_RANK) for name in (f"rc{d}", f"i{d}")]
+        operands = dict(zip(names, (n for pair in coordinates for n in pair), strict=True))
+        operands |= {"map": self.maps.index(op.map.data), "rs": register, "spm": address}
         if isinstance(op, npu.LdOp):
-            queue = QUEUES.index(op.queue.data.value)
-            return Load(*operands, queue=queue, waits=order.waits, increment=order.increment)
-        return Store(*operands, waits=order.waits, increment=order.increment)
+            operands["queue"] = QUEUES.index(op.queue.data.value)
+        cls = Load if isinstance(op, npu.LdOp) else Store
+        return cls(**operands, waits=order.waits, increment=order.increment)
 
     def _vexec(self, op: npu.VexecOp) -> Instruction:
         kernel, order = op.kernel.data, op.order.data
         indices = [self.views.index(v.data) for v in op.views.data]
         ins, outs = indices[: len(kernel.inputs)], indices[len(kernel.inputs) :]
-        ins += [NO_INDEX] * (6 - len(ins))
-        outs += [NO_INDEX] * (2 - len(outs))
+        ins += [NO_INDEX] * (MAX_INPUTS - len(ins))
+        outs += [NO_INDEX] * (MAX_OUTPUTS - len(outs))
         params = NO_INDEX if op.params is None else self.params.index(op.params.data)
         return Vexec(self.kernels.index(kernel), params, *ins, *outs,
                      waits=order.waits, increment=order.increment)

@@ -55,8 +55,8 @@ class Handover:
                 self._wait(source, count) for source, count in sorted(
                     self._needed(engine, own).items(), key=lambda item: item[0].value)
             ]
-            for start in range(0, len(waits), MAX_WAITS):
-                nops.append(NopOp(engine.name, Order(tuple(waits[start : start + MAX_WAITS]))))
+            nops += [NopOp(engine.name, Order(tuple(waits[start : start + MAX_WAITS])))
+                     for start in range(0, len(waits), MAX_WAITS)]
         return nops
 
     def leave(self, touches: list[PlacedTouch], issued: tuple[int, ...]) -> None:

@@ -20,6 +20,7 @@ from npuc.compiler.xdsl_api import (
     Operation,
     Printer,
     Region,
+    Rewriter,
     SSAValue,
     UnknownLoc,
 )
@@ -170,5 +171,4 @@ class LowerTiles(ModulePass):
             assert block is not None
             lowered: Operation = lower_program(program)
             block.insert_op_before(lowered, program)
-            program.detach()
-            program.erase()
+            Rewriter.erase_op(program)

@@ -30,7 +30,7 @@ NO_CLOCK: Clock = (0,) * len(Engine)
 
 @dataclass
 class WaitPlan:
-    """Where a group waits. ``at`` holds waits of commands, ``before`` waits of engines before a loop.
+    """Where a group waits: ``at`` commands, and engines ``before`` loops.
 
     ``last`` tells, for each thing touched, engine and kind (writes or not), how many commands of
     that engine were issued in the group up to its last such access; ``totals`` all commands.

@@ -81,7 +81,8 @@ class OrderAttr(Data[Order]):
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> Order:
         with parser.in_angle_brackets():
-            increment = parser.parse_integer() if parser.parse_optional_keyword("increment") else None
+            has_increment = parser.parse_optional_keyword("increment") is not None
+            increment = parser.parse_integer() if has_increment else None
             if parser.parse_optional_keyword("waits") is None:
                 return Order((), increment)
             square = parser.Delimiter.SQUARE
@@ -119,7 +120,7 @@ class ReferencesAttr(Data[References]):
 
 @irdl_attr_definition
 class DramMapAttr(Data[TensorMap]):
-    """A tensor map: segment, then as in ``tile``. Before ``place`` its base is inside the tensor."""
+    """A map: segment, then as in ``tile``. Before ``place`` its base is inside the tensor."""
 
     name = "npu.map"
 

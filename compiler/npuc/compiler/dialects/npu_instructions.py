@@ -149,7 +149,7 @@ class StOp(IRDLOperation):
 
 @irdl_op_definition
 class MmaOp(IRDLOperation):
-    """The matrix command; views of acc, a, w. It accumulates if ``condition``'s register is not 0."""
+    """The matrix command; views of acc, a, w. ``condition`` is the register to accumulate by."""
 
     name = "npu.mma"
     views = prop_def(ArrayAttr[ViewAttr])

@@ -88,8 +88,9 @@ Tile = Dialect(
 )
 
 __all__ = [
-    "MAX_LOOP_NEST", "AcquireOp", "AffineOp", "AwaitOp", "BufferOp", "BufferSpec", "BufferType", "CoreOp", "DramType",
-    "ForOp", "GroupOp", "HeldOp", "KernelAttr", "LoadOp", "MapAttr", "MaxOp", "MinOp", "MmaOp",
+    "MAX_LOOP_NEST", "AcquireOp", "AffineOp", "AwaitOp", "BufferOp", "BufferSpec", "BufferType",
+    "CoreOp", "DramType", "ForOp", "GroupOp", "HeldOp", "KernelAttr", "LoadOp", "MapAttr", "MaxOp",
+    "MinOp", "MmaOp",
     "Operands", "ParamsAttr", "Place", "PlaceAttr", "ProgramOp", "QueueAttr", "QueueName",
     "ReleaseOp", "SegmentAttr", "SegmentName", "SignalOp", "SlotType", "StoreOp", "TensorOp",
     "TensorSpec", "Tile", "VexecOp", "ViewAttr", "loop_nest", "slot_spec",

@@ -6,7 +6,7 @@ them with ``Operands`` while building.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum, auto
+from enum import auto
 
 from npuc.compiler.dialects.tile_attributes import (
     BufferSpec,
@@ -36,6 +36,7 @@ from npuc.compiler.xdsl_api import (
     Parser,
     Printer,
     SSAValue,
+    StrEnum,
     StringAttr,
     UnitAttr,
     VerifyException,
@@ -113,7 +114,8 @@ class HeldOp(IRDLOperation):
                          properties={"age": IntAttr(age)})
 
     def verify_(self) -> None:
-        if not 0 <= self.age.data < self.buffer.type.data.depth:
+        ring = self.buffer.type
+        if not isinstance(ring, BufferType) or not 0 <= self.age.data < ring.data.depth:
             raise VerifyException("a held slot's age is not below the depth of its ring")
 
     @classmethod

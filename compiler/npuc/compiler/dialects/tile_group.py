@@ -39,7 +39,8 @@ class GroupOp(IRDLOperation):
     body = region_def("single_block")
     traits = traits_def(NoTerminator(), HasParent(CoreOp), IsolatedFromAbove())
 
-    def __init__(self, name: str, arguments: Sequence[SSAValue], body: Region | None = None) -> None:
+    def __init__(self, name: str, arguments: Sequence[SSAValue],
+                 body: Region | None = None) -> None:
         region = body or Region(Block(arg_types=[a.type for a in arguments]))
         super().__init__(operands=[list(arguments)], regions=[region],
                          properties={"group_name": StringAttr(name)})

@@ -53,8 +53,10 @@ class _Rings:
 
 def check_rings(block: Block) -> None:
     """Raise VerifyException unless rings that ``block`` declares are balanced at its end."""
-    rings = {op.buffer: op.buffer.type.data.depth for op in block.ops if isinstance(op, BufferOp)}
-    held = dict.fromkeys(rings, 0)
+    rings: dict[SSAValue, int] = {
+        op.buffer: op.buffer.type.data.depth for op in block.ops if isinstance(op, BufferOp)
+    }
+    held: Held = dict.fromkeys(rings, 0)
     _Rings(rings).run(block, held)
     left = [ring.owner for ring, count in held.items() if count]
     if left:

@@ -1,7 +1,7 @@
 """Structure of ``tile``: program, tensors, cores, buffers, loops and index arithmetic."""
 
 from collections.abc import Sequence
-from enum import StrEnum, auto
+from enum import auto
 
 from npuc.compiler.dialects.tile_attributes import BufferType, DramType
 from npuc.compiler.xdsl_api import (
@@ -15,11 +15,13 @@ from npuc.compiler.xdsl_api import (
     IRDLOperation,
     IsolatedFromAbove,
     NoTerminator,
+    Operation,
     Parser,
     Printer,
     Pure,
     Region,
     SSAValue,
+    StrEnum,
     StringAttr,
     VerifyException,
     irdl_attr_definition,
@@ -171,7 +173,8 @@ class ForOp(IRDLOperation):
     @property
     def trips(self) -> int:
         """How often the body runs."""
-        return max(0, -(-(self.upper.data - self.lower.data) // self.step.data))
+        lower, upper, step = (int(a.data) for a in (self.lower, self.upper, self.step))
+        return max(0, -((lower - upper) // step))
 
     def verify_(self) -> None:
         if self.step.data < 1:
@@ -278,13 +281,10 @@ class MaxOp(_Bound):
     name = "tile.max"
 
 
-def loop_nest(op: IRDLOperation) -> int:
+def loop_nest(op: Operation) -> int:
     """How many loops surround ``op``, itself included."""
-    depth, current = 0, op
-    while current is not None:
-        depth += isinstance(current, ForOp)
-        current = current.parent_op()  # type: ignore[assignment]  # any operation
-    return depth
+    parent = op.parent_op()
+    return isinstance(op, ForOp) + (loop_nest(parent) if parent is not None else 0)
 
 
 def _parse_index(parser: Parser) -> SSAValue:

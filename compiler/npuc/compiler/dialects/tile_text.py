@@ -93,15 +93,14 @@ def parse_map(parser: AttrParser, segment: Segment = Segment.scratch) -> TensorM
     """The inverse of ``map_text``."""
     dtype = DType[parser.parse_identifier()]
     base = parser.parse_integer()
-    lists = []
-    for name in ("extents", "strides", "box", "spm"):
-        parser.parse_keyword(name)
-        lists.append(_parse_integers(parser))
-    return TensorMap(segment, dtype, base, *lists, fill=_parse_fill(parser))
+    extents, strides, box, spm = (
+        _parse_named_list(parser, name) for name in ("extents", "strides", "box", "spm")
+    )
+    return TensorMap(segment, dtype, base, extents, strides, box, spm, _parse_fill(parser))
 
 
 def kernel_text(kernel: Kernel) -> str:
-    """``in [i, f] body [i2f(0), mulf(16, 1)] epilogue [addi(17, 8) with 3] out [17, epilogue 18]``."""
+    """``in [i, f] body [i2f(0), mulf(16, 1)] epilogue [] out [17, epilogue 18]``."""
     ops = [_op_text(op) for op in kernel.ops]
     outputs = [("epilogue " if o.epilogue else "") + str(o.value) for o in kernel.outputs]
     return " ".join(
@@ -188,6 +187,11 @@ def _parse_list(parser: AttrParser, element: Callable[[], T]) -> tuple[T, ...]:
 
 def _parse_integers(parser: AttrParser) -> tuple[int, ...]:
     return _parse_list(parser, parser.parse_integer)
+
+
+def _parse_named_list(parser: AttrParser, name: str) -> tuple[int, ...]:
+    parser.parse_keyword(name)
+    return _parse_integers(parser)
 
 
 def _parse_fill(parser: AttrParser) -> int:

@@ -12,7 +12,8 @@ def check_numbers(views: Iterable[View], others: Sequence[int], count: int) -> N
     """Every operand number of ``views`` and ``others`` names one of ``count`` operands."""
     numbers = [r for view in views for r in view.registers] + list(others)
     if any(not 0 <= number <= count for number in numbers):
-        raise VerifyException(f"operand number {max(numbers)} of a descriptor, but {count} operands")
+        raise VerifyException(
+            f"operand number {max(numbers)} of a descriptor, but {count} operands")
 
 
 def check_view(view: View, ring: BufferSpec | None) -> None:
