@@ -202,7 +202,7 @@ def _put_mma_of(
     touches = 2 * passes - ~adds  # the first pass of an overwrite reads nothing
     cycles = cost.mma_cycles(target, m, k, n, dtype=dtype, row_cycles=row_cycles,
                              transposed=transposed)
-    spm_words = m * fetch_a * row_words + fetch_w * w_words
+    spm_words = (m * fetch_a * row_words + fetch_w * w_words) * (m * k * n > 0)
     acc_words = m * cost.ceil_div(n, target.mxu.cols) * touches
     at_ports = np.maximum(cost.ceil_div(spm_words, target.spm.banks),
                           cost.ceil_div(acc_words, target.acc.banks))
@@ -210,7 +210,7 @@ def _put_mma_of(
         rows,
         moving=np.maximum(cycles, at_ports),
         spm_words=spm_words, acc_words=acc_words,
-        spm_bytes=(m * fetch_a + n * fetch_w) * k * size,
+        spm_bytes=(m * fetch_a + n * fetch_w) * k * size * (m * n > 0),
         acc_bytes=m * n * touches * cost.ACC_BYTES,
         macs=m * k * n, mac_dtype=np.full(len(rows), dtype.value),
     )
