@@ -115,8 +115,9 @@ def _external(path: Path, location: str) -> None:
 
 
 def external_above(path: Path) -> None:
-    (path.parent / "secret.bin").write_bytes(bytes(64))
-    _external(path, f"../{path.parent.name}/secret.bin")
+    outside = path.parent.parent / "secret.bin"
+    outside.write_bytes(bytes(64))
+    _external(path, "../secret.bin")
 
 
 def external_absolute(path: Path) -> None:
@@ -147,7 +148,7 @@ BAD_MODELS: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "unknown operator": (unknown_operator, ("Frobnicate", "node_y")),
     "unsupported operator": (unsupported_operator, ("Det", "node_y")),
     "unsupported attribute": (unsupported_attribute, ("auto_pad", "SAME_SIDEWAYS", "node_y")),
-    "unbound dimension": (unbound_dimension, ("rows", "--dim rows=")),
+    "unbound dimension": (unbound_dimension, ("rows", "--dim")),
     "cycle": (cyclic, ("cycl",)),
     "dangling input": (dangling, ("nowhere", "node_y")),
     "output without producer": (no_producer_of_output, ("y",)),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from npuc.isa.errors import ModelError
+from npuc.isa.errors import ModelError, NpucError
 from npuc.isa.target import builtin_target_names
 from npuc.runtime.cli import app as app_module
 from npuc.runtime.cli.app import COMMANDS
@@ -83,6 +83,14 @@ def test_a_users_mistake_is_told_with_all_its_parts() -> None:
     text = "\n".join(said)
     for part in ("error: no such thing", "node conv1", "7", "1 to 3", "use another"):
         assert part in text
+
+
+@pytest.mark.parametrize("kind", NpucError.__subclasses__())
+def test_every_kind_of_mistake_gets_a_next_step(kind: type[NpucError]) -> None:
+    _, said = reported(kind("no such thing"))
+    assert "next:" in said[-1]
+    _, said = reported(kind("no such thing", next_step="do that"))
+    assert said == ["error: no such thing\n     next: do that"]
 
 
 @pytest.mark.parametrize(

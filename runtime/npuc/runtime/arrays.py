@@ -6,4 +6,5 @@ import numpy as np
 import numpy.typing as npt
 
 AnyArray: TypeAlias = npt.NDArray[np.generic]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 Arrays: TypeAlias = dict[str, AnyArray]

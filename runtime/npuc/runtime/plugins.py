@@ -1,6 +1,6 @@
 """Plug-ins: Python files outside the package that change the pipeline.
 
-A plug-in defines ``extend(pipeline) -> Pipeline``; the command line loads it with ``--load FILE.py``.
+A plug-in defines ``extend(pipeline) -> Pipeline``; the command line takes it with ``--load``.
 A plug-in runs as part of the compiler, with its rights: load only what you trust.
 """
 

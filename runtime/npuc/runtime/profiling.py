@@ -95,9 +95,10 @@ def summary_lines(report: ProfileReport) -> list[str]:
     peak = timing.target.mxu.macs_per_cycle * timing.target.cores
     share = report.macs / max(report.cycles * peak, 1)
     traffic = f"{timing.dram_read_bytes:,} bytes read, {timing.dram_written_bytes:,} written"
+    work = f"{report.macs:,} MACs, {share:.1%} of the array's peak"
+    duration = f"{report.cycles / clock_mhz:,.1f} us at {clock_mhz:,} MHz"
     return [
-        f"{report.cycles:,} cycles on {timing.target.name}, {report.cycles / clock_mhz:,.1f} us at "
-        f"{clock_mhz:,} MHz; {report.macs:,} MACs, {share:.1%} of the array's peak",
+        f"{report.cycles:,} cycles on {timing.target.name}, {duration}; {work}",
         f"DRAM: {traffic}",
         f"energy: {_energy_text(report.energy)}",
     ]

@@ -41,7 +41,7 @@ def random_program_inputs(program: Program, seed: int = DEFAULT_SEED) -> Arrays:
 def _random_array(kind: InputKind, generator: np.random.Generator) -> AnyArray:
     numpy_type = kind.dtype.numpy
     if not kind.dtype.is_float:
-        limits = np.iinfo(numpy_type)
+        limits = np.iinfo(numpy_type.name)
         values = generator.integers(limits.min, limits.max, kind.shape, np.int64, endpoint=True)
         return np.asarray(values.astype(numpy_type))
     if kind.low is not None and kind.high is not None:

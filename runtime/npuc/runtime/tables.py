@@ -11,7 +11,7 @@ _NUMBER = re.compile(r"-?[0-9,]+(\.[0-9]+)?( \+ \?|%)?|inf|nan")
 
 @dataclass(frozen=True)
 class Table:
-    """A table to show. Columns of numbers and percentages align right; ``total`` is a last row set apart."""
+    """A table to show. Columns of numbers align right; ``total`` is a last row set apart."""
 
     title: str
     columns: tuple[str, ...]

@@ -8,10 +8,33 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from npuc.isa.errors import NpucError, UsageError
+from npuc.isa.errors import (
+    AssemblyError,
+    BinaryError,
+    CompileError,
+    EncodingError,
+    ExecutionError,
+    InputError,
+    ModelError,
+    NpucError,
+    TargetError,
+    UsageError,
+)
 
 FINE, CHECK_FAILED, WRONG_INPUT, DEFECT, INTERRUPTED = 0, 1, 2, 70, 130
 DEBUG_VARIABLE = "NPUC_DEBUG"
+# What to do next where the message itself does not say it.
+NEXT_STEPS: dict[type[NpucError], str] = {
+    TargetError: "mend the target file; npuc targets --show NAME prints one that works",
+    EncodingError: "mend what is named above",
+    AssemblyError: "mend the line; npuc disasm shows the form of a program that works",
+    BinaryError: "compile the model again: npuc compile MODEL.onnx -o P.npu",
+    ModelError: "export the model again without what is named above, or mend that node",
+    CompileError: "change the option that is named above; npuc compile --explain shows decisions",
+    ExecutionError: "npuc run --strict looks for the cause; npuc disasm shows the instruction",
+    InputError: "npuc objdump P.npu shows names, types and shapes of the inputs",
+    UsageError: "add --help to the command for its options and an example",
+}
 
 
 def report(error: BaseException, say: Callable[[str], None]) -> int:
@@ -24,6 +47,8 @@ def report(error: BaseException, say: Callable[[str], None]) -> int:
     told = error if isinstance(error, NpucError) else file_error(error)
     if told is not None:
         say(f"error: {told}")
+        if not told.next_step:
+            say(f"     next: {next_step(told)}")
         return WRONG_INPUT
     say(f"npuc failed for a reason of its own: {type(error).__name__}: {_first_line(error)}")
     say(
@@ -31,6 +56,12 @@ def report(error: BaseException, say: Callable[[str], None]) -> int:
         f"and with the traceback that {DEBUG_VARIABLE}=1 shows."
     )
     return DEFECT
+
+
+def next_step(error: NpucError) -> str:
+    """What to do about ``error``: its own next step, else the one of its kind."""
+    kinds = (NEXT_STEPS.get(kind) for kind in type(error).__mro__)
+    return error.next_step or next((text for text in kinds if text), NEXT_STEPS[UsageError])
 
 
 def wants_traceback() -> bool:

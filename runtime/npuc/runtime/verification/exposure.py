@@ -6,6 +6,7 @@ so intermediate values have ONNX's own names and layout on both sides.
 
 from collections.abc import Iterator
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -35,16 +36,21 @@ INTEGER_OPERATORS = frozenset(
 
 
 def expose_quantised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of ``model`` with each quantised intermediate tensor among its outputs, in order."""
+    """A copy of ``model`` whose outputs are its quantised tensors in order, then its own outputs.
+
+    ``model`` must hold its external data, or none.
+    """
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
     present = {output.name for output in model.graph.output}
     types = _element_types(model)
+    del exposed.graph.output[:]
     for name in _quantised_tensors(model):
         if name not in present:
             value = helper.make_tensor_value_info(name, types.get(name, TensorProto.INT8), None)
             exposed.graph.output.append(value)
-    return onnx.shape_inference.infer_shapes(exposed)
+    exposed.graph.output.extend(model.graph.output)
+    return exposed
 
 
 def output_rules(model: onnx.ModelProto) -> dict[str, Rule]:
@@ -62,6 +68,24 @@ def output_rules(model: onnx.ModelProto) -> dict[str, Rule]:
         else:
             rules[name] = Rule("steps", 1.0) if types.get(name) in INTEGER_TYPES else CLOSE
     return rules
+
+
+def input_ranges(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
+    """Lowest and highest value that each float input keeps when the model quantises it."""
+    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    inputs = {value.name for value in model.graph.input}
+    ranges: dict[str, tuple[float, float]] = {}
+    for node in model.graph.node:
+        given = node.op_type == "QuantizeLinear" and node.input[0] in inputs
+        if given and len(node.input) > 2 and set(node.input[1:]) <= set(constants):
+            scale, zero = constants[node.input[1]], constants[node.input[2]]
+            if zero.dtype not in (np.int8, np.uint8):
+                continue
+            limits = np.iinfo(zero.dtype)
+            low = (limits.min - zero.astype(np.float64)) * scale
+            high = (limits.max - zero.astype(np.float64)) * scale
+            ranges[node.input[0]] = (float(low.min()), float(high.max()))
+    return ranges
 
 
 def _quantised_tensors(model: onnx.ModelProto) -> Iterator[str]:

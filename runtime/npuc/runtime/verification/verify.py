@@ -5,23 +5,17 @@ plain twin must agree bit for bit. ONNX judges the quantised form within the rul
 ``exposure.output_rules``: outputs of the model, and every quantised tensor inside it by name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx
-
-from npuc.compiler.driver import CompileResult
-from npuc.compiler.interpreter import Memo, evaluate
-from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Pipeline
-from npuc.emulator.machine import RunOptions, run
-from npuc.runtime.arrays import AnyArray, Arrays
-from npuc.runtime.building import Model, build
+
+from npuc.compiler.options import CompileOptions
+from npuc.runtime.arrays import AnyArray
+from npuc.runtime.building import Model
 from npuc.runtime.random_inputs import DEFAULT_SEED
-from npuc.runtime.verification.comparison import EXACT, Comparison, Rule, Sides, compare
-from npuc.runtime.verification.exposure import expose_quantised, output_rules
-from npuc.runtime.verification.referee import judge
+from npuc.runtime.verification.comparison import Comparison
 
 FIRST_EXACT_STAGE = "quantize"
 EMULATOR_PATHS = ("fast", "plain")
@@ -70,3 +64,33 @@ class VerifyReport:
             "first_failure": failure.to_json() if failure else None,
             "comparisons": [c.to_json() for c in self.comparisons],
         }
+
+
+def verify_model(
+    model: Model, options: CompileOptions, chosen: VerifyOptions | None = None
+) -> VerifyReport:
+    """Compile ``model`` as ``options`` ask and hold all its levels against each other.
+
+    Raises: as ``build``; InputError for inputs that do not suit the model; ModelError when nobody
+    can speak for ONNX.
+    """
+    chosen = chosen or VerifyOptions()
+    case = _Case(model, replace(options, keep_modules=True), chosen)
+    result = case.build(model)
+    proto = _read(model)
+    inputs = chosen.inputs or random_inputs(input_kinds(result.program, proto), chosen.seed)
+    stages = _stage_values(result, inputs)
+    comparisons = [*_between_levels(result, stages, inputs)]
+    judge_name = "nobody"
+    if chosen.onnx:
+        judge_name, against_onnx = _against_onnx(case, proto, stages, inputs)
+        comparisons = [*against_onnx, *comparisons]
+    if not all(c.passed for c in comparisons):
+        comparisons += _located(case, proto, inputs)
+    return VerifyReport(
+        result.program.debug.model_name,
+        result.program.target.name,
+        options.level,
+        judge_name,
+        tuple(comparisons),
+    )

@@ -1,0 +1,80 @@
+"""Which tensors of a model are compared, and how strictly, follows from how ONNX computes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from npuc.runtime.sample_data import QDQ_INT8, QOPERATOR_INT8, load_digits, sample_model
+from npuc.runtime.verification.comparison import CLOSE, EXACT, Rule
+from npuc.runtime.verification.exposure import expose_quantised, input_ranges, output_rules
+from npuc.runtime.verification.referee import judge
+
+pytest.importorskip("onnxruntime", reason="com.microsoft operators: extra 'verify'")
+
+
+def outputs_of(model: onnx.ModelProto) -> list[str]:
+    return [output.name for output in model.graph.output]
+
+
+def float_model() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Relu", ["a"], ["y"]),
+        helper.make_node("ArgMax", ["a"], ["best"]),
+    ]
+    weights = [numpy_helper.from_array(np.ones((4, 3), np.float32), "w")]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])
+    best = helper.make_tensor_value_info("best", TensorProto.INT64, [1, 3])
+    return helper.make_model(helper.make_graph(nodes, "g", [x], [y, best], weights))
+
+
+def test_a_float_model_exposes_nothing_and_is_compared_closely() -> None:
+    model = float_model()
+    assert outputs_of(expose_quantised(model)) == ["y", "best"]
+    assert output_rules(model) == {"y": CLOSE, "best": Rule("steps", 1.0)}
+    assert input_ranges(model) == {}
+
+
+def test_inner_tensors_come_before_the_outputs_and_the_model_is_not_changed() -> None:
+    model = onnx.load(sample_model(QOPERATOR_INT8))
+    before = model.SerializeToString()
+    exposed = outputs_of(expose_quantised(model))
+    assert model.SerializeToString() == before
+    assert exposed[0] == "x_quantized"
+    assert exposed[-1] == "logits"
+    assert len(exposed) == 13
+
+
+def test_integer_chains_are_exact_up_to_the_first_float_operator() -> None:
+    rules = output_rules(expose_quantised(onnx.load(sample_model(QOPERATOR_INT8))))
+    exact = [name for name, rule in rules.items() if rule == EXACT]
+    assert len(exact) == 10, "the quantised input and nine convolutions"
+    assert rules["mean_quantized"] == Rule("steps", 1.0), "the mean before it is a float operator"
+    assert rules["logits"].name == "steps"
+
+
+def test_a_qdq_model_is_exact_only_at_its_quantised_input() -> None:
+    model = onnx.load(sample_model(QDQ_INT8))
+    rules = output_rules(expose_quantised(model))
+    assert [name for name, rule in rules.items() if rule == EXACT] == ["x_QuantizeLinear_Output"]
+    (scale,) = (t for t in model.graph.initializer if t.name == "logits_scale")
+    assert rules["logits"] == Rule("steps", float(numpy_helper.to_array(scale)))
+
+
+@pytest.mark.parametrize("name", [QDQ_INT8, QOPERATOR_INT8])
+def test_the_range_of_the_input_is_what_the_model_quantises(name: str) -> None:
+    (low, high) = input_ranges(onnx.load(sample_model(name)))["x"]
+    assert low == pytest.approx(0, abs=0.01)
+    assert high == pytest.approx(1, abs=0.01)
+
+
+def test_exposing_changes_no_value() -> None:
+    model = onnx.load(sample_model(QOPERATOR_INT8))
+    x = {"x": load_digits().as_input_NCHW()[:3]}
+    plain, exposed = judge(model, x).outputs, judge(expose_quantised(model), x).outputs
+    np.testing.assert_array_equal(plain["logits"], exposed["logits"])
+    assert exposed["getitem_24_quantized"].dtype == np.int8
