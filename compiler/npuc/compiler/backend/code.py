@@ -78,12 +78,27 @@ class Code:
 
     def rotate(self, register: int, step: int, depth: int) -> None:
         """Advance a ring's offset by ``step`` modulo ``step * depth``."""
-        if depth == 2:
+        if depth == 2:  # 0 and step take turns
             self.scalar("xor", register, (register, 0), step)
             return
+        modulus = step * depth
         self.scalar("add", register, (register, 0), step)
-        self.scalar("slt", SCRATCH_REGISTER, (register, 0), step * depth)
+        if modulus & (modulus - 1) == 0:
+            self.scalar("and", register, (register, 0), modulus - 1)
+            return
+        self.scalar("slt", SCRATCH_REGISTER, (register, 0), modulus)
         self.scalar("mul", register, (register, SCRATCH_REGISTER))
+
+    def wrap(self, register: int, modulus: int) -> None:
+        """Bring an offset below ``2 * modulus`` below ``modulus``."""
+        if modulus & (modulus - 1) == 0:
+            self.scalar("and", register, (register, 0), modulus - 1)
+            return
+        scratch = SCRATCH_REGISTER
+        self.scalar("slt", scratch, (register, 0), modulus)
+        self.scalar("xor", scratch, (scratch, 0), 1)
+        self.scalar("mul", scratch, (scratch, 0), modulus)
+        self.scalar("sub", register, (register, scratch))
 
 
 def lower_index(code: Code, op: AffineOp | MinOp | MaxOp) -> None:
@@ -103,17 +118,19 @@ def lower_index(code: Code, op: AffineOp | MinOp | MaxOp) -> None:
 
 
 def _affine(code: Code, op: AffineOp) -> Value:
-    total = Value(0, op.constant.data)
-    for coefficient, term in zip(op.coefficients.data, op.terms, strict=True):
-        total = code.sum(total, _scaled(code, code.get(term), coefficient.data))
-    return total
-
-
-def _scaled(code: Code, value: Value, factor: int) -> Value:
-    if factor == 0 or not value.register:
-        return Value(0, value.constant * factor)
-    if factor == 1:
-        return value
-    register = code.registers.take()
-    code.scalar("mul", register, (value.register, 0), factor)
-    return Value(register, value.constant * factor)
+    """The sum of products; it takes one register, or none for at most one term of factor 1."""
+    pairs = [(code.get(term), factor.data)
+             for factor, term in zip(op.coefficients.data, op.terms, strict=True)]
+    constant = op.constant.data + sum(value.constant * factor for value, factor in pairs)
+    varying = [(value.register, factor) for value, factor in pairs if value.register and factor]
+    if not varying:
+        return Value(0, constant)
+    if len(varying) == 1 and varying[0][1] == 1:
+        return Value(varying[0][0], constant)
+    result = code.registers.take()
+    for position, (register, factor) in enumerate(varying):
+        target = SCRATCH_REGISTER if position else result
+        code.scalar("mul", target, (register, 0), factor)
+        if position:
+            code.scalar("add", result, (result, SCRATCH_REGISTER))
+    return Value(result, constant)

@@ -34,10 +34,10 @@ class Table(Generic[T]):
 class Tables:
     """The descriptor tables of a program."""
 
-    views: Table[View] = field(default_factory=Table)
-    maps: Table[TensorMap] = field(default_factory=Table)
-    kernels: Table[Kernel] = field(default_factory=Table)
-    params: Table[Params] = field(default_factory=Table)
+    views: Table[View] = field(default_factory=Table[View])
+    maps: Table[TensorMap] = field(default_factory=Table[TensorMap])
+    kernels: Table[Kernel] = field(default_factory=Table[Kernel])
+    params: Table[Params] = field(default_factory=Table[Params])
 
     def instructions(self, block: Block) -> list[Instruction]:
         """The instructions of ``block``, loops flattened behind their ``loop``."""

@@ -128,10 +128,11 @@ class _Lowering:
         if not isinstance(op.location, UnknownLoc):
             self.code.location = op.location
         engine = engine_of(op)
-        prepared = self._commands.prepare(op)
-        waits = self.counting.waits(self._plan.at.get(op, {}))
-        self._nops(engine, waits[:-MAX_WAITS])
-        self.code.emit(prepared.instruction(Order(waits[-MAX_WAITS:], 0)))
+        with self.code.registers.scope():
+            prepared = self._commands.prepare(op)
+            waits = self.counting.waits(self._plan.at.get(op, {}))
+            self._nops(engine, waits[:-MAX_WAITS])
+            self.code.emit(prepared.instruction(Order(waits[-MAX_WAITS:], 0)))
         self.counting.issued(engine)
 
     def _nops(self, engine: Engine, waits: tuple[Wait, ...]) -> None:

@@ -99,16 +99,8 @@ class Rings:
         step, depth = ring.spec.slot_bytes, ring.spec.depth
         register = self._code.registers.take()
         self._code.scalar("add", register, (ring.tail, 0), age * step)
-        self._wrap(register, step * depth)
+        self._code.wrap(register, step * depth)
         return Value(register)
-
-    def _wrap(self, register: int, n_bytes: int) -> None:
-        """Subtract ``n_bytes`` if the offset reached it; offsets stay below twice that."""
-        scratch = self._code.registers.take()
-        self._code.scalar("slt", scratch, (register, 0), n_bytes)
-        self._code.scalar("xor", scratch, (scratch, 0), 1)
-        self._code.scalar("mul", scratch, (scratch, 0), n_bytes)
-        self._code.scalar("sub", register, (register, scratch))
 
 
 def _static(ring: _Ring, sequence: int) -> Value:

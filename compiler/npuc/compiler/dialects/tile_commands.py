@@ -6,7 +6,6 @@ them with ``Operands`` while building.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import auto
 
 from npuc.compiler.dialects.tile_attributes import (
     BufferSpec,
@@ -57,12 +56,12 @@ Viewed = tuple[SSAValue, View]
 class QueueName(StrEnum):
     """The engines of a core; the names of ``npuc.isa.instructions.Engine``."""
 
-    ctl = auto()
-    ld0 = auto()
-    ld1 = auto()
-    st = auto()
-    mxu = auto()
-    vpu = auto()
+    ctl = "ctl"
+    ld0 = "ld0"
+    ld1 = "ld1"
+    st = "st"
+    mxu = "mxu"
+    vpu = "vpu"
 
 
 @irdl_attr_definition

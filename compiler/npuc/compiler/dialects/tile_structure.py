@@ -1,7 +1,6 @@
 """Structure of ``tile``: program, tensors, cores, buffers, loops and index arithmetic."""
 
 from collections.abc import Sequence
-from enum import auto
 
 from npuc.compiler.dialects.tile_attributes import BufferType, DramType
 from npuc.compiler.xdsl_api import (
@@ -41,11 +40,11 @@ MAX_LOOP_NEST = 6
 class SegmentName(StrEnum):
     """Where a DRAM tensor lives; the names of ``npuc.isa.descriptors.Segment``."""
 
-    constant = auto()
-    input = auto()
-    output = auto()
-    scratch = auto()
-    state = auto()
+    constant = "constant"
+    input = "input"
+    output = "output"
+    scratch = "scratch"
+    state = "state"
 
 
 @irdl_attr_definition
