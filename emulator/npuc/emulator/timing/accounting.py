@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from npuc.emulator.timing import engine as eng
+import npuc.emulator.timing.engine as eng
 from npuc.isa.cost import Int64s
 
 

@@ -182,7 +182,7 @@ def _start(
     for slot in range(len(slots)):
         if slots[slot, ROW] >= 0 or slots[slot, HEAD] == slots[slot, TAIL]:
             continue
-        row = order[slots[slot, HEAD]]
+        row = int(order[slots[slot, HEAD]])
         if not _may_start(table, slots, counters, row, slot):
             continue
         record[row, READY] = max(record[row, PUSHED], slots[slot, FREE_AT])

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+import npuc.emulator.timing.engine as eng
 from npuc.emulator.stream import CommandStream
-from npuc.emulator.timing import engine as eng
 from npuc.emulator.timing.work import Work
 from npuc.isa import cost
 from npuc.isa.cost import Int64s
@@ -61,7 +61,7 @@ def commands_of(
 
 
 def _joined(parts: Sequence[Int64s | Mask]) -> Int64s:
-    return np.concatenate([np.zeros(0, np.int64), *parts])
+    return np.concatenate([np.zeros(0, np.int64), *(p.astype(np.int64, copy=False) for p in parts)])
 
 
 def _dense(counter: Int64s) -> Int64s:

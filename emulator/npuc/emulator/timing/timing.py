@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import npuc.emulator.timing.engine as eng
 from npuc.emulator.stream import CommandStream
-from npuc.emulator.timing import engine as eng
 from npuc.emulator.timing.accounting import CommandTimes, account, command_times
 from npuc.emulator.timing.setup import commands_of, machine_of
 from npuc.emulator.timing.work import Work, command_work
