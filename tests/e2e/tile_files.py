@@ -56,7 +56,11 @@ SHAPES = {
     "prefetch": ((8, 8, 8), (3, 3, 8, 8), (3, 3, 8, 16)),
     "two_cores": ((8, 8, 8), (3, 3, 8, 8), (3, 3, 8, 16)),
 }
-SCALES = {"stripe": (1 / 64, 1 / 128), "prefetch": (1 / 128, 1 / 128), "two_cores": (1 / 128, 1 / 128)}
+SCALES = {
+    "stripe": (1 / 64, 1 / 128),
+    "prefetch": (1 / 128, 1 / 128),
+    "two_cores": (1 / 128, 1 / 128),
+}
 
 
 def random_case(name: str, seed: int = 0) -> tuple[Int8s, dict[str, Int8s]]:

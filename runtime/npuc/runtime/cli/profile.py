@@ -9,7 +9,6 @@ from npuc.compiler.options import CompileOptions
 from npuc.isa.container import load as load_program
 from npuc.isa.errors import UsageError
 from npuc.isa.target import load_target
-from npuc.runtime.building import build
 from npuc.runtime.cli.console import show_json, show_lines, show_table, working
 from npuc.runtime.cli.options import (
     DEFAULTS,
@@ -77,6 +76,8 @@ def command(
             shapes=parse_shapes(shape),
             schedule=schedule,
         )
+        from npuc.runtime.building import build  # noqa: PLC0415  # a program needs no compiler
+
         with working(f"compiling {source}"):
             result = build(source, options, load)
         remarks = [str(remark) for remark in result.remarks]
