@@ -48,6 +48,7 @@ def _compare(relation: str) -> Meaning:
 
 
 def _mac(a: Values, b: Values) -> Values:
+    """The sum over N of the low words of a * b, wrapping."""
     return reduction.reduce_sum(integer.i32_mul(a, b))
 
 

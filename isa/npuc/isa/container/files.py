@@ -47,6 +47,24 @@ from npuc.isa.target import Target, parse_target
 NOTE, TARGET, ARGS, CONST = ".note.npuc", ".npuc.target", ".npuc.args", ".npuc.const"
 TEXT = ".text.core"
 CONST_ALIGN = 64
+CONTENTS = {
+    ".npuc.checksums": "BLAKE2b-128 of headers and of each further section",
+    NOTE: "ELF note `npuc`, type 1: version, fingerprint of the definitions, extension letters",
+    f"{TEXT}N": "the instructions of core N",
+    ".npuc.views": "views, 128 bytes each",
+    ".npuc.maps": "tensor maps, 128 bytes each",
+    ".npuc.kernels": "vector kernels, 320 bytes each",
+    ".npuc.params": "parameter records, 40 bytes each",
+    CONST: "the constant segment, aligned to 64 bytes so that it is used where it is mapped",
+    ARGS: "size of the scratch segment; inputs, outputs and states: name, dtype, shape, segment, "
+    "offset, quantisation",
+    TARGET: "the target that it was compiled for, as TOML text",
+    ".npuc.debug.sources": "instruction range -> group, operation, ONNX nodes",
+    ".npuc.debug.buffers": "buffer -> core, memory, offset, size, tensor",
+    ".npuc.debug.schedule": "the schedule as JSON text",
+    ".npuc.debug.model": "name of the model",
+    ".symtab": "the groups as symbols, for other tools; their names are in `.strtab`",
+}
 _NOTE_HEAD = struct.Struct(f"<3I8s2H{HASH_BYTES}s")
 _OWNER = b"npuc\0"
 _NOTE_TYPE = 1

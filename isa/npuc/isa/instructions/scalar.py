@@ -30,7 +30,7 @@ class Scalar(Instruction):
 
 
 class Add(Scalar):
-    """Sum. ``add rd, r0, r0, imm`` loads an immediate; ``add rd, ra, r0, 0`` moves."""
+    """Sum. ``add r1, r0, 5`` loads an immediate; ``add r1, r2, 0`` moves."""
 
     mnemonic: ClassVar[str] = "add"
     opcode: ClassVar[int] = 0x01
