@@ -35,7 +35,7 @@ def take(source: np.ndarray, at: int, shape: tuple[int, ...], dtype: type) -> np
     return np.frombuffer(source[at : at + size].tobytes(), dtype).reshape(shape)
 
 
-def region(dtype: DType, extents: tuple[int, ...], strides: tuple[int, ...], at: int = 0,
+def region(dtype: DType, extents: tuple[int, ...], strides: tuple[int, ...], at: int = 0, *,
            space: Space = Space.spm, windows: tuple[Window, ...] = (), fill: int = 0) -> Region:
     view = View(dtype, space, 0, extents, strides, windows=windows, fill=fill)
     return Region(view, at, extents, tuple(w.origin for w in windows))

@@ -7,6 +7,8 @@ from npuc.emulator.functional.gather import steps_apart
 from npuc.emulator.memory import Bytes, Memory
 from npuc.emulator.region import DmaWork
 
+_RAW = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
+
 
 def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
     """Move one box; outside the tensor a load gives fill and a store writes nothing."""
@@ -16,7 +18,7 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
                  zip(tensor_map.box, tensor_map.extents, work.corner, strict=True))
     counts = tuple(max(0, s - f) for f, s in zip(first, stop, strict=True))
     written = tensor_map.spm_strides if work.is_load else tensor_map.dram_strides
-    if not steps_apart(tensor_map.box, written, tensor_map.dtype):
+    if not steps_apart(tensor_map.box, written, tensor_map.dtype.bytes):
         plain.execute_transfer(memory, core, work)
         return
     spm, segment = memory.spm[core], memory.segments[tensor_map.segment]
@@ -42,4 +44,4 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
 def _box(memory: Bytes, work: DmaWork, start: int, counts: tuple[int, ...],
          strides: tuple[int, ...]) -> plain.Values:
     """The elements of a box as unsigned integers of their size, where they lie."""
-    return np.ndarray(counts, np.dtype(f"u{work.map.dtype.bytes}"), memory, start, strides)
+    return np.ndarray(counts, _RAW[work.map.dtype.bytes], memory, start, strides)

@@ -1,6 +1,7 @@
 """The fast path: each command by the kernel of its engine, with the float32 weights it may keep."""
 
 from npuc.emulator.functional.dma import execute_transfer
+from npuc.emulator.functional.kernel_plan import PlanCache
 from npuc.emulator.functional.matrix import execute_mma
 from npuc.emulator.functional.vector import execute_vexec
 from npuc.emulator.functional.weights import WeightCache, byte_range
@@ -14,13 +15,14 @@ class FastExecutor:
 
     def __init__(self) -> None:
         self._weights = WeightCache()
+        self._plans = PlanCache()
 
     def __call__(self, memory: Memory, core: int, work: Work) -> None:
         """Carry out one command of a core. Raises: NumericTrap where the machine traps."""
         if isinstance(work, MmaWork):
             execute_mma(memory, core, work, self._weights)
         elif isinstance(work, VexecWork):
-            execute_vexec(memory, core, work)
+            execute_vexec(memory, core, work, self._plans)
             for out in work.outputs:
                 if out.view.space is Space.spm:
                     self._weights.wrote(core, *byte_range(out))

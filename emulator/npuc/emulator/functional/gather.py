@@ -12,7 +12,6 @@ from npuc.emulator.memory import Bytes
 from npuc.emulator.region import Region
 from npuc.isa.descriptors import View
 from npuc.isa.descriptors.view import MAX_RANK, MAX_WINDOWS
-from npuc.isa.dtypes import DType
 
 Values = npt.NDArray[Any]
 Int64s = npt.NDArray[np.int64]
@@ -44,14 +43,14 @@ def elements(memory: Bytes, region: Region) -> Values:
 
 def is_plain_store(region: Region) -> bool:
     """Whether a store needs neither windows nor an order: no two points share a byte."""
-    return not region.view.windows and steps_apart(
-        region.extents, region.view.strides, region.view.dtype
-    )
+    view = region.view
+    return not view.windows and steps_apart(region.extents, view.strides, view.dtype.bytes)
 
 
-def steps_apart(extents: tuple[int, ...], strides: tuple[int, ...], dtype: DType) -> bool:
-    """True when no two points share a byte, by a test that may say no too often."""
-    reach = dtype.bytes
+@lru_cache(maxsize=4096)
+def steps_apart(extents: tuple[int, ...], strides: tuple[int, ...], size: int) -> bool:
+    """True when no two elements of ``size`` bytes overlap; the test may say no too often."""
+    reach = size
     for stride, extent in sorted((abs(s), e) for s, e in zip(strides, extents, strict=True)
                                  if e > 1):
         if stride < reach:
@@ -85,31 +84,41 @@ def _gather(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not record
     memory: Bytes, address: int, extents: Int64s, table: Int64s, origins: Int64s,
     fill: Bytes, out: Bytes,
 ) -> None:
-    """Rows along the last dimension; the other six are counted like an odometer."""
+    """Rows along the last dimension; the other six are counted like an odometer.
+
+    A row that no window cuts and that lies without gaps is copied as a whole.
+    """
     size = len(fill)
     index = np.zeros(6, np.int64)
     rows = extents[0] * extents[1] * extents[2] * extents[3] * extents[4] * extents[5]
     inner, step = extents[6], table[0, 6]
-    at = 0
+    is_whole = table[2, 6] == 0 and table[3, 6] == 0 and step == size
+    at, row, row_first, row_second = 0, address, origins[0], origins[1]
     for _ in range(rows):
-        start, first, second = address, origins[0], origins[1]
-        for d in range(6):
-            start += index[d] * table[0, d]
-            first += index[d] * table[2, d]
-            second += index[d] * table[3, d]
-        for _point in range(inner):
-            if 0 <= first < table[1, 0] and 0 <= second < table[1, 1]:
+        start, first, second = row, row_first, row_second
+        is_inside = 0 <= first < table[1, 0] and 0 <= second < table[1, 1]
+        if is_whole and is_inside:
+            for byte in range(inner * size):
+                out[at + byte] = memory[start + byte]
+            at += inner * size
+        elif is_whole and size == 1:
+            out[at : at + inner] = fill[0]
+            at += inner
+        else:
+            for _point in range(inner):
+                is_inside = 0 <= first < table[1, 0] and 0 <= second < table[1, 1]
                 for byte in range(size):
-                    out[at + byte] = memory[start + byte]
-            else:
-                for byte in range(size):
-                    out[at + byte] = fill[byte]
-            at += size
-            start += step
-            first += table[2, 6]
-            second += table[3, 6]
+                    out[at + byte] = memory[start + byte] if is_inside else fill[byte]
+                at += size
+                start += step
+                first += table[2, 6]
+                second += table[3, 6]
         for d in range(5, -1, -1):
             index[d] += 1
-            if index[d] < extents[d]:
+            back = 0 if index[d] < extents[d] else extents[d]  # steps to undo on a carry
+            row += (1 - back) * table[0, d]
+            row_first += (1 - back) * table[2, d]
+            row_second += (1 - back) * table[3, d]
+            if back == 0:
                 break
             index[d] = 0

@@ -15,7 +15,7 @@ from npuc.emulator.jit import njit
 Values = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
-Kernel = Callable[..., None]
+Compiled = Callable[..., None]
 
 _MAGNITUDE = 0x7FFFFFFF
 _INFINITY = 0x7F800000
@@ -192,7 +192,7 @@ def _to_int(out: I32, a: F32) -> None:
         out[i] = 0 if np.isnan(nearest) else np.int32(clipped)
 
 
-ELEMENTWISE: Mapping[str, Kernel] = {
+ELEMENTWISE: Mapping[str, Compiled] = {
     "addf": _add, "subf": _sub, "mulf": _mul, "divf": _div, "minf": _min, "maxf": _max,
     "absf": _abs, "negf": _neg, "floorf": _floor, "ceilf": _ceil, "roundf": _round,
     "ltf": _less, "lef": _less_equal, "eqf": _equal,
@@ -311,7 +311,7 @@ def _mac(out: I32, a_PR: I32, b_PR: I32) -> None:
         out[p] = total
 
 
-REDUCTIONS: Mapping[str, Kernel] = {
+REDUCTIONS: Mapping[str, Compiled] = {
     "sumf": _sum, "rminf": _reduce_min, "rmaxf": _reduce_max, "sumi": _i32_sum,
     "rmini": _i32_reduce_min, "rmaxi": _i32_reduce_max, "mac8": _mac,
 }
