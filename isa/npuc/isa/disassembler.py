@@ -22,6 +22,7 @@ from npuc.isa.target import builtin_target_names, target_text
 
 __all__ = ["disassemble", "instruction_text", "listing"]
 CONSTANTS_PER_LINE = 32
+NUMBER = 6  # columns of an instruction's number in a listing
 DIRECTIVES = {"views": ".view", "maps": ".map", "kernels": ".kernel", "params": ".params"}
 
 
@@ -109,44 +110,57 @@ def _code(program: Program, core: int) -> Iterator[str]:
     instructions = decode(program.code[core])
     labels = _labels(instructions)
     around = Surroundings.of(program, core)
-    begins: dict[int, list[str]] = {}
-    for source in program.debug.sources:
-        if source.core == core:
-            nodes = f": {', '.join(map(quoted, source.nodes))}" if source.nodes else ""
-            begins.setdefault(source.start, []).append(f"; {quoted(source.group)}{nodes}")
-    ends: list[int] = []
+    comments = _comments(program, core)
+    bodies = _Bodies(len(instructions))
     for position, instruction in enumerate(instructions):
-        yield from _closed(ends, position)
-        indent = "  " * (len(ends) + 1)
-        yield from (indent + comment for comment in begins.get(position, ()))
+        yield from bodies.closed(position)
+        indent = bodies.indent
+        yield from (indent + comment for comment in comments.get(position, ()))
         if position in labels:
             yield f"{labels[position]}:"
         text = instruction_text(instruction, _towards(around, instruction, position, labels))
-        yield indent + _with_body(text, instruction, position, ends, len(instructions))
-    yield from _closed(ends, len(instructions))
+        yield indent + bodies.opened(text, instruction, position)
+    yield from bodies.closed(len(instructions))
     if len(instructions) in labels:
         yield f"{labels[len(instructions)]}:"
 
 
-def _closed(ends: list[int], position: int) -> Iterator[str]:
-    """Closing braces of the bodies that end before ``position``."""
-    while ends and ends[-1] == position:
-        ends.pop()
-        yield "  " * (len(ends) + 1) + "}"
+def _comments(program: Program, core: int) -> dict[int, list[str]]:
+    """First instruction of each source range of ``core`` -> group and nodes."""
+    found: dict[int, list[str]] = {}
+    for source in program.debug.sources:
+        if source.core == core:
+            nodes = f": {', '.join(map(quoted, source.nodes))}" if source.nodes else ""
+            found.setdefault(source.start, []).append(f"; {quoted(source.group)}{nodes}")
+    return found
 
 
-def _with_body(
-    text: str, instruction: Instruction, position: int, ends: list[int], n_rows: int
-) -> str:
-    """``text`` with the brace that opens its body; a number where braces cannot say it."""
-    body = body_length(instruction)
-    if body is None:
-        return text
-    end = position + 1 + body
-    if end > (ends[-1] if ends else n_rows) or len(ends) == MAX_BRACES:
-        return f"{text}, body={body}"
-    ends.append(end)
-    return f"{text} {{"
+class _Bodies:
+    """The loop bodies that are open while the lines of ``n_rows`` instructions are written."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.ends = [n_rows]
+
+    @property
+    def indent(self) -> str:
+        return "  " * len(self.ends)
+
+    def closed(self, position: int) -> Iterator[str]:
+        """Closing braces of the bodies that end before ``position``."""
+        while len(self.ends) > 1 and self.ends[-1] == position:
+            self.ends.pop()
+            yield self.indent + "}"
+
+    def opened(self, text: str, instruction: Instruction, position: int) -> str:
+        """``text`` with the brace that opens its body; a number where braces cannot say it."""
+        body = body_length(instruction)
+        if body is None:
+            return text
+        end = position + 1 + body
+        if end > self.ends[-1] or len(self.ends) > MAX_BRACES:
+            return f"{text}, body={body}"
+        self.ends.append(end)
+        return f"{text} {{"
 
 
 def _labels(instructions: list[Instruction]) -> dict[int, str]:
@@ -173,16 +187,16 @@ def _listed(program: Program, source: SourceRange, seen: set[tuple[str, int]]) -
     labels = _labels(instructions)
     named = {place: f"@{source.start + place}" for place in labels}
     around = Surroundings.of(program, source.core)
-    ends: list[int] = []
+    bodies = _Bodies(len(instructions))
     for position, instruction in enumerate(instructions):
-        yield from (" " * 6 + brace for brace in _closed(ends, position))
-        indent = "  " * (len(ends) + 1)
+        yield from (NUMBER * " " + brace for brace in bodies.closed(position))
+        indent = bodies.indent
         text = instruction_text(instruction, _towards(around, instruction, position, named))
-        text = _with_body(text, instruction, position, ends, len(instructions))
-        yield f"{source.start + position:6}{indent}{text}"
+        text = bodies.opened(text, instruction, position)
+        yield f"{source.start + position:{NUMBER}}{indent}{text}"
         for line in _new_descriptors(program, instruction, seen):
-            yield " " * 10 + indent + "; " + line
-    yield from (" " * 6 + brace for brace in _closed(ends, len(instructions)))
+            yield NUMBER * " " + f"{indent}    ; {line}"
+    yield from (NUMBER * " " + brace for brace in bodies.closed(len(instructions)))
 
 
 def _new_descriptors(

@@ -21,7 +21,7 @@ from npuc.isa.instructions import (
     Kind,
     Wait,
 )
-from npuc.isa.instructions.base import INSTRUCTION_BYTES
+from npuc.isa.instructions.base import INSTRUCTION_BYTES, WAIT_IMM_MAX, WAIT_IMM_MIN
 
 Rows = npt.NDArray[np.uint8]
 INCREMENT_BIT = 8
@@ -133,7 +133,7 @@ def decode_fields(rows: Rows, spec: Field, start: int) -> npt.NDArray[np.int64]:
 def _encode_order(command: Command) -> int:
     bits = 0
     if command.increment is not None:
-        _check(command, "increment", command.increment, 0, 31)
+        _check(command, "increment", command.increment, (0, 31))
         bits |= (command.increment | 1 << 5) << INCREMENT_BIT
     if len(command.waits) > len(WAIT_BITS):
         raise EncodingError("too many waits", str(command), str(len(command.waits)), "at most 2")
@@ -145,10 +145,10 @@ def _encode_order(command: Command) -> int:
 
 
 def _encode_wait(command: Command, wait: Wait) -> int:
-    _check(command, "threshold", wait.imm, -(1 << 14), (1 << 14) - 1)
-    _check(command, "threshold register", wait.reg, 0, 31)
-    _check(command, "counter core", wait.counter.core, 0, 15)
-    _check(command, "counter index", wait.counter.index, 0, 31)
+    _check(command, "threshold", wait.imm, (WAIT_IMM_MIN, WAIT_IMM_MAX))
+    _check(command, "threshold register", wait.reg, (0, 31))
+    _check(command, "counter core", wait.counter.core, (0, 15))
+    _check(command, "counter index", wait.counter.index, (0, 31))
     counter = wait.counter.core << 8 | wait.counter.engine.value << 5 | wait.counter.index
     return wait.imm & 0x7FFF | wait.reg << 15 | counter << 20
 
@@ -174,8 +174,7 @@ def _decode_wait(word: int) -> Wait:
 
 def _to_field(instruction: Instruction, name: str, spec: Field) -> int:
     value = getattr(instruction, name)
-    low, high = field_range(spec)
-    _check(instruction, name, value, low, high)
+    _check(instruction, name, value, field_range(spec))
     return int(value) & ((1 << spec.width) - 1)
 
 
@@ -199,7 +198,8 @@ def field_range(spec: Field) -> tuple[int, int]:
     return 0, (1 << spec.width) - 1
 
 
-def _check(instruction: Instruction, name: str, value: int, low: int, high: int) -> None:
+def _check(instruction: Instruction, name: str, value: int, limits: tuple[int, int]) -> None:
+    low, high = limits
     if not low <= value <= high:
         raise EncodingError(
             "a field is out of range",
