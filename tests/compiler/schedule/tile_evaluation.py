@@ -142,7 +142,7 @@ class Evaluation:
 def evaluate(group: tile.GroupOp, arrays: Sequence[npt.NDArray[np.generic]]) -> Evaluation:
     """Run ``group`` on copies of ``arrays``, one for each of its arguments."""
     inner = group.body.block.args
-    tensors = {
+    tensors: dict[SSAValue, Bytes] = {
         arg: np.frombuffer(array.tobytes(), np.uint8).copy()
         for arg, array in zip(inner, arrays, strict=True)
     }

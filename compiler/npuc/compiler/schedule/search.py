@@ -72,11 +72,13 @@ def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions)
 
     Raises: CompileError naming group, tensor and bytes when even the smallest tile does not fit.
     """
-    tiles = _tiles(problem, target)
+    every_tile = _tiles(problem, target)
+    tiles = every_tile[_suits_machine(problem, every_tile)]
+    tiles = _fitting(problem, target, Candidates(tiles, OUTER_M, 1, 1)).tiles
+    if not len(tiles):
+        raise _too_small(problem, target, every_tile)
     families = _families(problem, target, options, tiles)
     considered = sum(len(f.rows) for f in families)
-    if not considered:
-        raise _too_small(problem, target, tiles)
     narrow = _promising(problem, target, families, tiles) if options.by_cost else _largest(families)
     finalists = [f for f in narrow if len(f.rows)]
     costs = [estimate(problem, target, f.candidates) for f in finalists]
@@ -125,26 +127,33 @@ def _largest(families: list[_Family]) -> list[_Family]:
 def _families(
     problem: GroupProblem, target: Target, options: SearchOptions, tiles: Ints
 ) -> list[_Family]:
-    """The candidates that fit, by loop order and depth."""
+    """The candidates that fit, by loop order and depth; all ``tiles`` fit with one slot each."""
+    rows = np.arange(len(tiles))
+    by_depth = [_Family(Candidates(tiles, OUTER_M, 1, 1), rows)]
+    if options.double_buffer:
+        both = _Family(Candidates(tiles, OUTER_M, 2, 2), rows)
+        by_depth.insert(0, both.take(_fits(problem, target, both.candidates)))
     orders = (OUTER_M, OUTER_N) if problem.contraction else (OUTER_M,)
-    rows = np.flatnonzero(_suits_machine(problem, tiles))
-    single = _fitting(problem, target, _Family(Candidates(tiles[rows], OUTER_M, 1, 1), rows))
-    by_depth = [single]
-    if options.double_buffer:  # what fits twice fits once
-        both = _Family(replace(single.candidates, depth=2, acc_depth=2), single.rows)
-        by_depth.insert(0, _fitting(problem, target, both))
     return [
         _Family(replace(family.candidates, order=order), family.rows)
         for order, family in product(orders, by_depth)
     ]
 
 
-def _fitting(problem: GroupProblem, target: Target, family: _Family) -> _Family:
-    """The candidates that fit ACC and SPM; the vectorised form of ``fits``."""
-    acc = total_acc_bytes(problem, family.candidates)
-    family = family.take(acc <= target.acc.capacity_bytes)
-    spm = total_spm_bytes(problem, family.candidates, target)
-    return family.take(spm <= target.spm.capacity_bytes)
+def _fitting(problem: GroupProblem, target: Target, candidates: Candidates) -> Candidates:
+    """The candidates that fit; ACC, which is quick to tell, first."""
+    acc = total_acc_bytes(problem, candidates)
+    small = candidates.take(acc <= target.acc.capacity_bytes)
+    return small.take(_fits(problem, target, small))
+
+
+def _fits(problem: GroupProblem, target: Target, candidates: Candidates) -> npt.NDArray[np.bool_]:
+    """Which candidates fit SPM and ACC; the vectorised form of ``fits``."""
+    acc = total_acc_bytes(problem, candidates) <= target.acc.capacity_bytes
+    result: npt.NDArray[np.bool_] = acc & (
+        total_spm_bytes(problem, candidates, target) <= target.spm.capacity_bytes
+    )
+    return result
 
 
 def _suits_machine(problem: GroupProblem, tiles: Ints) -> npt.NDArray[np.bool_]:
@@ -190,7 +199,11 @@ def _reduction_tiles(problem: GroupProblem, granules: list[int]) -> list[tuple[i
 
 
 def _sizes(extent: int, granule: int) -> list[int]:
-    """Distinct ceil(extent / parts), rounded up to the granule, largest first."""
+    """Distinct ceil(extent / parts), rounded up to the granule, largest first.
+
+    Of many, a few are taken that grow evenly; with them the granule times powers of two, because
+    those fill whole bursts.
+    """
     sizes = set()
     for size in _quotients(extent):
         whole = -(-size // granule) * granule
@@ -199,7 +212,10 @@ def _sizes(extent: int, granule: int) -> list[int]:
     if len(ordered) <= CHOICES_PER_DIM:
         return ordered
     picks = np.geomspace(1, len(ordered), CHOICES_PER_DIM).round().astype(int) - 1
-    return [ordered[i] for i in sorted(set(picks.tolist()))]
+    chosen = {ordered[i] for i in picks.tolist()}
+    if granule > 1:
+        chosen |= {granule << shift for shift in range((extent // granule).bit_length())}
+    return sorted(chosen, reverse=True)
 
 
 def _quotients(extent: int) -> set[int]:
