@@ -116,7 +116,7 @@ def _simulate(
     return done
 
 
-@njit
+@njit(inner=True)
 def _complete(
     table: Int64s, record: Int64s, slots: Int64s, ctl: Int64s, counters: Int64s, now: int
 ) -> int:
@@ -136,14 +136,14 @@ def _complete(
     return ended
 
 
-@njit
+@njit(inner=True)
 def _fetch(table: Int64s, ctl: Int64s, core: int, now: int) -> None:
     """Let ctl of ``core`` work towards its next push."""
     row = ctl[core, NEXT]
     ctl[core, AT] = now + table[row, DELAY] if row < ctl[core, STOP] else NEVER
 
 
-@njit
+@njit(inner=True)
 def _dispatch(
     table: Int64s, shared: Int64s, record: Int64s, slots: Int64s, ctl: Int64s, now: int
 ) -> None:
@@ -153,7 +153,7 @@ def _dispatch(
                 break
 
 
-@njit
+@njit(inner=True)
 def _push(
     table: Int64s, shared: Int64s, record: Int64s, slots: Int64s, ctl: Int64s, core: int, now: int
 ) -> bool:
@@ -174,7 +174,7 @@ def _push(
     return True
 
 
-@njit
+@njit(inner=True)
 def _start(
     table: Int64s, order: Int64s, record: Int64s, slots: Int64s, counters: Int64s, now: int
 ) -> bool:
@@ -195,7 +195,7 @@ def _start(
     return started
 
 
-@njit
+@njit(inner=True)
 def _may_start(table: Int64s, slots: Int64s, counters: Int64s, row: int, slot: int) -> bool:
     first, second = table[row, COUNTER_A], table[row, COUNTER_B]
     if first >= 0 and counters[first] < table[row, NEEDS_A]:
@@ -210,7 +210,7 @@ def _may_start(table: Int64s, slots: Int64s, counters: Int64s, row: int, slot: i
     return True
 
 
-@njit
+@njit(inner=True)
 def _phases_change(slots: Int64s, now: int) -> bool:
     """Note which slots move; True where one began or ended, or its command is another."""
     changed = False
@@ -225,7 +225,7 @@ def _phases_change(slots: Int64s, now: int) -> bool:
     return changed
 
 
-@njit
+@njit(inner=True)
 def _share(capacity: int, demand: int) -> int:
     """Rate that ``capacity`` leaves each user when they demand ``demand`` together."""
     if demand <= capacity:
@@ -233,7 +233,7 @@ def _share(capacity: int, demand: int) -> int:
     return max(1, capacity * ONE // demand)
 
 
-@njit
+@njit(inner=True)
 def _set_rates(table: Int64s, shared: Int64s, slots: Int64s) -> None:
     dram = 0
     for slot in range(len(slots)):
@@ -245,7 +245,7 @@ def _set_rates(table: Int64s, shared: Int64s, slots: Int64s) -> None:
         _share_memories(table, shared, slots, first)
 
 
-@njit
+@njit(inner=True)
 def _share_channels(
     table: Int64s, shared: Int64s, slots: Int64s, first: int, dram_share: int
 ) -> None:
@@ -262,7 +262,7 @@ def _share_channels(
             slots[slot, SLOWED_BY] = DRAM if dram_share <= share else CHANNEL
 
 
-@njit
+@njit(inner=True)
 def _share_memories(table: Int64s, shared: Int64s, slots: Int64s, first: int) -> None:
     """RATE: what SPM and ACC of one core leave of each command's FAST rate."""
     spm, acc = 0, 0
@@ -284,7 +284,7 @@ def _share_memories(table: Int64s, shared: Int64s, slots: Int64s, first: int) ->
         slots[slot, RATE] = max(1, slots[slot, FAST] * share >> RATE_BITS)
 
 
-@njit
+@njit(inner=True)
 def _next_event(slots: Int64s, ctl: Int64s, now: int) -> int:
     later = NEVER
     for slot in range(len(slots)):
@@ -298,7 +298,7 @@ def _next_event(slots: Int64s, ctl: Int64s, now: int) -> int:
     return later
 
 
-@njit
+@njit(inner=True)
 def _advance(record: Int64s, slots: Int64s, cycles: int) -> None:
     for slot in range(len(slots)):
         rate = slots[slot, RATE]
