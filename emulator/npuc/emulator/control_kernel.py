@@ -60,7 +60,7 @@ def run_compiled(table: Int64s, state: ControlState, budget: int) -> int:
 
 
 @njit
-def _scalar(opcode: int, a: int, b: int) -> int:
+def _scalar(opcode: int, a: Any, b: Any) -> Any:
     if opcode == _ADD:
         return a + b
     if opcode == _SUB:

@@ -166,9 +166,8 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
     spm, segment = memory.spm[core], memory.segments[work.map.segment]
     box = np.indices(work.map.box).reshape(len(work.map.box), -1)  # rank x points
     element = box + np.array(work.corner)[:, np.newaxis]
-    inside = np.logical_and(
-        element >= 0, element < np.array(work.map.extents)[:, np.newaxis]
-    ).all(axis=0)
+    limits = np.array(work.map.extents)[:, np.newaxis]
+    inside = np.asarray(((element >= 0) & (element < limits)).all(axis=0))
     in_spm = work.address + np.array(work.map.spm_strides, np.int64) @ box
     in_dram = work.map.base + np.array(work.map.dram_strides, np.int64) @ element
     if work.is_load:

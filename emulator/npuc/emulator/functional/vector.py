@@ -207,7 +207,7 @@ def convert_in(raw: Values, dtype: DType, domain: str) -> Values:
     """Stream elements as a contiguous row of values of a domain. Raises: NumericTrap."""
     kind = DOMAIN_DTYPE[domain]
     if dtype in _EXACT_INTEGERS or (dtype is DType.f32 and domain == "f"):
-        out = np.empty(raw.shape, kind)
+        out: Values = np.empty(raw.shape, kind)
         np.copyto(out, raw, casting="unsafe")
         flat = out.reshape(-1)
         if dtype is DType.f32:
