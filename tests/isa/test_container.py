@@ -206,8 +206,10 @@ CONTRADICTIONS = [
     ({"scratch_bytes": -1}, "scratch segment is too large"),
     ({"inputs": (argument(), argument())}, "have one name"),
     ({"inputs": (argument(segment=Segment.output),)}, "lies in another segment"),
-    ({"inputs": (argument(shape=(1 << 50,)),)}, "does not lie in its segment"),
+    ({"inputs": (argument(shape=(1 << 40, 2)),)}, "does not lie in its segment"),
     ({"inputs": (argument(shape=(1,) * 33),)}, "has no usable shape"),
+    ({"inputs": (argument(shape=(1 << 63, 0)),)}, "has no usable shape"),
+    ({"inputs": (argument(shape=(-1,)),)}, "has no usable shape"),
     ({"inputs": (argument(offset=-1),)}, "does not lie in its segment"),
     ({"inputs": (argument(quantisation=Quantisation(float("nan"), 0)),)}, "no usable scale"),
     ({"maps": (MAP,)}, "begins outside the scratch segment"),
@@ -239,3 +241,24 @@ def test_the_schema_names_every_definition() -> None:
     text = container.schema_text()
     assert "command mma 0x50" in text and "micro-op mac8 87 ii>i True" in text
     assert len(container.schema_hash()) == 16
+
+
+def test_versions_read_older_minors_and_nothing_newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = "npuc.isa.container.files"
+    data = container.to_bytes(sample_program())
+    start, _ = place_of(data, ".note.npuc")
+    other_schema = reseal(data[: start + 24] + bytes(16) + data[start + 40 :])
+    with pytest.raises(BinaryError, match="other definitions"):
+        container.from_bytes(other_schema, "p.npu")
+    monkeypatch.setattr(f"{files}.VERSION", (1, 1))  # a later reader
+    container.from_bytes(data, "p.npu")
+    container.from_bytes(other_schema, "p.npu")
+    newer = container.to_bytes(sample_program())
+    monkeypatch.setattr(f"{files}.VERSION", (2, 0))
+    with pytest.raises(BinaryError, match="does not read") as caught:
+        container.from_bytes(data, "p.npu")
+    assert (caught.value.given, caught.value.allowed) == ("version 1.0", "version 2.0 to 2.0")
+    monkeypatch.undo()
+    with pytest.raises(BinaryError, match="does not read") as caught:
+        container.from_bytes(newer, "p.npu")
+    assert caught.value.given == "version 1.1" and "compiled it" in caught.value.next_step

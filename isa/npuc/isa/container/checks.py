@@ -76,7 +76,8 @@ def _place_faults(argument: Argument, role: Segment) -> Iterator[Fault]:
     section, what = ".npuc.args", f"{role.name} tensor {argument.name!r}"
     if argument.segment is not role:
         yield section, f"{what} lies in another segment", argument.segment.name, role.name
-    if len(argument.shape) > MAX_RANK or min(argument.shape, default=0) < 0:
+    is_in_range = all(0 <= extent <= MAX_SEGMENT_BYTES for extent in argument.shape)
+    if len(argument.shape) > MAX_RANK or not is_in_range:
         yield section, f"{what} has no usable shape", str(argument.shape), f"rank <= {MAX_RANK}"
     size = math.prod(argument.shape) * argument.dtype.bytes
     if argument.offset < 0 or argument.offset + size > MAX_SEGMENT_BYTES:
