@@ -214,7 +214,7 @@ def test_a_million_commands_take_about_a_second() -> None:
     stream = replace(stream, wait_threshold=stream.wait_threshold + gain)
     program = program_of(EDGE, code)
     time_streams(program, [one])
-    start = time.perf_counter()
+    start = time.process_time()
     time_streams(program, [stream])
     assert len(stream) == 1_000_000
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 import npuc.emulator.timing.engine as eng
 from npuc.isa.cost import Int64s
@@ -38,39 +40,49 @@ class CommandTimes:
     """Times of the n commands of one core, in cycles from the start of the program.
 
     ``pushed``: ctl put it into its queue. ``ready``: at the head and its engine free, so that
-    only waits hold it back. [start, end): it runs. ``stalls`` n x 10: cycles by Account (waiting
-    before ``start``, slowed after it). ``cause`` n: the largest of them, Account.busy for none.
+    only waits hold it back. [start, end): it runs. ``slowed`` n x 4: cycles lost while running to
+    DRAM, channels, SPM and ACC. ``is_fence`` n: a fence, which waits for engines.
     """
 
     pushed: Int64s
     ready: Int64s
     start: Int64s
     end: Int64s
-    stalls: Int64s
-    cause: Int64s
+    slowed: Int64s
+    is_fence: npt.NDArray[np.bool_]
 
     @property
     def busy(self) -> Int64s:
         """Cycles of each command without its stalls: its isolated duration."""
-        slowed = self.stalls[:, SLOWED].sum(axis=1)
-        return np.asarray(self.end - self.start - slowed)
+        return np.asarray(self.end - self.start - self.slowed.sum(axis=1))
+
+    @property
+    def stalls(self) -> Int64s:
+        """Stalled cycles (n, 10) by Account: waiting before ``start``, slowed after it."""
+        stalls = np.zeros((len(self.start), len(Account)), np.int64)
+        wait = self.start - self.ready
+        stalls[:, Account.counter] = np.where(self.is_fence, 0, wait)
+        stalls[:, Account.fence] = np.where(self.is_fence, wait, 0)
+        stalls[:, SLOWED] = self.slowed
+        return stalls
+
+    @property
+    def cause(self) -> Int64s:
+        """The Account (n) of each command's largest stall, Account.busy where there is none."""
+        stalls = self.stalls
+        return np.where(stalls.any(axis=1), stalls.argmax(axis=1), Account.busy)
 
 
 def command_times(commands: eng.Commands, record: Int64s) -> tuple[CommandTimes, ...]:
     """The times of each core's commands."""
-    is_fence = commands.table[:, eng.FENCE] != 0
-    wait = record[:, eng.START] - record[:, eng.READY]
-    stalls = np.zeros((len(wait), len(Account)), np.int64)
-    stalls[:, Account.counter] = np.where(is_fence, 0, wait)
-    stalls[:, Account.fence] = np.where(is_fence, wait, 0)
-    stalls[:, SLOWED] = _slowed(commands, record)
-    largest = stalls.argmax(axis=1)
-    cause = np.where(stalls[np.arange(len(wait)), largest] > 0, largest, Account.busy)
-    times = [record[:, c].copy() for c in (eng.PUSHED, eng.READY, eng.START, eng.END)]
-    bounds = zip(commands.core_start[:-1], commands.core_start[1:], strict=True)
+    pushed, ready, start, end = (
+        record[:, c].copy() for c in (eng.PUSHED, eng.READY, eng.START, eng.END)
+    )
+    slowed, is_fence = _slowed(commands, record), commands.table[:, eng.FENCE] != 0
     return tuple(
-        CommandTimes(*(column[low:high] for column in (*times, stalls, cause)))
-        for low, high in bounds
+        CommandTimes(pushed[low:high], ready[low:high], start[low:high], end[low:high],
+                     slowed[low:high], is_fence[low:high])
+        for low, high in pairwise(commands.core_start.tolist())
     )
 
 
@@ -96,15 +108,18 @@ def account(commands: eng.Commands, record: Int64s, times: tuple[CommandTimes, .
     table = np.zeros((len(times), eng.ENGINES, len(Account)), np.int64)
     for core, of_core in enumerate(times):
         low, high = commands.core_start[core], commands.core_start[core + 1]
-        busy, stalls = of_core.busy, of_core.stalls
+        busy = of_core.busy
         for engine in range(eng.ENGINES):
             slot = core * eng.ENGINES + engine
             queue = slice(commands.order_start[slot], commands.order_start[slot + 1])
             rows = commands.order[queue] - low
-            table[core, engine] = stalls[rows].sum(axis=0)
+            table[core, engine, SLOWED] = of_core.slowed[rows].sum(axis=0)
             table[core, engine, Account.busy] = busy[rows].sum()
-            ended = np.concatenate([np.zeros(1, np.int64), of_core.end[rows]])
-            table[core, engine, Account.dispatch] = (of_core.ready[rows] - ended[:-1]).sum()
+            start, ready, end = of_core.start[rows], of_core.ready[rows], of_core.end[rows]
+            by_fence = (start - ready)[of_core.is_fence[rows]].sum()
+            table[core, engine, Account.fence] = by_fence
+            table[core, engine, Account.counter] = (start - ready).sum() - by_fence
+            table[core, engine, Account.dispatch] = ready.sum() - end[:-1].sum()
         table[core, 0, Account.dispatch] = 0  # ctl waits for nobody to feed it
         table[core, 0, Account.busy] += commands.table[low:high, eng.DELAY].sum()
         stalled = record[low:high, eng.PUSHED] - record[low:high, eng.ISSUED]
