@@ -1,6 +1,7 @@
 """ONNX graph to nn.graph: one pass over the nodes in order, without recursion."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -132,7 +133,7 @@ class Importer:
         return [value if isinstance(value, Value) else Value(ssa=value) for value in results]
 
 
-def import_model(source: str | bytes, ctx: NpuContext) -> ModuleOp:
+def import_model(source: str | Path | bytes, ctx: NpuContext) -> ModuleOp:
     """The nn module of an ONNX file or of its bytes. Raises: ModelError, UsageError."""
     return Importer(load_model(source), ctx).run()
 

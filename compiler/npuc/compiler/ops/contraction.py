@@ -104,9 +104,11 @@ def _present(value: int) -> IntegerAttr | None:
 
 
 def _with_inferred_type(op: ContractionT, types: tuple[Attribute, ...]) -> ContractionT:
-    return type(op).build(
+    final = type(op).build(
         operands=list(op.operands), result_types=list(types), properties=dict(op.properties)
     )
+    op.erase()  # the draft must not count as a user of the operands
+    return final
 
 
 def _accumulator(op: Operation) -> DType:

@@ -40,9 +40,9 @@ def make_pool2d(
         "counts_padding": IntegerAttr(1, i64) if counts_padding else None,
     }
     draft = Pool2dOp.build(operands=[x], result_types=[x.type], properties=properties)
-    return Pool2dOp.build(
-        operands=[x], result_types=list(Pool2d().infer(draft)), properties=dict(properties)
-    )
+    types = list(Pool2d().infer(draft))
+    draft.erase()  # it must not count as a user of x
+    return Pool2dOp.build(operands=[x], result_types=types, properties=dict(properties))
 
 
 def pool_kernel(op: Pool2dOp) -> tuple[int, int]:

@@ -266,6 +266,11 @@ def kernel_size(op: GenericOp) -> KernelSize:
     return KernelSize(len(op.inputs), len(writer.ops), len(writer.words))
 
 
+def parameter_words(op: GenericOp) -> tuple[int, ...]:
+    """The distinct constants of ``op`` as 32-bit words."""
+    return tuple(_write_kernel(op)[0].words)
+
+
 def kernel_of(op: GenericOp) -> tuple[Kernel, Params]:
     """The vector kernel of ``op`` (input i is stream i, one output) and its parameters.
 

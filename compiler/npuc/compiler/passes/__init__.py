@@ -1,1 +1,1 @@
-"""Passes of the graph and tile levels, one file each."""
+"""The passes, one file each; their order is in ``npuc.compiler.pipeline``."""

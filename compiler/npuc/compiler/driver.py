@@ -1,0 +1,92 @@
+"""From an ONNX model, or IR text, and options to a compiled program, or to one clear error."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from npuc.compiler.context import NpuContext, make_context
+from npuc.compiler.frontend import import_model
+from npuc.compiler.ir_text import load_dialects, parse_module, print_module
+from npuc.compiler.options import CompileOptions
+from npuc.compiler.pipeline import Observers, Pipeline
+from npuc.compiler.remarks import Remarks
+from npuc.compiler.xdsl_api import ModuleOp
+from npuc.isa.errors import UsageError
+from npuc.isa.program import Program
+
+PRINT_ALL = "all"
+
+
+@dataclass
+class CompileResult:
+    """What a compilation gives.
+
+    ``program`` is None when ``stop_after`` ended it earlier; ``snapshots`` has the IR text after
+    each stage that ``print_after`` names.
+    """
+
+    module: ModuleOp
+    ctx: NpuContext
+    program: Program | None = None
+    snapshots: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def remarks(self) -> Remarks:
+        """What the passes did and did not do."""
+        return self.ctx.remarks
+
+
+def compile_model(
+    source: str | Path | bytes,
+    options: CompileOptions = CompileOptions(),  # noqa: B008  # frozen
+    pipeline: Pipeline = Pipeline(),  # noqa: B008  # frozen
+    observers: Observers = Observers(),  # noqa: B008  # frozen
+) -> CompileResult:
+    """Compile an ONNX file, or its bytes.
+
+    Raises: NpucError of the kind that fits: the model, the options, the target, the capacity.
+    """
+    _check_stages(options, pipeline)
+    ctx = make_context(options)
+    load_dialects(ctx)
+    return _run(import_model(source, ctx), ctx, pipeline, observers)
+
+
+def compile_ir(
+    text: str,
+    ctx: NpuContext,
+    pipeline: Pipeline = Pipeline(),  # noqa: B008  # frozen
+    observers: Observers = Observers(),  # noqa: B008  # frozen
+) -> CompileResult:
+    """Resume from IR text: the options of ``ctx`` say where, its store has the constants.
+
+    Raises: NpucError.
+    """
+    _check_stages(ctx.options, pipeline)
+    return _run(parse_module(text, ctx), ctx, pipeline, observers)
+
+
+def _run(
+    module: ModuleOp, ctx: NpuContext, pipeline: Pipeline, observers: Observers
+) -> CompileResult:
+    result = CompileResult(module, ctx)
+    wanted = ctx.options.print_after
+
+    def after_stage(name: str, current: ModuleOp) -> None:
+        if name in wanted or PRINT_ALL in wanted:
+            result.snapshots[name] = print_module(current)
+        observers.after_stage(name, current)
+
+    pipeline.run(ctx, module, Observers(observers.after_pass, after_stage))
+    return result
+
+
+def _check_stages(options: CompileOptions, pipeline: Pipeline) -> None:
+    """Refuse names before any work is done."""
+    pipeline.stages_between(options.start_from, options.stop_after)
+    unknown = set(options.print_after) - {*pipeline.stage_names, PRINT_ALL}
+    if unknown:
+        raise UsageError(
+            "--print-after names no stage",
+            given=", ".join(sorted(unknown)),
+            allowed=", ".join((*pipeline.stage_names, PRINT_ALL)),
+        )

@@ -1,0 +1,68 @@
+"""sink-dequantize: movement and max pooling happen on integers, dequantisation after them.
+
+Every law here is exact: a scale per tensor is positive, so dequantisation keeps order and place.
+"""
+
+from dataclasses import dataclass
+
+from npuc.compiler.context import npu_context
+from npuc.compiler.dialects.element_types import dtype_of, shape_of, tensor_type
+from npuc.compiler.dialects.nn import DequantizeOp, Pool2dOp, QuantizeOp, ReshapeOp, TransposeOp
+from npuc.compiler.ops.quantization import make_dequantize
+from npuc.compiler.ops.structured import Made
+from npuc.compiler.passes.rewriting import Pattern, apply_patterns, rebuilt, replace
+from npuc.compiler.passes.simplify_movement import movement_patterns
+from npuc.compiler.xdsl_api import Context, ModuleOp, ModulePass, Operation, PatternRewriter
+
+
+class MoveBeforeDequantize(Pattern[DequantizeOp]):
+    """move(dequantize(q)) == dequantize(move(q)) for reshape, transpose and max pooling."""
+
+    def match(self, op: Operation) -> DequantizeOp | None:
+        is_max_pool = isinstance(op, Pool2dOp) and op.kind.data == "max"
+        if not (is_max_pool or isinstance(op, ReshapeOp | TransposeOp)):
+            return None
+        owner = op.operands[0].owner
+        if not isinstance(owner, DequantizeOp) or owner.axis_number is not None:
+            return None
+        return owner
+
+    def rewrite(self, op: Operation, found: DequantizeOp, rewriter: PatternRewriter) -> str:
+        moved_type = tensor_type(dtype_of(found.x), shape_of(op.results[0]))
+        moved = rebuilt(op, [found.x], moved_type, op.properties)
+        after = make_dequantize(moved.results[0], dict(found.properties))
+        moved.location, after.location = op.location, found.location
+        replace(rewriter, op, Made((moved, after), after.result))
+        return f"{op.name} moved before a dequantisation"
+
+
+class QuantizeOfDequantize(Pattern[DequantizeOp]):
+    """quantize(dequantize(q)) == q under one scale and zero point of the whole tensor."""
+
+    def match(self, op: Operation) -> DequantizeOp | None:
+        if not isinstance(op, QuantizeOp) or op.axis_number is not None:
+            return None
+        owner = op.x.owner
+        if not isinstance(owner, DequantizeOp) or owner.x.type != op.result.type:
+            return None
+        return owner if owner.properties == op.properties else None
+
+    def rewrite(self, op: Operation, found: DequantizeOp, rewriter: PatternRewriter) -> str:
+        rewriter.replace(op, [], [found.x])
+        return "a dequantisation and the same quantisation cancelled"
+
+
+@dataclass(frozen=True)
+class SinkDequantize(ModulePass):
+    """Move dequantisation below movement, and cancel it with equal quantisation."""
+
+    name = "sink-dequantize"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        npu = npu_context(ctx)
+        patterns = [
+            MoveBeforeDequantize(npu, self.name),
+            QuantizeOfDequantize(npu, self.name),
+            *movement_patterns(npu, self.name),
+        ]
+        apply_patterns(op, patterns)

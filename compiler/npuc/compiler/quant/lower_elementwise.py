@@ -1,0 +1,108 @@
+"""lower-elementwise: named functions, bounds and grouped convolutions become structured generics.
+
+They kept their names until here because quantisation patterns look for them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from npuc.compiler.consts import ConstStore
+from npuc.compiler.context import npu_context
+from npuc.compiler.dialects.element_types import dtype_of, shape_of
+from npuc.compiler.dialects.nn import ClipOp, Conv2dOp, ElementwiseOp, Scalars
+from npuc.compiler.ops.contraction import geometry_of
+from npuc.compiler.ops.elementwise import clip_body, clip_bounds, function_body
+from npuc.compiler.ops.movement import make_constant, make_reshape
+from npuc.compiler.ops.scalar_ops import Body
+from npuc.compiler.ops.structured import Made, Window, make_elementwise, make_windows
+from npuc.compiler.passes.rewriting import Pattern, apply_patterns, constant_array, replace
+from npuc.compiler.xdsl_api import (
+    Context,
+    ModuleOp,
+    ModulePass,
+    Operation,
+    PatternRewriter,
+    Region,
+    SSAValue,
+)
+from npuc.isa.dtypes import DType
+
+
+class FunctionIntoGeneric(Pattern[Region]):
+    """A named function or clip == its body at each point."""
+
+    def match(self, op: Operation) -> Region | None:
+        if isinstance(op, ElementwiseOp):
+            return function_body(op.function.data)
+        return clip_body(*clip_bounds(op)) if isinstance(op, ClipOp) else None
+
+    def rewrite(self, op: Operation, found: Region, rewriter: PatternRewriter) -> str:
+        result = op.results[0]
+        made = make_elementwise(
+            list(op.operands), shape_of(result), dtype_of(result), Scalars(found)
+        )
+        replace(rewriter, op, made)
+        return f"{op.name} became a structured operation"
+
+
+class DepthwiseIntoGeneric(Pattern[Conv2dOp]):
+    """A convolution with one input and one output channel per group == a reduction over windows."""
+
+    def match(self, op: Operation) -> Conv2dOp | None:
+        return op if isinstance(op, Conv2dOp) and op.group_count > 1 else None
+
+    def check(self, found: Conv2dOp) -> str | None:
+        _, _, per_group, channels = shape_of(found.w)
+        if per_group != 1 or channels != found.group_count:
+            return "stays a grouped convolution: it has several channels per group"
+        if found.w_zero_point and self.ctx.consts.get(found.w_zero_point.data).size > 1:
+            return "stays a grouped convolution: its weights have a zero point per channel"
+        return None
+
+    def rewrite(self, op: Operation, found: Conv2dOp, rewriter: PatternRewriter) -> str:
+        kh, kw, _, channels = shape_of(found.w)
+        weights = _reshaped(found.w, (kh, kw, channels), self.ctx.consts)
+        is_float = dtype_of(found.result) is DType.f32
+        is_padded = any(found.pads.get_values())
+        number = float(found.pad_number) if is_float else found.pad_number
+        window = Window((kh, kw), geometry_of(found), number if is_padded else None)
+        scalars = _multiply_float() if is_float else self._multiply_integer(found)
+        made = make_windows([found.x, weights.results[0]], window, dtype_of(found.result), scalars)
+        replace(rewriter, op, Made((weights, *made.ops), made.result))
+        return "a depthwise convolution became a reduction over windows"
+
+    def _multiply_integer(self, op: Conv2dOp) -> Scalars:
+        """x * w; asymmetric weights subtract both zero points at each point."""
+        body = Body("ii")
+        x, w = body.args
+        if op.w_zero_point is not None:
+            zero = self.ctx.consts.get(op.w_zero_point.data)
+            assert zero.size == 1, "weights per channel are symmetric after fold-zero-points"
+            x = body("subi", x, body.number(op.x_zero))
+            w = body("subi", w, body.number(int(zero.reshape(()).item())))
+        return Scalars(body.done(x, w), "mac8")
+
+
+def _reshaped(weights: SSAValue, shape: tuple[int, ...], consts: ConstStore) -> Operation:
+    array = constant_array(weights, consts)
+    if array is None:
+        return make_reshape(weights, shape)
+    return make_constant(np.reshape(array, shape), consts)
+
+
+def _multiply_float() -> Scalars:
+    body = Body("ff")
+    return Scalars(body.done(body("mulf", *body.args)), "sumf")
+
+
+@dataclass(frozen=True)
+class LowerElementwise(ModulePass):
+    """Write functions, bounds and depthwise convolutions as nn.generic."""
+
+    name = "lower-elementwise"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        npu = npu_context(ctx)
+        apply_patterns(op, [FunctionIntoGeneric(npu, self.name)])
+        apply_patterns(op, [DepthwiseIntoGeneric(npu, self.name)])
