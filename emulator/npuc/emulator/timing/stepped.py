@@ -15,7 +15,7 @@ from npuc.isa import cost
 from npuc.isa.errors import ExecutionError
 from npuc.isa.instructions import Engine
 from npuc.isa.instructions.order import Fence
-from npuc.isa.program import Program
+from npuc.isa.program import Code, Program
 from npuc.isa.target import Target
 
 CYCLE_BUDGET = 10_000_000
@@ -97,8 +97,10 @@ def stepped_cycles(
 
     Raises: ExecutionError when nothing ends within CYCLE_BUDGET cycles.
     """
+    burst_bytes = target.dram.burst_bytes
     cores = [
-        _Core(_commands(program, core, stream, works[core])) for core, stream in enumerate(streams)
+        _Core(_commands(program.code[core], stream, works[core], burst_bytes))
+        for core, stream in enumerate(streams)
     ]
     system = _System(target, cores)
     while not all(core.is_done for core in cores):
@@ -118,9 +120,8 @@ def stepped_cycles(
 
 
 def _commands(
-    program: Program, core: int, stream: CommandStream, work: Work
+    code: Code, stream: CommandStream, work: Work, burst_bytes: int
 ) -> list[_Command]:
-    burst = program.target.dram.burst_bytes
     rows = []
     for i in range(len(stream)):
         waits = [
@@ -128,12 +129,12 @@ def _commands(
             for counter, needs in zip(stream.wait_counter[i], stream.wait_threshold[i], strict=True)
             if counter >= 0
         ]
-        opcode = int(program.code[core][stream.instruction[i], 0])
+        opcode = int(code[stream.instruction[i], 0])
         dram_bytes = int(work.dram_read[i] + work.dram_written[i])
         rows.append(_Command(
             Engine(int(stream.engine[i])), i, int(stream.ctl_cycles[i]), waits,
             int(stream.increment[i]), opcode == Fence.opcode, int(work.fixed[i]),
-            int(work.moving[i]), dram_bytes // burst, int(work.spm_words[i]),
+            int(work.moving[i]), dram_bytes // burst_bytes, int(work.spm_words[i]),
             int(work.acc_words[i]),
         ))
     return rows
