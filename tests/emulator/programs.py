@@ -47,8 +47,15 @@ M, K, N, ROWS = 12, 20, 16, 4
 SCALE = 0.01
 REQUANTIZE = Kernel(
     (Stream("i"),),
-    (Op("i2f", (0,)), Op("mulf", (16, 8)), Op("roundf", (17,)), Op("maxf", (18, 9)),
-     Op("minf", (19, 10))), 5, (Output(20),),
+    (
+        Op("i2f", (0,)),
+        Op("mulf", (16, 8)),
+        Op("roundf", (17,)),
+        Op("maxf", (18, 9)),
+        Op("minf", (19, 10)),
+    ),
+    5,
+    (Output(20),),
 )
 
 
@@ -63,8 +70,11 @@ def tiled_product(seed: int = 0, *, synchronised: bool = True) -> tuple[Program,
     wide = (x_MK.astype(np.int64) @ w_KN.astype(np.int64)).astype(np.float32)
     expected = np.clip(np.rint(wide * np.float32(SCALE)), -128, 127).astype(np.int8)
     program = build(
-        _product_code(synchronised), views=_product_views(), maps=_product_maps(),
-        kernels=(REQUANTIZE,), params=(Params((bits(SCALE), bits(-128), bits(127))),),
+        _product_code(synchronised),
+        views=_product_views(),
+        maps=_product_maps(),
+        kernels=(REQUANTIZE,),
+        params=(Params((bits(SCALE), bits(-128), bits(127))),),
         constants=w_KN.reshape(-1).view(np.uint8),
         inputs=(Argument("x", DType.i8, (M, K), Segment.input, 0),),
         outputs=(Argument("y", DType.i8, (M, N), Segment.output, 0),),
@@ -75,8 +85,9 @@ def tiled_product(seed: int = 0, *, synchronised: bool = True) -> tuple[Program,
 
 def _product_code(synchronised: bool) -> list[Instruction]:
     """Each buffer is refilled once its reader of the trip before is done (``back``)."""
-    back = {e: ((wait(e, 0, 1),) if synchronised else ())
-            for e in (Engine.mxu, Engine.vpu, Engine.st)}
+    back = {
+        e: ((wait(e, 0, 1),) if synchronised else ()) for e in (Engine.mxu, Engine.vpu, Engine.st)
+    }
     return [
         Load(map=1, spm=1024, queue=1, increment=0),
         Nop(queue=Engine.mxu.value, waits=(wait(Engine.ld1, 1),)),
@@ -84,8 +95,14 @@ def _product_code(synchronised: bool) -> list[Instruction]:
         Loop(count=M // ROWS, body=6),
         Load(map=0, rc0=6, waits=back[Engine.mxu], increment=0),
         Mma(acc=0, a=1, w=2, waits=(wait(Engine.ld0, 1, 1), *back[Engine.vpu]), increment=0),
-        Vexec(kernel=0, params=0, in0=3, out0=4, waits=(wait(Engine.mxu, 1, 1), *back[Engine.st]),
-              increment=0),
+        Vexec(
+            kernel=0,
+            params=0,
+            in0=3,
+            out0=4,
+            waits=(wait(Engine.mxu, 1, 1), *back[Engine.st]),
+            increment=0,
+        ),
         Store(map=2, spm=4096, rc0=6, waits=(wait(Engine.vpu, 1, 1),), increment=0),
         Add(rd=1, ra=1, imm=1),
         Add(rd=6, ra=6, imm=ROWS),

@@ -11,14 +11,29 @@ from npuc.isa.microops import MICRO_OPS
 SPM_BYTES, ACC_BYTES, DRAM_BYTES = 1 << 15, 1 << 13, 1 << 14
 Rng = np.random.Generator
 SPECIAL = np.array(
-    [0x00000000, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC00001, 0x7F812345,
-     0x3F000000, 0x3FC00000, 0xC0200000, 0x4F000000, 0xCF000000, 0x00000001, 0x807FFFFF],
+    [
+        0x00000000,
+        0x80000000,
+        0x7F800000,
+        0xFF800000,
+        0x7FC00000,
+        0xFFC00001,
+        0x7F812345,
+        0x3F000000,
+        0x3FC00000,
+        0xC0200000,
+        0x4F000000,
+        0xCF000000,
+        0x00000001,
+        0x807FFFFF,
+    ],
     np.uint32,
 )
 
 
 def random_memory(rng: Rng) -> Memory:
     """Memories full of bytes that are often interesting as floats."""
+
     def some(size: int) -> np.ndarray:
         kind = rng.integers(3)
         if kind == 0:
@@ -27,20 +42,29 @@ def random_memory(rng: Rng) -> Memory:
             return rng.standard_normal(size // 4).astype(np.float32).view(np.uint8)
         return rng.choice(SPECIAL, size // 4).view(np.uint8)
 
-    return Memory((some(SPM_BYTES),), (some(ACC_BYTES),),
-                  {s: rng.integers(0, 256, DRAM_BYTES, np.uint8) for s in Segment})
+    return Memory(
+        (some(SPM_BYTES),),
+        (some(ACC_BYTES),),
+        {s: rng.integers(0, 256, DRAM_BYTES, np.uint8) for s in Segment},
+    )
 
 
 def copied(memory: Memory) -> Memory:
     """The same bytes in arrays of their own."""
-    return Memory(tuple(m.copy() for m in memory.spm), tuple(m.copy() for m in memory.acc),
-                  {s: m.copy() for s, m in memory.segments.items()})
+    return Memory(
+        tuple(m.copy() for m in memory.spm),
+        tuple(m.copy() for m in memory.acc),
+        {s: m.copy() for s, m in memory.segments.items()},
+    )
 
 
 def same_bytes(a: Memory, b: Memory) -> bool:
     """Whether two memories hold the same bytes everywhere."""
-    return (np.array_equal(a.spm[0], b.spm[0]) and np.array_equal(a.acc[0], b.acc[0])
-            and all(np.array_equal(a.segments[s], b.segments[s]) for s in Segment))
+    return (
+        np.array_equal(a.spm[0], b.spm[0])
+        and np.array_equal(a.acc[0], b.acc[0])
+        and all(np.array_equal(a.segments[s], b.segments[s]) for s in Segment)
+    )
 
 
 def dense_strides(rng: Rng, extents: tuple[int, ...], size: int) -> tuple[int, ...]:
@@ -52,8 +76,9 @@ def dense_strides(rng: Rng, extents: tuple[int, ...], size: int) -> tuple[int, .
     return tuple(strides)
 
 
-def place(rng: Rng, space: Space, dtype: DType, extents: tuple[int, ...],
-          strides: tuple[int, ...]) -> int:
+def place(
+    rng: Rng, space: Space, dtype: DType, extents: tuple[int, ...], strides: tuple[int, ...]
+) -> int:
     """An address at which the whole view lies inside its memory."""
     spans = [(max(e, 1) - 1) * s for e, s in zip(extents, strides, strict=True)]
     low = -sum(s for s in spans if s < 0)
@@ -64,8 +89,15 @@ def place(rng: Rng, space: Space, dtype: DType, extents: tuple[int, ...],
     return int(rng.integers(low // unit, high // unit + 1)) * unit if low == 0 else low
 
 
-def random_region(rng: Rng, dtype: DType, extents: tuple[int, ...], *, space: Space = Space.spm,
-                  output: bool = False, windows: bool = True) -> Region:
+def random_region(
+    rng: Rng,
+    dtype: DType,
+    extents: tuple[int, ...],
+    *,
+    space: Space = Space.spm,
+    output: bool = False,
+    windows: bool = True,
+) -> Region:
     """A region: dense, sometimes broadcast (inputs), reversed, and with windows."""
     strides = list(dense_strides(rng, extents, dtype.bytes))
     for axis in range(len(strides)):
@@ -88,8 +120,10 @@ def _window(rng: Rng, extents: tuple[int, ...]) -> Window:
 
 def extents_of(rng: Rng, count: int, largest: int) -> tuple[int, ...]:
     """Small extents, now and then 0 or 1."""
-    return tuple(int(e) for e in rng.choice([0, 1, 1, 2, 3, largest], count,
-                                            p=[0.02, 0.2, 0.2, 0.2, 0.2, 0.18]))
+    return tuple(
+        int(e)
+        for e in rng.choice([0, 1, 1, 2, 3, largest], count, p=[0.02, 0.2, 0.2, 0.2, 0.2, 0.18])
+    )
 
 
 def random_mma(rng: Rng) -> MmaWork:
@@ -99,9 +133,11 @@ def random_mma(rng: Rng) -> MmaWork:
     n = int(rng.integers(1, 8))
     total = DType.f32 if dtype.is_float else DType.i32
     return MmaWork(
-        random_region(rng, total, (*m, n), space=Space.acc, output=True,
-                      windows=bool(rng.integers(4) == 0)),
-        random_region(rng, dtype, m + k), random_region(rng, dtype, (*k, n), windows=False),
+        random_region(
+            rng, total, (*m, n), space=Space.acc, output=True, windows=bool(rng.integers(4) == 0)
+        ),
+        random_region(rng, dtype, m + k),
+        random_region(rng, dtype, (*k, n), windows=False),
         bool(rng.integers(2)),
     )
 
@@ -155,8 +191,12 @@ def random_vexec(rng: Rng, names: tuple[str, ...] = ()) -> VexecWork:
         _stream(rng, (*parallel, 1, 1, 1) if o.epilogue else space, output=True)
         for o in kernel.outputs
     )
-    words = tuple(int(w) for w in rng.choice(
-        np.concatenate([SPECIAL, rng.integers(0, 1 << 32, 4).astype(np.uint32)]), 8))
+    words = tuple(
+        int(w)
+        for w in rng.choice(
+            np.concatenate([SPECIAL, rng.integers(0, 1 << 32, 4).astype(np.uint32)]), 8
+        )
+    )
     return VexecWork(kernel, words, inputs, outputs, space)
 
 
@@ -167,8 +207,9 @@ def _stream(rng: Rng, extents: tuple[int, ...], *, output: bool) -> Region:
     dtype = DType[str(rng.choice(names))]
     if dtype is DType.i64 and not output:
         dtype = DType.i8  # most random words do not fit: that trap has a test of its own
-    return random_region(rng, dtype, extents, space=space, output=output,
-                         windows=bool(rng.integers(3) == 0))
+    return random_region(
+        rng, dtype, extents, space=space, output=output, windows=bool(rng.integers(3) == 0)
+    )
 
 
 def random_transfer(rng: Rng) -> DmaWork:
@@ -184,7 +225,14 @@ def random_transfer(rng: Rng) -> DmaWork:
     if is_load and rng.integers(6) == 0:
         spm_strides = (0,) * rank
     segment = Segment.input if is_load else Segment.output
-    made = TensorMap(segment, dtype, int(rng.integers(0, 64)), extents,
-                     dense_strides(rng, extents, dtype.bytes), box, spm_strides,
-                     int(rng.integers(0, 1 << 32)))
+    made = TensorMap(
+        segment,
+        dtype,
+        int(rng.integers(0, 64)),
+        extents,
+        dense_strides(rng, extents, dtype.bytes),
+        box,
+        spm_strides,
+        int(rng.integers(0, 1 << 32)),
+    )
     return DmaWork(made, corner, address, is_load)

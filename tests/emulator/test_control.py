@@ -29,21 +29,26 @@ def walk(code: list[Instruction], path: str, budget: int = 100_000) -> CommandSt
 
 
 def equal(a: CommandStream, b: CommandStream) -> bool:
-    return all(np.array_equal(getattr(a, name), getattr(b, name))
-               for name in CommandStream.__dataclass_fields__)
+    return all(
+        np.array_equal(getattr(a, name), getattr(b, name))
+        for name in CommandStream.__dataclass_fields__
+    )
 
 
 @BOTH
 def test_nested_loops_count_and_zero_trips_skip(path: str) -> None:
-    stream = walk([
-        Add(rd=2, imm=2),
-        Loop(rc=2, count=1, body=4),  # three times
-        Add(rd=1, ra=1, imm=1),
-        Loop(rc=1, count=-1, body=2),  # 0, 1, 2 times
-        Add(rd=3, ra=3, imm=10),
-        MARK,
-        Halt(),
-    ], path)
+    stream = walk(
+        [
+            Add(rd=2, imm=2),
+            Loop(rc=2, count=1, body=4),  # three times
+            Add(rd=1, ra=1, imm=1),
+            Loop(rc=1, count=-1, body=2),  # 0, 1, 2 times
+            Add(rd=3, ra=3, imm=10),
+            MARK,
+            Halt(),
+        ],
+        path,
+    )
     assert stream.instruction.tolist() == [5, 5, 5]
     assert stream.registers[:, 1].tolist() == [2, 3, 3]
     assert stream.registers[:, 3].tolist() == [10, 20, 30]
@@ -52,41 +57,55 @@ def test_nested_loops_count_and_zero_trips_skip(path: str) -> None:
 
 @BOTH
 def test_break_leaves_the_innermost_loop_only(path: str) -> None:
-    stream = walk([
-        Loop(count=2, body=6),
-        Add(rd=1),
-        Loop(count=10, body=4),
-        Add(rd=1, ra=1, imm=1),
-        Slt(rd=2, ra=1, imm=3),  # r1 < 3
-        Add(rd=2, ra=2, imm=-1),
-        Break(ra=2),
-        MARK,
-        Halt(),
-    ], path)
+    stream = walk(
+        [
+            Loop(count=2, body=6),
+            Add(rd=1),
+            Loop(count=10, body=4),
+            Add(rd=1, ra=1, imm=1),
+            Slt(rd=2, ra=1, imm=3),  # r1 < 3
+            Add(rd=2, ra=2, imm=-1),
+            Break(ra=2),
+            MARK,
+            Halt(),
+        ],
+        path,
+    )
     assert stream.registers[:, 1].tolist() == [3]
 
 
 @BOTH
 def test_branches_inside_a_body(path: str) -> None:
-    stream = walk([
-        Loop(count=3, body=4),
-        Branch(ra=1, offset=2),
-        MARK,
-        Add(rd=1, ra=1, imm=1),
-        MARK,
-        Jump(offset=2),
-        Trap(code=1),
-        Halt(),
-    ], path)
+    stream = walk(
+        [
+            Loop(count=3, body=4),
+            Branch(ra=1, offset=2),
+            MARK,
+            Add(rd=1, ra=1, imm=1),
+            MARK,
+            Jump(offset=2),
+            Trap(code=1),
+            Halt(),
+        ],
+        path,
+    )
     assert stream.instruction.tolist() == [2, 4, 4, 4]
 
 
 @BOTH
 def test_arithmetic_wraps_at_64_bits_and_register_0_stays_0(path: str) -> None:
-    stream = walk([
-        Add(rd=1, imm=2**63 - 1), Add(rd=2, ra=1, imm=1), Mul(rd=3, ra=1, rb=1),
-        Shl(rd=4, ra=1, imm=65), Add(rd=0, imm=7), MARK, Halt(),
-    ], path)
+    stream = walk(
+        [
+            Add(rd=1, imm=2**63 - 1),
+            Add(rd=2, ra=1, imm=1),
+            Mul(rd=3, ra=1, rb=1),
+            Shl(rd=4, ra=1, imm=65),
+            Add(rd=0, imm=7),
+            MARK,
+            Halt(),
+        ],
+        path,
+    )
     assert stream.registers[0, :5].tolist() == [0, 2**63 - 1, -(2**63), 1, -2]
 
 
@@ -138,11 +157,20 @@ def test_an_empty_stream_dispatches_nothing() -> None:
 
 REGISTERS = st.integers(0, 7)
 LARGE = st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1))
-scalars = st.builds(lambda cls, rd, ra, rb, imm: [cls(rd=rd, ra=ra, rb=rb, imm=imm)],
-                    st.sampled_from(SCALARS), REGISTERS, REGISTERS, REGISTERS, LARGE)
+scalars = st.builds(
+    lambda cls, rd, ra, rb, imm: [cls(rd=rd, ra=ra, rb=rb, imm=imm)],
+    st.sampled_from(SCALARS),
+    REGISTERS,
+    REGISTERS,
+    REGISTERS,
+    LARGE,
+)
 commands = st.builds(
     lambda queue, reg, imm: [Nop(queue=queue, waits=(wait(Engine.mxu, imm, reg),), increment=1)],
-    st.integers(0, 5), REGISTERS, st.integers(-5, 5))
+    st.integers(0, 5),
+    REGISTERS,
+    st.integers(-5, 5),
+)
 
 
 def _looped(body: list[Instruction], reg: int, count: int, with_break: bool) -> list[Instruction]:
@@ -158,7 +186,8 @@ def _skipped(body: list[Instruction], reg: int, always: bool) -> list[Instructio
 
 def _nested(children: st.SearchStrategy) -> st.SearchStrategy:
     block = st.lists(children, min_size=1, max_size=3).map(
-        lambda parts: list(itertools.chain.from_iterable(parts)))
+        lambda parts: list(itertools.chain.from_iterable(parts))
+    )
     return st.one_of(
         block,
         st.builds(_looped, block, REGISTERS, st.integers(0, 3), st.booleans()),

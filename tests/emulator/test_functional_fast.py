@@ -101,14 +101,17 @@ def test_long_sums_wrap_as_the_twin_does(rows: int) -> None:
     k = 2500
 
     def region(space: Space, dtype: DType, extents: tuple[int, ...]) -> Region:
-        strides = tuple(int(np.prod(extents[d + 1:])) * dtype.bytes for d in range(len(extents)))
+        strides = tuple(int(np.prod(extents[d + 1 :])) * dtype.bytes for d in range(len(extents)))
         if space is Space.spm:
             strides = (0,) * (len(extents) - 1) + (1,)
         return Region(View(dtype, space, 0, extents, strides), 0, extents, ())
 
-    work = MmaWork(region(Space.acc, DType.i32, (1, 1, rows, 5)),
-                   region(Space.spm, DType.i8, (1, 1, rows, 1, 1, k)),
-                   region(Space.spm, DType.i8, (1, 1, k, 5)), True)
+    work = MmaWork(
+        region(Space.acc, DType.i32, (1, 1, rows, 5)),
+        region(Space.spm, DType.i8, (1, 1, rows, 1, 1, k)),
+        region(Space.spm, DType.i8, (1, 1, k, 5)),
+        True,
+    )
     plain.execute(slow, 0, work)
     FastExecutor()(quick, 0, work)
     assert same_bytes(slow, quick)

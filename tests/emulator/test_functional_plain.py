@@ -21,8 +21,11 @@ W_AT, OUT_AT = 4096, 8192
 
 
 def memory() -> Memory:
-    return Memory((np.zeros(SPM, np.uint8),), (np.zeros(ACC, np.uint8),),
-                  {s: np.zeros(1024, np.uint8) for s in Segment})
+    return Memory(
+        (np.zeros(SPM, np.uint8),),
+        (np.zeros(ACC, np.uint8),),
+        {s: np.zeros(1024, np.uint8) for s in Segment},
+    )
 
 
 def put(target: np.ndarray, at: int, values: np.ndarray) -> None:
@@ -35,8 +38,16 @@ def take(source: np.ndarray, at: int, shape: tuple[int, ...], dtype: type) -> np
     return np.frombuffer(source[at : at + size].tobytes(), dtype).reshape(shape)
 
 
-def region(dtype: DType, extents: tuple[int, ...], strides: tuple[int, ...], at: int = 0, *,
-           space: Space = Space.spm, windows: tuple[Window, ...] = (), fill: int = 0) -> Region:
+def region(
+    dtype: DType,
+    extents: tuple[int, ...],
+    strides: tuple[int, ...],
+    at: int = 0,
+    *,
+    space: Space = Space.spm,
+    windows: tuple[Window, ...] = (),
+    fill: int = 0,
+) -> Region:
     view = View(dtype, space, 0, extents, strides, windows=windows, fill=fill)
     return Region(view, at, extents, tuple(w.origin for w in windows))
 
@@ -45,12 +56,15 @@ def region(dtype: DType, extents: tuple[int, ...], strides: tuple[int, ...], at:
 
 
 @given(
-    st.tuples(*[st.integers(1, 3)] * 6), st.tuples(st.integers(3, 6), st.integers(3, 6)),
-    st.booleans(), st.integers(0, 2**32),
+    st.tuples(*[st.integers(1, 3)] * 6),
+    st.tuples(st.integers(3, 6), st.integers(3, 6)),
+    st.booleans(),
+    st.integers(0, 2**32),
 )
 @settings(max_examples=40)
-def test_convolution(shape: tuple[int, ...], size: tuple[int, int], as_float: bool, seed: int
-                     ) -> None:
+def test_convolution(
+    shape: tuple[int, ...], size: tuple[int, int], as_float: bool, seed: int
+) -> None:
     kh, kw, stride, dilation, c, n = shape
     h, w = size
     pad = kh // 2
@@ -59,8 +73,9 @@ def test_convolution(shape: tuple[int, ...], size: tuple[int, int], as_float: bo
     if oh <= 0 or ow <= 0:
         return
     rng = np.random.default_rng(seed)
-    kind, dtype, total = ((np.float32, DType.f32, DType.f32) if as_float
-                          else (np.int8, DType.i8, DType.i32))
+    kind, dtype, total = (
+        (np.float32, DType.f32, DType.f32) if as_float else (np.int8, DType.i8, DType.i32)
+    )
     fill_value = kind(0.5) if as_float else kind(-7)
     x = (rng.standard_normal((h, w, c)) * 50).astype(kind)
     weights = (rng.standard_normal((kh, kw, c, n)) * 50).astype(kind)
@@ -68,18 +83,25 @@ def test_convolution(shape: tuple[int, ...], size: tuple[int, int], as_float: bo
     put(mem.spm[0], 0, x)
     put(mem.spm[0], W_AT, weights)
     e = dtype.bytes
-    windows = (Window(-pad, h, (0, stride, 0, dilation, 0, 0)),
-               Window(-pad, w, (0, 0, stride, 0, dilation, 0)))
-    a = region(dtype, (1, oh, ow, kh, kw, c),
-               (0, stride * w * c * e, stride * c * e, dilation * w * c * e, dilation * c * e, e),
-               at=-pad * (w + 1) * c * e, windows=windows, fill=int.from_bytes(
-                   fill_value.tobytes(), "little"))
+    windows = (
+        Window(-pad, h, (0, stride, 0, dilation, 0, 0)),
+        Window(-pad, w, (0, 0, stride, 0, dilation, 0)),
+    )
+    a = region(
+        dtype,
+        (1, oh, ow, kh, kw, c),
+        (0, stride * w * c * e, stride * c * e, dilation * w * c * e, dilation * c * e, e),
+        at=-pad * (w + 1) * c * e,
+        windows=windows,
+        fill=int.from_bytes(fill_value.tobytes(), "little"),
+    )
     weight_view = region(dtype, (kh, kw, c, n), (kw * c * n * e, c * n * e, n * e, e), W_AT)
     acc = region(total, (1, oh, ow, n), (0, ow * n * 4, n * 4, 4), space=Space.acc)
     plain.execute(mem, 0, MmaWork(acc, a, weight_view, False))
     given_out = take(mem.acc[0], 0, (oh, ow, n), np.float32 if as_float else np.int32)
-    assert np.array_equal(given_out, _convolution(x, weights, (stride, dilation, pad), fill_value,
-                                                  (oh, ow)))
+    assert np.array_equal(
+        given_out, _convolution(x, weights, (stride, dilation, pad), fill_value, (oh, ow))
+    )
 
 
 def _convolution(x, weights, geometry, fill, size):
@@ -107,9 +129,12 @@ def test_accumulation_wraps_at_32_bits() -> None:
     put(mem.acc[0], 0, np.array([2**31 - 1, -(2**31)], np.int32))
     put(mem.spm[0], 0, np.array([1], np.int8))
     put(mem.spm[0], W_AT, np.array([1, -1], np.int8))
-    work = MmaWork(region(DType.i32, (1, 1, 1, 2), (0, 0, 0, 4), space=Space.acc),
-                   region(DType.i8, (1,) * 6, (0,) * 6),
-                   region(DType.i8, (1, 1, 1, 2), (0, 0, 0, 1), W_AT), True)
+    work = MmaWork(
+        region(DType.i32, (1, 1, 1, 2), (0, 0, 0, 4), space=Space.acc),
+        region(DType.i8, (1,) * 6, (0,) * 6),
+        region(DType.i8, (1, 1, 1, 2), (0, 0, 0, 1), W_AT),
+        True,
+    )
     plain.execute(mem, 0, work)
     assert take(mem.acc[0], 0, (2,), np.int32).tolist() == [-(2**31), 2**31 - 1]
 
@@ -117,8 +142,9 @@ def test_accumulation_wraps_at_32_bits() -> None:
 # -- vector ---------------------------------------------------------------------------------------
 
 
-def run_kernel(kernel: Kernel, words: list[int], inputs: list[Region], outputs: list[Region],
-               mem: Memory) -> None:
+def run_kernel(
+    kernel: Kernel, words: list[int], inputs: list[Region], outputs: list[Region], mem: Memory
+) -> None:
     padded = tuple(words + [0] * (8 - len(words)))
     space = inputs[0].extents
     plain.execute(mem, 0, VexecWork(kernel, padded, tuple(inputs), tuple(outputs), space))
@@ -136,16 +162,27 @@ def test_requantisation_is_that_of_qlinear_operators() -> None:
     put(mem.spm[0], 0, scale)
     kernel = Kernel(
         (Stream("i"), Stream("f")),
-        (Op("i2f", (0,)), Op("mulf", (16, 1)), Op("roundf", (17,)), Op("addf", (18, 8))), 4,
-        (Output(19),))
+        (Op("i2f", (0,)), Op("mulf", (16, 1)), Op("roundf", (17,)), Op("addf", (18, 8))),
+        4,
+        (Output(19),),
+    )
     extents = (1, 1, 5, 16, 1, 1, 1)
-    run_kernel(kernel, [bits(3.0)], [
-        region(DType.i32, extents, (0, 0, 64, 4, 0, 0, 0), space=Space.acc),
-        region(DType.f32, extents, (0, 0, 0, 4, 0, 0, 0)),
-    ], [region(DType.i8, extents, (0, 0, 16, 1, 0, 0, 0), OUT_AT)], mem)
+    run_kernel(
+        kernel,
+        [bits(3.0)],
+        [
+            region(DType.i32, extents, (0, 0, 64, 4, 0, 0, 0), space=Space.acc),
+            region(DType.f32, extents, (0, 0, 0, 4, 0, 0, 0)),
+        ],
+        [region(DType.i8, extents, (0, 0, 16, 1, 0, 0, 0), OUT_AT)],
+        mem,
+    )
     expected = [
-        [max(-128, min(127, round(float(np.float32(np.float32(v) * s))) + 3))
-         for v, s in zip(line, scale, strict=True)] for line in acc.tolist()
+        [
+            max(-128, min(127, round(float(np.float32(np.float32(v) * s))) + 3))
+            for v, s in zip(line, scale, strict=True)
+        ]
+        for line in acc.tolist()
     ]
     assert take(mem.spm[0], OUT_AT, (5, 16), np.int8).tolist() == expected
     assert expected[1][:4] == [3, 5, 5, 3]
@@ -159,11 +196,13 @@ def test_pooling_with_padding(name: str, pad: int) -> None:
     put(mem.spm[0], 0, x)
     extents = (1, 3, 3, 3, 3, 3, 1)  # 3x3 windows, stride 2, one row and column of padding
     windows = (Window(-1, 5, (0, 2, 0, 0, 1, 0, 0)), Window(-1, 6, (0, 0, 2, 0, 0, 1, 0)))
-    stream = region(DType.i8, extents, (0, 36, 6, 1, 18, 3, 0), at=-21, windows=windows,
-                    fill=pad & 0xFF)
+    stream = region(
+        DType.i8, extents, (0, 36, 6, 1, 18, 3, 0), at=-21, windows=windows, fill=pad & 0xFF
+    )
     out = region(DType.i32, (1, 3, 3, 3, 1, 1, 1), (0, 36, 12, 4, 0, 0, 0), OUT_AT)
-    run_kernel(Kernel((Stream("i"),), (Op(name, (0,)),), 1, (Output(16, True),)), [], [stream],
-               [out], mem)
+    run_kernel(
+        Kernel((Stream("i"),), (Op(name, (0,)),), 1, (Output(16, True),)), [], [stream], [out], mem
+    )
     found = take(mem.spm[0], OUT_AT, (3, 3, 3), np.int32)
     for y, z, c in itertools.product(range(3), repeat=3):
         rows, columns = slice(max(0, 2 * y - 1), 2 * y + 2), slice(max(0, 2 * z - 1), 2 * z + 2)
@@ -181,13 +220,23 @@ def test_depthwise_convolution_with_an_epilogue_that_reads_a_bias_once() -> None
     put(mem.spm[0], W_AT, weights)
     put(mem.spm[0], W_AT + 64, bias)
     space = (1, 1, 4, 4, 1, 1, 3)
-    kernel = Kernel((Stream("i"), Stream("i"), Stream("i")),
-                    (Op("mac8", (0, 1)), Op("addi", (16, 2))), 1, (Output(17, True),))
-    run_kernel(kernel, [], [
-        region(DType.i8, space, (0, 0, 4, 1, 0, 0, 4)),
-        region(DType.i8, space, (0, 0, 0, 1, 0, 0, 4), W_AT),
-        region(DType.i32, space, (0, 0, 0, 4, 0, 0, 0), W_AT + 64),
-    ], [region(DType.i32, (1, 1, 4, 4, 1, 1, 1), (0, 0, 16, 4, 0, 0, 0), OUT_AT)], mem)
+    kernel = Kernel(
+        (Stream("i"), Stream("i"), Stream("i")),
+        (Op("mac8", (0, 1)), Op("addi", (16, 2))),
+        1,
+        (Output(17, True),),
+    )
+    run_kernel(
+        kernel,
+        [],
+        [
+            region(DType.i8, space, (0, 0, 4, 1, 0, 0, 4)),
+            region(DType.i8, space, (0, 0, 0, 1, 0, 0, 4), W_AT),
+            region(DType.i32, space, (0, 0, 0, 4, 0, 0, 0), W_AT + 64),
+        ],
+        [region(DType.i32, (1, 1, 4, 4, 1, 1, 1), (0, 0, 16, 4, 0, 0, 0), OUT_AT)],
+        mem,
+    )
     found = take(mem.spm[0], OUT_AT, (4, 4), np.int32)
     for at, c in itertools.product(range(4), range(4)):
         expected = sum(int(x[at + k, c]) * int(weights[k, c]) for k in range(3)) + int(bias[c])
@@ -201,8 +250,13 @@ def test_a_float_sum_has_the_written_order(count: int) -> None:
     put(mem.spm[0], 0, values)
     stream = region(DType.f32, (1, 1, 1, 1, 1, 1, count), (0, 0, 0, 0, 0, 0, 4))
     out = region(DType.f32, (1,) * 7, (0,) * 7, OUT_AT)
-    run_kernel(Kernel((Stream("f"),), (Op("sumf", (0,)),), 1, (Output(16, True),)), [], [stream],
-               [out], mem)
+    run_kernel(
+        Kernel((Stream("f"),), (Op("sumf", (0,)),), 1, (Output(16, True),)),
+        [],
+        [stream],
+        [out],
+        mem,
+    )
     lanes = 1 if count <= 32 else 16
     partial = [np.float32(0)] * lanes
     for position, value in enumerate(values):
@@ -219,12 +273,19 @@ def test_both_outputs_body_and_epilogue_of_a_row_softmax_step() -> None:
     mem = memory()
     put(mem.spm[0], 0, x)
     space = (1, 1, 1, 3, 1, 1, 10)
-    kernel = Kernel((Stream("f"),), (Op("subf", (0, 8)), Op("rmaxf", (16,))), 2,
-                    (Output(16), Output(17, True)))
-    run_kernel(kernel, [bits(1.5)], [region(DType.f32, space, (0, 0, 0, 40, 0, 0, 4))], [
-        region(DType.f32, space, (0, 0, 0, 40, 0, 0, 4), OUT_AT),
-        region(DType.f32, (1, 1, 1, 3, 1, 1, 1), (0, 0, 0, 4, 0, 0, 0), W_AT),
-    ], mem)
+    kernel = Kernel(
+        (Stream("f"),), (Op("subf", (0, 8)), Op("rmaxf", (16,))), 2, (Output(16), Output(17, True))
+    )
+    run_kernel(
+        kernel,
+        [bits(1.5)],
+        [region(DType.f32, space, (0, 0, 0, 40, 0, 0, 4))],
+        [
+            region(DType.f32, space, (0, 0, 0, 40, 0, 0, 4), OUT_AT),
+            region(DType.f32, (1, 1, 1, 3, 1, 1, 1), (0, 0, 0, 4, 0, 0, 0), W_AT),
+        ],
+        mem,
+    )
     shifted = x - np.float32(1.5)
     assert np.array_equal(take(mem.spm[0], OUT_AT, (3, 10), np.float32), shifted)
     assert np.array_equal(take(mem.spm[0], W_AT, (3,), np.float32), shifted.max(axis=1))

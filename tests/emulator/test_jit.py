@@ -38,9 +38,15 @@ print("equal")
 def test_the_emulator_runs_without_compiled_code(absent: bool) -> None:
     folders = [ROOT, *(ROOT / name for name in ("isa", "compiler", "emulator", "runtime"))]
     found = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(absent=absent)], capture_output=True, text=True,
-        check=False, timeout=120,
-        env={"PYTHONPATH": ":".join(map(str, folders)), "NUMBA_DISABLE_JIT": "1",
-             "OPENBLAS_NUM_THREADS": "1"},
+        [sys.executable, "-c", PROGRAM.format(absent=absent)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={
+            "PYTHONPATH": ":".join(map(str, folders)),
+            "NUMBA_DISABLE_JIT": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        },
     )
     assert found.stdout.strip() == "equal", found.stderr

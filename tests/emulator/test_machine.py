@@ -79,16 +79,24 @@ def test_constants_are_used_where_they_lie() -> None:
 def counter_program() -> object:
     """state += input, also given as output."""
     view = View(DType.i8, Space.spm, 0, POINTS, STEPS)
-    maps = tuple(TensorMap(s, DType.i8, 0, (8,), (1,), (8,), (1,))
-                 for s in (Segment.input, Segment.state, Segment.output))
+    maps = tuple(
+        TensorMap(s, DType.i8, 0, (8,), (1,), (8,), (1,))
+        for s in (Segment.input, Segment.state, Segment.output)
+    )
     kernel = Kernel((Stream("i"), Stream("i")), (Op("addi", (0, 1)),), 1, (Output(16),))
     code = [
-        Load(map=0, spm=0, increment=0), Load(map=1, spm=8, increment=0),
+        Load(map=0, spm=0, increment=0),
+        Load(map=1, spm=8, increment=0),
         Vexec(kernel=0, in0=0, in1=1, out0=0, waits=(wait(Engine.ld0, 2),), increment=0),
-        Store(map=1, spm=0, waits=(wait(Engine.vpu, 1),)), Store(map=2, spm=0), Halt(),
+        Store(map=1, spm=0, waits=(wait(Engine.vpu, 1),)),
+        Store(map=2, spm=0),
+        Halt(),
     ]
     return build(
-        code, views=(view, replace(view, base=8)), maps=maps, kernels=(kernel,),
+        code,
+        views=(view, replace(view, base=8)),
+        maps=maps,
+        kernels=(kernel,),
         inputs=(Argument("x", DType.i8, (8,), Segment.input, 0),),
         outputs=(Argument("y", DType.i8, (8,), Segment.output, 0),),
         states=(Argument("s", DType.i8, (8,), Segment.state, 0),),
@@ -113,8 +121,10 @@ def test_states_persist_from_run_to_run(path: str) -> None:
 def two_cores(*, deadlock: bool = False) -> object:
     """Core 0 doubles the input into scratch; core 1 doubles that into the output."""
     view = View(DType.i8, Space.spm, 0, POINTS, STEPS)
-    maps = tuple(TensorMap(s, DType.i8, 0, (8,), (1,), (8,), (1,))
-                 for s in (Segment.input, Segment.scratch, Segment.output))
+    maps = tuple(
+        TensorMap(s, DType.i8, 0, (8,), (1,), (8,), (1,))
+        for s in (Segment.input, Segment.scratch, Segment.output)
+    )
     kernel = Kernel((Stream("i"),), (Op("addi", (0, 0)),), 1, (Output(16),))
 
     def stage(core: int, source: int, before: tuple) -> list:
@@ -128,8 +138,12 @@ def two_cores(*, deadlock: bool = False) -> object:
 
     held = (wait(Engine.st, 1, core=1),) if deadlock else ()
     return build(
-        stage(0, 0, held), stage(1, 1, (wait(Engine.st, 1, core=0),)),
-        views=(view,), maps=maps, kernels=(kernel,), scratch_bytes=8,
+        stage(0, 0, held),
+        stage(1, 1, (wait(Engine.st, 1, core=0),)),
+        views=(view,),
+        maps=maps,
+        kernels=(kernel,),
+        scratch_bytes=8,
         inputs=(Argument("x", DType.i8, (8,), Segment.input, 0),),
         outputs=(Argument("y", DType.i8, (8,), Segment.output, 0),),
     )

@@ -34,20 +34,27 @@ from tests.emulator.programs import build
 
 MAP = TensorMap(Segment.input, DType.i16, 0, (6, 8), (16, 2), (3, 4), (32, 2))
 ADD = Kernel((Stream("f"),), (Op("addf", (0, 8)),), 1, (Output(16),))
-SUM = Kernel((Stream("f"), Stream("f")), (Op("sumf", (0,)), Op("addf", (16, 1))), 1,
-             (Output(17, True),))
+SUM = Kernel(
+    (Stream("f"), Stream("f")), (Op("sumf", (0,)), Op("addf", (16, 1))), 1, (Output(17, True),)
+)
 
 
 def flat(extents: tuple[int, ...], dtype: DType = DType.f32, **more) -> View:
-    strides = tuple(int(np.prod(extents[d + 1:])) * dtype.bytes for d in range(len(extents)))
+    strides = tuple(int(np.prod(extents[d + 1 :])) * dtype.bytes for d in range(len(extents)))
     return replace(View(dtype, Space.spm, 0, extents, strides), **more)
 
 
-def resolve(code: list[Instruction], *views: View, kernels: tuple[Kernel, ...] = (ADD, SUM)
-            ) -> ResolvedStream:
-    made = build([*code, Halt()], views=views, maps=(MAP,), kernels=kernels,
-                 params=(Params((1, 2, 3), (0, 4, 0)),),
-                 inputs=(Argument("x", DType.i16, (6, 8), Segment.input, 0),))
+def resolve(
+    code: list[Instruction], *views: View, kernels: tuple[Kernel, ...] = (ADD, SUM)
+) -> ResolvedStream:
+    made = build(
+        [*code, Halt()],
+        views=views,
+        maps=(MAP,),
+        kernels=kernels,
+        params=(Params((1, 2, 3), (0, 4, 0)),),
+        inputs=(Argument("x", DType.i16, (6, 8), Segment.input, 0),),
+    )
     decoded = decode(made)
     return ResolvedStream(decoded, 0, control(decoded)[0])
 
@@ -66,11 +73,18 @@ RUN = Vexec(kernel=0, params=0, in0=0, out0=0)
 def test_each_dispatch_has_its_own_address_extents_origins_and_parameters() -> None:
     window = Window(5, 9, (0, 0, 1, 0, 0, 0, 0), origin_reg=2)
     view = flat(POINTS, base=64, base_reg=1, extent_regs=(0, 0, 3, 0, 0, 0, 0), windows=(window,))
-    resolved = resolve([
-        Add(rd=3, imm=2), Add(rd=4, imm=-1),
-        Loop(count=2, body=4), RUN, Add(rd=1, ra=1, imm=128), Add(rd=2, imm=-3),
-        Add(rd=3, imm=1),
-    ], view)
+    resolved = resolve(
+        [
+            Add(rd=3, imm=2),
+            Add(rd=4, imm=-1),
+            Loop(count=2, body=4),
+            RUN,
+            Add(rd=1, ra=1, imm=128),
+            Add(rd=2, imm=-3),
+            Add(rd=3, imm=1),
+        ],
+        view,
+    )
     resolved.raise_first()
     first, second = resolved.work(0), resolved.work(1)
     assert isinstance(first, VexecWork) and isinstance(second, VexecWork)
@@ -88,8 +102,11 @@ def test_a_transfer_has_its_corner_and_address() -> None:
 
 @pytest.mark.parametrize("accumulate", [0, 1])
 def test_a_register_can_make_a_matrix_command_accumulate(accumulate: int) -> None:
-    views = (replace(flat((1, 1, 2, 2), DType.i32), space=Space.acc),
-             flat((1, 1, 2, 1, 1, 3), DType.i8), flat((1, 1, 3, 2), DType.i8))
+    views = (
+        replace(flat((1, 1, 2, 2), DType.i32), space=Space.acc),
+        flat((1, 1, 2, 1, 1, 3), DType.i8),
+        flat((1, 1, 3, 2), DType.i8),
+    )
     command = Mma(acc=0, a=1, w=2, rk=5, accumulate=accumulate)
     resolved = resolve([command, Add(rd=5, imm=-1), command], *views)
     resolved.raise_first()
@@ -119,8 +136,9 @@ def test_bounds_are_checked_on_the_true_address(base: int, bad: bool) -> None:
 
 
 def test_the_first_bad_command_is_told() -> None:
-    error = fault([Loop(count=4, body=2), Add(rd=1, ra=1, imm=30000), RUN],
-                  flat(POINTS, base_reg=1))
+    error = fault(
+        [Loop(count=4, body=2), Add(rd=1, ra=1, imm=30000), RUN], flat(POINTS, base_reg=1)
+    )
     assert "command 2" in error.where
 
 
@@ -145,8 +163,11 @@ def test_an_unaligned_acc_address_is_refused() -> None:
 
 
 def test_extents_of_one_command_must_agree() -> None:
-    views = (replace(flat((1, 1, 2, 2), DType.i32), space=Space.acc),
-             flat((1, 1, 2, 1, 1, 3), DType.i8), flat((1, 1, 4, 2), DType.i8))
+    views = (
+        replace(flat((1, 1, 2, 2), DType.i32), space=Space.acc),
+        flat((1, 1, 2, 1, 1, 3), DType.i8),
+        flat((1, 1, 4, 2), DType.i8),
+    )
     assert "extents of a and w differ" in fault([Mma(acc=0, a=1, w=2)], *views).what
     other = flat((1, 1, 2, 5, 1, 1, 1))
     error = fault([replace(RUN, out0=1)], flat(POINTS), other)
@@ -177,7 +198,8 @@ def test_an_epilogue_stream_may_have_the_space_or_one_point_of_the_reduction() -
         (Load(map=0, i2=1), True),
     ],
 )
-def test_transfers_stay_in_spm_with_the_bytes_that_they_touch(command: Instruction, bad: bool
-                                                              ) -> None:
+def test_transfers_stay_in_spm_with_the_bytes_that_they_touch(
+    command: Instruction, bad: bool
+) -> None:
     resolved = resolve([command])
     assert bool(resolved.problems) == bad

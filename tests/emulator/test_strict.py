@@ -25,8 +25,9 @@ from tests.emulator.programs import build, tiled_product, wait
 from tests.emulator.test_machine import two_cores
 
 N = 8
-MAPS = tuple(TensorMap(s, DType.i8, 0, (N,), (1,), (N,), (1,))
-             for s in (Segment.input, Segment.output))
+MAPS = tuple(
+    TensorMap(s, DType.i8, 0, (N,), (1,), (N,), (1,)) for s in (Segment.input, Segment.output)
+)
 ARGUMENTS = {
     "inputs": (Argument("x", DType.i8, (N,), Segment.input, 0),),
     "outputs": (Argument("y", DType.i8, (N,), Segment.output, 0),),
@@ -84,9 +85,13 @@ def test_a_fence_and_a_nop_of_ctl_order_all_that_follows(barrier: object) -> Non
 
 
 def test_one_engine_is_in_order_by_itself_and_reads_do_not_conflict() -> None:
-    both = program(IN, Load(map=0, increment=0), Store(map=1, waits=(wait(Engine.ld0, 2),)),
-                   Vexec(kernel=0, in0=0, out0=1, waits=(wait(Engine.ld0, 2),)),
-                   views=(row(0), row(100)))
+    both = program(
+        IN,
+        Load(map=0, increment=0),
+        Store(map=1, waits=(wait(Engine.ld0, 2),)),
+        Vexec(kernel=0, in0=0, out0=1, waits=(wait(Engine.ld0, 2),)),
+        views=(row(0), row(100)),
+    )
     assert kinds(both) == []
 
 
@@ -95,7 +100,8 @@ def test_bytes_between_strided_elements_do_not_conflict() -> None:
 
     def made(first: int, second: int) -> object:
         return program(
-            IN, Store(map=1, waits=(wait(Engine.ld0, 1),)),
+            IN,
+            Store(map=1, waits=(wait(Engine.ld0, 1),)),
             Nop(queue=Engine.vpu.value, waits=(wait(Engine.ld0, 1),)),
             Vexec(kernel=0, in0=2, out0=first),
             Load(map=2, spm=64 + second, queue=1),
@@ -113,8 +119,14 @@ def test_a_window_touches_only_the_bytes_it_lets_through() -> None:
     clipped = replace(row(100), windows=(window,))
     made = region_bytes(Region(clipped, 100, clipped.extents, (-2,)))
     assert made.all.tolist() == [102, 103, 104]
-    (finding,) = check(program(IN, Store(map=1, waits=(wait(Engine.ld0, 1),)),
-                               Vexec(kernel=0, in0=0, out0=1), views=(clipped, row(200))))
+    (finding,) = check(
+        program(
+            IN,
+            Store(map=1, waits=(wait(Engine.ld0, 1),)),
+            Vexec(kernel=0, in0=0, out0=1),
+            views=(clipped, row(200)),
+        )
+    )
     assert (finding.kind, finding.first_byte, finding.n_bytes) == ("uninitialised", 102, 3)
 
 
@@ -176,13 +188,16 @@ def test_questions_about_waits_are_refused_where_they_make_no_sense() -> None:
 # -- the referee: byte sets and happens-before by brute force --------------------------------------
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 9)), min_size=1, max_size=4),
-       st.sampled_from([1, 2, 4]))
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 9)), min_size=1, max_size=4),
+    st.sampled_from([1, 2, 4]),
+)
 def test_strided_bytes_are_those_of_all_points(dims: list, size: int) -> None:
     extents, strides = tuple(e for e, _ in dims), tuple(s for _, s in dims)
     expected = {
         sum(i * s for i, s in zip(point, strides, strict=True)) + byte
-        for point in itertools.product(*(range(e) for e in extents)) for byte in range(size)
+        for point in itertools.product(*(range(e) for e in extents))
+        for byte in range(size)
     }
     assert set(strided_bytes(extents, strides, size).all.tolist()) == expected
 
@@ -201,11 +216,19 @@ def test_races_are_exactly_the_conflicts_that_no_path_orders(seed: int) -> None:
         at = int(rng.integers(0, 4)) * 4
         if rng.integers(3) == 0:
             views += [row(int(rng.integers(0, 4)) * 4), row(at)]
-            code.append(Vexec(kernel=0, in0=len(views) - 2, out0=len(views) - 1,
-                              waits=tuple(order), increment=0))
+            code.append(
+                Vexec(
+                    kernel=0,
+                    in0=len(views) - 2,
+                    out0=len(views) - 1,
+                    waits=tuple(order),
+                    increment=0,
+                )
+            )
         else:
-            code.append(Load(map=0, spm=at, queue=int(rng.integers(2)), waits=tuple(order),
-                             increment=0))
+            code.append(
+                Load(map=0, spm=at, queue=int(rng.integers(2)), waits=tuple(order), increment=0)
+            )
     made = program(*code, views=tuple(views))
     found = {f.instruction for f in check(made) if f.kind == "race"}
     assert found == {later for later, _ in _races_by_definition(made, code)}

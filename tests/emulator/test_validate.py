@@ -34,9 +34,13 @@ def view(dtype: DType, rank: int, space: Space = Space.spm, base: int = 0, **mor
 
 GOOD = {
     "views": (
-        view(DType.i32, 4, Space.acc), view(DType.i8, 6), replace(view(DType.i8, 4),
-                                                                  extents=(1, 1, 4, 4)),
-        view(DType.i8, 7), view(DType.f32, 6), view(DType.f32, 7), view(DType.f32, 4),
+        view(DType.i32, 4, Space.acc),
+        view(DType.i8, 6),
+        replace(view(DType.i8, 4), extents=(1, 1, 4, 4)),
+        view(DType.i8, 7),
+        view(DType.f32, 6),
+        view(DType.f32, 7),
+        view(DType.f32, 4),
     ),
     "maps": (TensorMap(Segment.input, DType.i8, 0, (4,), (1,), (4,), (1,)),),
     "kernels": (Kernel((Stream("f"),), (Op("addf", (0, 8)),), 1, (Output(16),)),),
@@ -117,9 +121,14 @@ def test_code_that_runs_off_its_end_is_refused() -> None:
         decode(build([Loop(count=0, body=1), Halt()]))
 
 
-@pytest.mark.parametrize(("byte", "value", "words"), [
-    (0, 0xEE, "unknown opcode"), (31, 1, "reserved bits"), (1, 0x40, "reserved bits"),
-])
+@pytest.mark.parametrize(
+    ("byte", "value", "words"),
+    [
+        (0, 0xEE, "unknown opcode"),
+        (31, 1, "reserved bits"),
+        (1, 0x40, "reserved bits"),
+    ],
+)
 def test_damaged_bits_are_refused(byte: int, value: int, words: str) -> None:
     made = build([Add(), Nop(queue=1), Halt()])
     made.code[0][1, byte] = value
@@ -163,8 +172,12 @@ def test_too_many_cores_are_refused() -> None:
 )
 def test_a_map_that_leaves_its_segment_is_refused(made: TensorMap) -> None:
     program, _, _ = tiled_product()
-    small = replace(program, inputs=(replace(program.inputs[0], shape=(4,)),), maps=(made,),
-                    code=build([Halt()]).code)
+    small = replace(
+        program,
+        inputs=(replace(program.inputs[0], shape=(4,)),),
+        maps=(made,),
+        code=build([Halt()]).code,
+    )
     with pytest.raises(BinaryError, match="leaves its segment"):
         decode(small)
 
@@ -188,12 +201,26 @@ def test_an_error_names_group_and_node() -> None:
 def any_instruction() -> st.SearchStrategy[Instruction]:
     commands = st.builds(
         lambda rc, i0, queue, reg, imm, index: Load(
-            rc0=rc, i0=i0, queue=queue, increment=index,
-            waits=(wait(Engine.vpu, imm, reg, index=index),) if index else ()),
-        st.integers(0, 31), st.integers(-(2**15), 2**15 - 1), st.integers(0, 1),
-        st.integers(0, 31), st.integers(-(2**14), 2**14 - 1), st.integers(0, 31))
-    scalars = st.builds(Add, st.integers(0, 31), st.integers(0, 31), st.integers(0, 31),
-                        st.integers(-(2**63), 2**63 - 1))
+            rc0=rc,
+            i0=i0,
+            queue=queue,
+            increment=index,
+            waits=(wait(Engine.vpu, imm, reg, index=index),) if index else (),
+        ),
+        st.integers(0, 31),
+        st.integers(-(2**15), 2**15 - 1),
+        st.integers(0, 1),
+        st.integers(0, 31),
+        st.integers(-(2**14), 2**14 - 1),
+        st.integers(0, 31),
+    )
+    scalars = st.builds(
+        Add,
+        st.integers(0, 31),
+        st.integers(0, 31),
+        st.integers(0, 31),
+        st.integers(-(2**63), 2**63 - 1),
+    )
     return st.one_of(commands, scalars, st.builds(Nop, queue=st.integers(0, 5)))
 
 

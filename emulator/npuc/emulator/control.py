@@ -44,13 +44,17 @@ def control(
     return tuple(walk(decoded, code, budget) for code in decoded.cores)
 
 
-def _stream(code: CoreCode, instruction: Int64s, cycles: Int64s, registers: Int64s
-            ) -> CommandStream:
+def _stream(
+    code: CoreCode, instruction: Int64s, cycles: Int64s, registers: Int64s
+) -> CommandStream:
     rows = np.arange(len(instruction))[:, np.newaxis]
     base = registers[rows, code.wait_register[instruction]]
     return CommandStream(
-        instruction=instruction, engine=code.engine[instruction], ctl_cycles=cycles,
-        registers=registers, wait_counter=code.wait_counter[instruction],
+        instruction=instruction,
+        engine=code.engine[instruction],
+        ctl_cycles=cycles,
+        registers=registers,
+        wait_counter=code.wait_counter[instruction],
         wait_threshold=base + code.wait_immediate[instruction],
         increment=code.increment[instruction],
     )
@@ -60,15 +64,20 @@ def _overrun(decoded: DecodedProgram, code: CoreCode, at: int, budget: int) -> E
     loop = int(code.loop_of[at])
     named = f"in the loop at {decoded.site(code.core, loop)}" if loop >= 0 else "outside any loop"
     return execution_error(
-        decoded, code.core, at, "the program executes too many instructions",
-        given=f"more than {budget}, {named}", allowed=f"{budget} per core",
+        decoded,
+        code.core,
+        at,
+        "the program executes too many instructions",
+        given=f"more than {budget}, {named}",
+        allowed=f"{budget} per core",
         next_step="raise the command budget, or mend the loop's count",
     )
 
 
 def _trapped(decoded: DecodedProgram, code: CoreCode, at: int) -> ExecutionError:
-    return execution_error(decoded, code.core, at, "the program trapped",
-                           given=f"code {int(code.columns['code'][at])}")
+    return execution_error(
+        decoded, code.core, at, "the program trapped", given=f"code {int(code.columns['code'][at])}"
+    )
 
 
 # -- the truth ------------------------------------------------------------------------------------
@@ -103,9 +112,12 @@ def _walk_plain(decoded: DecodedProgram, code: CoreCode, budget: int) -> Command
             noted.ctl_cycles.append(since)
             noted.registers.append(list(registers))
             since, pc = 0, pc + 1
-    return _stream(code, np.array(noted.instruction, np.int64),
-                   np.array(noted.ctl_cycles, np.int64),
-                   np.array(noted.registers, np.int64).reshape(-1, REGISTERS))
+    return _stream(
+        code,
+        np.array(noted.instruction, np.int64),
+        np.array(noted.ctl_cycles, np.int64),
+        np.array(noted.registers, np.int64).reshape(-1, REGISTERS),
+    )
 
 
 def _compute(code: CoreCode, pc: int, registers: list[int]) -> None:
@@ -160,8 +172,9 @@ def _control_table(code: CoreCode) -> Int64s:
     """n x 6: opcode and, by opcode, the operands that control needs."""
     table = np.zeros((len(code), 6), np.int64)
     table[:, 0] = np.where(code.is_command, 0, code.opcode)
-    for column, names in enumerate((("rd", "rc"), ("ra", "body"), ("rb", "offset"), ("imm",),
-                                    ("count",)), start=1):
+    for column, names in enumerate(
+        (("rd", "rc"), ("ra", "body"), ("rb", "offset"), ("imm",), ("count",)), start=1
+    ):
         for name in names:
             if name in code.columns:
                 table[:, column] += np.where(code.is_command, 0, code.columns[name])

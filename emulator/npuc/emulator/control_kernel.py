@@ -39,24 +39,41 @@ class ControlState:
     def start(capacity: int) -> "ControlState":
         """The state before the first instruction, with room for ``capacity`` commands."""
         return ControlState(
-            np.zeros(5, np.int64), np.zeros(REGISTERS, np.int64),
-            np.zeros((MAX_LOOP_DEPTH, 3), np.int64), np.zeros(capacity, np.int64),
-            np.zeros(capacity, np.int64), np.zeros((capacity, REGISTERS), np.int64),
+            np.zeros(5, np.int64),
+            np.zeros(REGISTERS, np.int64),
+            np.zeros((MAX_LOOP_DEPTH, 3), np.int64),
+            np.zeros(capacity, np.int64),
+            np.zeros(capacity, np.int64),
+            np.zeros((capacity, REGISTERS), np.int64),
         )
 
     def grown(self) -> "ControlState":
         """The same state with twice the room."""
         return ControlState(
-            self.scalars, self.file, self.loops,
-            *(np.concatenate([a, np.zeros_like(a)])
-              for a in (self.instruction, self.ctl_cycles, self.registers)),
+            self.scalars,
+            self.file,
+            self.loops,
+            *(
+                np.concatenate([a, np.zeros_like(a)])
+                for a in (self.instruction, self.ctl_cycles, self.registers)
+            ),
         )
 
 
 def run_compiled(table: Int64s, state: ControlState, budget: int) -> int:
     """Go on until the end, a full buffer, the budget or a trap; the state says where."""
-    return int(_run(table, state.scalars, state.file, state.loops, state.instruction,
-                    state.ctl_cycles, state.registers, budget))
+    return int(
+        _run(
+            table,
+            state.scalars,
+            state.file,
+            state.loops,
+            state.instruction,
+            state.ctl_cycles,
+            state.registers,
+            budget,
+        )
+    )
 
 
 @njit
@@ -123,8 +140,14 @@ def _close_loops(pc: int, loops: Int64s, scalars: Int64s) -> Any:
 
 @njit
 def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
-    table: Int64s, scalars: Int64s, file: Int64s, loops: Int64s, instruction: Int64s,
-    ctl_cycles: Int64s, registers: Int64s, budget: int,
+    table: Int64s,
+    scalars: Int64s,
+    file: Int64s,
+    loops: Int64s,
+    instruction: Int64s,
+    ctl_cycles: Int64s,
+    registers: Int64s,
+    budget: int,
 ) -> int:
     pc = scalars[0]
     while pc < len(table):

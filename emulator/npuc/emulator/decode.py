@@ -83,8 +83,11 @@ def decode_columns(program: Program, core: int) -> CoreCode:
     waits = [_wait_columns(rows, start, is_command) for start in WAIT_BITS]
     order = decode_fields(rows, Field(Kind.count, 6), INCREMENT_BIT)
     return CoreCode(
-        core=core, opcode=opcode, columns=columns,
-        engine=_engines(opcode, columns), is_command=is_command,
+        core=core,
+        opcode=opcode,
+        columns=columns,
+        engine=_engines(opcode, columns),
+        is_command=is_command,
         wait_counter=np.stack([w[0] for w in waits], axis=1),
         wait_register=np.stack([w[1] for w in waits], axis=1),
         wait_immediate=np.stack([w[2] for w in waits], axis=1),
@@ -154,8 +157,11 @@ def _legal_bits(cls: type[Instruction]) -> npt.NDArray[np.uint8]:
 
 def _refuse(program: Program, core: int, good: Mask, what: str) -> None:
     first = int(np.argmin(good))
-    raise BinaryError(what, str(Site(program, core, first)),
-                      next_step="compile the model again, or mend the assembly text")
+    raise BinaryError(
+        what,
+        str(Site(program, core, first)),
+        next_step="compile the model again, or mend the assembly text",
+    )
 
 
 def _innermost_loops(
@@ -169,7 +175,9 @@ def _innermost_loops(
         if stop > end:
             raise BinaryError(
                 "a loop body reaches beyond the code around it",
-                str(Site(program, core, int(start))), f"{stop}", f"at most {end}",
+                str(Site(program, core, int(start))),
+                f"{stop}",
+                f"at most {end}",
                 "mend the loop's body count",
             )
         loop_of[start + 1 : stop] = start

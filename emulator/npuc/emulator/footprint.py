@@ -62,7 +62,6 @@ def touched_bytes(region: Region) -> Int64s:
 
 def _without_broadcasts(region: Region) -> Region:
     extents = tuple(
-        min(e, 1) if s == 0 else e
-        for e, s in zip(region.extents, region.view.strides, strict=True)
+        min(e, 1) if s == 0 else e for e, s in zip(region.extents, region.view.strides, strict=True)
     )
     return region._replace(extents=extents)

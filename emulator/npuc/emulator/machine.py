@@ -77,7 +77,8 @@ class LoadedProgram:
         self._execute(memory, executor(self.options.path))
         return RunResult(
             {a.name: memory.read(a) for a in program.outputs},
-            {a.name: memory.read(a) for a in program.states}, self.streams,
+            {a.name: memory.read(a) for a in program.states},
+            self.streams,
         )
 
     def _execute(self, memory: Memory, execute: Execute) -> None:
@@ -94,8 +95,13 @@ class LoadedProgram:
 
     def _trapped(self, core: int, command: int, trap: NumericTrap) -> ExecutionError:
         at = int(self.streams[core].instruction[command])
-        return ExecutionError(trap.what, f"{self.decoded.site(core, at)}; command {command}; "
-                              f"{trap.where}", trap.given, trap.allowed, trap.next_step)
+        return ExecutionError(
+            trap.what,
+            f"{self.decoded.site(core, at)}; command {command}; {trap.where}",
+            trap.given,
+            trap.allowed,
+            trap.next_step,
+        )
 
 
 def executor(path: str) -> Execute:
@@ -104,8 +110,12 @@ def executor(path: str) -> Execute:
         return plain.execute
     if path == "fast":
         return FastExecutor()
-    raise UsageError("unknown path of execution", given=path, allowed=", ".join(PATHS),
-                     next_step="choose one of them")
+    raise UsageError(
+        "unknown path of execution",
+        given=path,
+        allowed=", ".join(PATHS),
+        next_step="choose one of them",
+    )
 
 
 def load(program: Program, options: RunOptions | None = None) -> LoadedProgram:
@@ -118,9 +128,7 @@ def load(program: Program, options: RunOptions | None = None) -> LoadedProgram:
     executor(chosen.path)
     decoded = decode(program, chosen.target)
     streams = control(decoded, chosen.command_budget, chosen.path)
-    resolved = tuple(
-        ResolvedStream(decoded, core, stream) for core, stream in enumerate(streams)
-    )
+    resolved = tuple(ResolvedStream(decoded, core, stream) for core, stream in enumerate(streams))
     for stream in resolved:
         stream.raise_first()
     runs = tuple(execution_order(decoded, streams))
@@ -134,7 +142,8 @@ def refuse_findings(findings: tuple[Finding, ...]) -> None:
     if findings:
         shown = "\n".join(str(f) for f in findings[:MAX_SHOWN_FINDINGS])
         raise ExecutionError(
-            f"strict mode found {len(findings)} faults", given="\n" + shown,
+            f"strict mode found {len(findings)} faults",
+            given="\n" + shown,
             next_step="the compiler or the assembly text must add the missing order",
         )
 

@@ -42,7 +42,8 @@ def allocate(program: Program, target: Target) -> Memory:
     """Fresh memories of ``target`` for a program; the constant segment is not copied."""
     segments: dict[Segment, Bytes] = {
         segment: np.zeros(program.segment_bytes(segment), np.uint8)
-        for segment in Segment if segment is not Segment.constant
+        for segment in Segment
+        if segment is not Segment.constant
     }
     cores = range(len(program.code))
     return Memory(
@@ -69,18 +70,27 @@ def bind_states(program: Program, memory: Memory, states: Mapping[str, Tensor] |
         _bind(program.states, memory, states, "state")
 
 
-def _bind(arguments: Sequence[Argument], memory: Memory, tensors: Mapping[str, Tensor],
-          kind: str) -> None:
+def _bind(
+    arguments: Sequence[Argument], memory: Memory, tensors: Mapping[str, Tensor], kind: str
+) -> None:
     names = [a.name for a in arguments]
     for name in tensors:
         if name not in names:
-            raise InputError(f"the program has no such {kind}", given=name,
-                             allowed=", ".join(names) or f"no {kind} at all",
-                             next_step=f"rename the {kind} or leave it out")
+            raise InputError(
+                f"the program has no such {kind}",
+                given=name,
+                allowed=", ".join(names) or f"no {kind} at all",
+                next_step=f"rename the {kind} or leave it out",
+            )
     for argument in arguments:
         if argument.name not in tensors:
-            raise InputError(f"an {kind} is missing" if kind == "input" else f"a {kind} is missing",
-                             argument.name, "nothing", _expected(argument), f"pass the {kind}")
+            raise InputError(
+                f"an {kind} is missing" if kind == "input" else f"a {kind} is missing",
+                argument.name,
+                "nothing",
+                _expected(argument),
+                f"pass the {kind}",
+            )
         raw = _checked(argument, tensors[argument.name], kind)
         segment = memory.segments[argument.segment]
         segment[argument.offset : argument.offset + argument.n_bytes] = raw
@@ -89,11 +99,21 @@ def _bind(arguments: Sequence[Argument], memory: Memory, tensors: Mapping[str, T
 def _checked(argument: Argument, tensor: Tensor, kind: str) -> Bytes:
     array = np.asarray(tensor)
     if array.dtype != argument.dtype.numpy:
-        raise InputError(f"{kind} {argument.name} has the wrong element type", argument.name,
-                         str(array.dtype), _expected(argument), "convert it with astype")
+        raise InputError(
+            f"{kind} {argument.name} has the wrong element type",
+            argument.name,
+            str(array.dtype),
+            _expected(argument),
+            "convert it with astype",
+        )
     if array.shape != argument.shape:
-        raise InputError(f"{kind} {argument.name} has the wrong shape", argument.name,
-                         str(array.shape), _expected(argument), "reshape it, or compile for it")
+        raise InputError(
+            f"{kind} {argument.name} has the wrong shape",
+            argument.name,
+            str(array.shape),
+            _expected(argument),
+            "reshape it, or compile for it",
+        )
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 

@@ -70,8 +70,8 @@ def execution_order(
     holds = [_foreign_waits(core, made) for core, made in enumerate(edges)]
     while any(done[core] < len(stream) for core, stream in enumerate(streams)):
         before = len(runs)
-        for core, stream in enumerate(streams):
-            stop = _runs_until(holds[core], edges[core], done, core, len(stream))
+        for core in range(len(streams)):
+            stop = _runs_until(holds[core], edges[core], done, core)
             if stop > done[core]:
                 runs.append((core, done[core], stop))
                 done[core] = stop
@@ -90,7 +90,8 @@ def _check_own_waits(
         raise ExecutionError(
             "a wait names a value that no earlier command of its core produces",
             str(decoded.site(core, int(stream.instruction[command]))),
-            describe_wait(stream, command, wait), "a value that is produced before",
+            describe_wait(stream, command, wait),
+            "a value that is produced before",
             "correct the wait: the core would wait for ever",
         )
 
@@ -101,8 +102,8 @@ def _foreign_waits(core: int, made: Producers) -> list[int]:
     return np.flatnonzero(foreign.any(axis=1)).tolist()
 
 
-def _runs_until(holds: list[int], made: Producers, done: list[int], core: int, n: int) -> int:
-    """The first command from ``done[core]`` on that must still wait, or ``n``."""
+def _runs_until(holds: list[int], made: Producers, done: list[int], core: int) -> int:
+    """The first command from ``done[core]`` on that must still wait, or the end."""
     while holds:
         command = holds[0]
         for wait in range(2):
@@ -111,7 +112,7 @@ def _runs_until(holds: list[int], made: Producers, done: list[int], core: int, n
             if source != core and awaited != NONE and awaited >= done[source]:
                 return command
         holds.pop(0)
-    return n
+    return len(made.command)
 
 
 def describe_wait(stream: CommandStream, command: int, wait: int) -> str:
@@ -122,7 +123,9 @@ def describe_wait(stream: CommandStream, command: int, wait: int) -> str:
 
 
 def _deadlock(
-    decoded: DecodedProgram, streams: tuple[CommandStream, ...], edges: tuple[Producers, ...],
+    decoded: DecodedProgram,
+    streams: tuple[CommandStream, ...],
+    edges: tuple[Producers, ...],
     done: list[int],
 ) -> ExecutionError:
     stuck = []
@@ -131,11 +134,15 @@ def _deadlock(
         if at == len(stream):
             continue
         waits = [
-            describe_wait(stream, at, wait) for wait in range(2)
+            describe_wait(stream, at, wait)
+            for wait in range(2)
             if int(edges[core].command[at, wait]) != NONE
             and int(edges[core].command[at, wait]) >= done[int(edges[core].core[at, wait])]
         ]
         site = decoded.site(core, int(stream.instruction[at]))
         stuck.append(f"{site} waits for {' and '.join(waits)}")
-    return ExecutionError("the cores wait for each other for ever (deadlock)", "; ".join(stuck),
-                          next_step="increment the awaited counters before these commands")
+    return ExecutionError(
+        "the cores wait for each other for ever (deadlock)",
+        "; ".join(stuck),
+        next_step="increment the awaited counters before these commands",
+    )

@@ -23,8 +23,11 @@ from npuc.isa.instructions.vector import Vexec
 _PARALLEL = 4
 _NO_PARAMS = Params(())
 # Pairs of (operand, dimensions) whose extents are equal: m, n and k of a matrix command.
-_MMA_EQUAL = (("acc", slice(0, 3), "a", slice(0, 3)), ("acc", slice(3, 4), "w", slice(3, 4)),
-              ("a", slice(3, 6), "w", slice(0, 3)))
+_MMA_EQUAL = (
+    ("acc", slice(0, 3), "a", slice(0, 3)),
+    ("acc", slice(3, 4), "w", slice(3, 4)),
+    ("a", slice(3, 6), "w", slice(0, 3)),
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,12 @@ class Operand:
 
     def region(self, row: int) -> Region:
         """The operand of one dispatch."""
-        return Region(self.view, int(self.address[row]), tuple(self.extents[row].tolist()),
-                      tuple(self.origins[row].tolist()))
+        return Region(
+            self.view,
+            int(self.address[row]),
+            tuple(self.extents[row].tolist()),
+            tuple(self.origins[row].tolist()),
+        )
 
 
 class ResolvedStream:
@@ -83,14 +90,21 @@ class ResolvedStream:
         """The problem as an error with instruction and node."""
         at = int(self._stream.instruction[problem.command])
         return ExecutionError(
-            problem.what, f"{self._decoded.site(self.core, at)}; command {problem.command}",
-            problem.given, problem.allowed, "check the registers and views of the command",
+            problem.what,
+            f"{self._decoded.site(self.core, at)}; command {problem.command}",
+            problem.given,
+            problem.allowed,
+            "check the registers and views of the command",
         )
 
     def _resolve(self, at: int, commands: Int64s) -> "_Group":
         opcode = int(self._code.opcode[at])
-        builders = {Load.opcode: _TransferGroup, Store.opcode: _TransferGroup,
-                    Mma.opcode: _MmaGroup, Vexec.opcode: _VexecGroup}
+        builders = {
+            Load.opcode: _TransferGroup,
+            Store.opcode: _TransferGroup,
+            Mma.opcode: _MmaGroup,
+            Vexec.opcode: _VexecGroup,
+        }
         builder = builders.get(opcode, _Group)
         group = builder(self._decoded, self._code, at, self._stream.registers[commands])
         for row, what, given, allowed in group.faults:
@@ -101,8 +115,7 @@ class ResolvedStream:
 class _Group:
     """All dispatches of one instruction; this base is one that moves no data."""
 
-    def __init__(self, decoded: DecodedProgram, code: CoreCode, at: int, registers: Int64s
-                 ) -> None:
+    def __init__(self, decoded: DecodedProgram, code: CoreCode, at: int, registers: Int64s) -> None:
         self.decoded, self.code, self.at, self.registers = decoded, code, at, registers
         self.faults: list[tuple[int, str, str, str]] = []
         self.build()
@@ -129,10 +142,15 @@ class _Group:
         operand = resolve_view(view, self.registers)
         limits = np.array(view.extents, np.int64)
         over = np.any((operand.extents < 0) | (operand.extents > limits), axis=1)
-        self.fault(over, f"an extent of operand {name} is out of range", operand.extents,
-                   f"0 to {view.extents}")
-        operand = Operand(view, operand.address, np.clip(operand.extents, 0, limits),
-                          operand.origins)
+        self.fault(
+            over,
+            f"an extent of operand {name} is out of range",
+            operand.extents,
+            f"0 to {view.extents}",
+        )
+        operand = Operand(
+            view, operand.address, np.clip(operand.extents, 0, limits), operand.origins
+        )
         self._check_bounds(name, operand)
         return operand
 
@@ -140,8 +158,12 @@ class _Group:
         view = operand.view
         size = space_bytes(self.decoded.target, view.space)
         if view.space is Space.acc:
-            self.fault(operand.address % 4 != 0, f"operand {name} is not aligned to ACC words",
-                       operand.address, "multiples of 4")
+            self.fault(
+                operand.address % 4 != 0,
+                f"operand {name} is not aligned to ACC words",
+                operand.address,
+                "multiples of 4",
+            )
         low, high = byte_range(operand)
         outside = (low < 0) | (high > size)
         for row in np.flatnonzero(outside).tolist() if view.windows else ():
@@ -149,8 +171,12 @@ class _Group:
             outside[row] = touched.size > 0 and not (
                 touched[0] >= 0 and touched[-1] + view.dtype.bytes <= size
             )
-        self.fault(outside, f"operand {name} leaves {view.space.name}",
-                   np.stack([low, high], axis=1), f"bytes 0 to {size}")
+        self.fault(
+            outside,
+            f"operand {name} leaves {view.space.name}",
+            np.stack([low, high], axis=1),
+            f"bytes 0 to {size}",
+        )
 
 
 class _MmaGroup(_Group):
@@ -158,8 +184,12 @@ class _MmaGroup(_Group):
         self.views = {name: self.operand(name) for name in MMA_OPERANDS}
         for first, some, second, others in _MMA_EQUAL:
             left, right = self.views[first].extents[:, some], self.views[second].extents[:, others]
-            self.fault((left != right).any(axis=1), f"extents of {first} and {second} differ",
-                       np.concatenate([left, right], axis=1), "equal")
+            self.fault(
+                (left != right).any(axis=1),
+                f"extents of {first} and {second} differ",
+                np.concatenate([left, right], axis=1),
+                "equal",
+            )
         register = self.registers[:, self.column("rk")]
         self.accumulate = (self.column("accumulate") != 0) | (register != 0)
 
@@ -185,10 +215,15 @@ class _VexecGroup(_Group):
             self._check_space(VEXEC_INPUTS[position], operand, section)
             if position in epilogue_streams(self.kernel):
                 empty = (operand.extents[:, _PARALLEL:] == 0).any(axis=1)
-                self.fault(empty, f"{VEXEC_INPUTS[position]} has no first point of the reduction",
-                           operand.extents, "reduction extents of at least 1")
-        for name, operand, output in zip(VEXEC_OUTPUTS, self.outputs, self.kernel.outputs,
-                                         strict=False):
+                self.fault(
+                    empty,
+                    f"{VEXEC_INPUTS[position]} has no first point of the reduction",
+                    operand.extents,
+                    "reduction extents of at least 1",
+                )
+        for name, operand, output in zip(
+            VEXEC_OUTPUTS, self.outputs, self.kernel.outputs, strict=False
+        ):
             self._check_space(name, operand, "once" if output.epilogue else "body")
 
     def _check_space(self, name: str, operand: Operand, section: str) -> None:
@@ -197,13 +232,19 @@ class _VexecGroup(_Group):
         whole = (reduction == self.space[:, _PARALLEL:]).all(axis=1)
         once = (reduction == 1).all(axis=1)
         fits = {"body": whole, "once": once, "epilogue": whole | once}[section]
-        self.fault(parallel | ~fits, f"extents of {name} differ from the space", operand.extents,
-                   "those of the first stream; 1 in reduction dimensions of the epilogue")
+        self.fault(
+            parallel | ~fits,
+            f"extents of {name} differ from the space",
+            operand.extents,
+            "those of the first stream; 1 in reduction dimensions of the epilogue",
+        )
 
     def work(self, row: int) -> Work:
         return VexecWork(
-            self.kernel, tuple(self.words[row].tolist()),
-            tuple(o.region(row) for o in self.inputs), tuple(o.region(row) for o in self.outputs),
+            self.kernel,
+            tuple(self.words[row].tolist()),
+            tuple(o.region(row) for o in self.inputs),
+            tuple(o.region(row) for o in self.outputs),
             tuple(self.space[row].tolist()),
         )
 
@@ -212,17 +253,27 @@ class _TransferGroup(_Group):
     def build(self) -> None:
         self.map = self.decoded.program.maps[self.column("map")]
         rank = len(self.map.extents)
-        corner = np.stack([self.registers[:, self.column(f"rc{d}")] + self.column(f"i{d}")
-                           for d in range(5)], axis=1)
-        self.fault((corner[:, rank:] != 0).any(axis=1),
-                   "coordinates beyond the map's rank are not 0", corner, f"rank {rank}")
+        corner = np.stack(
+            [self.registers[:, self.column(f"rc{d}")] + self.column(f"i{d}") for d in range(5)],
+            axis=1,
+        )
+        self.fault(
+            (corner[:, rank:] != 0).any(axis=1),
+            "coordinates beyond the map's rank are not 0",
+            corner,
+            f"rank {rank}",
+        )
         self.corner = corner[:, :rank]
         self.address = self.registers[:, self.column("rs")] + self.column("spm")
         self.is_load = self.code.opcode[self.at] == Load.opcode
         low, high = self._range()
         size = space_bytes(self.decoded.target, Space.spm)
-        self.fault((low < 0) | (high > size), "a transfer leaves SPM",
-                   np.stack([low, high], axis=1), f"bytes 0 to {size}")
+        self.fault(
+            (low < 0) | (high > size),
+            "a transfer leaves SPM",
+            np.stack([low, high], axis=1),
+            f"bytes 0 to {size}",
+        )
 
     def _range(self) -> tuple[Int64s, Int64s]:
         """SPM bytes that the box touches; a load touches all of it, a store the inside."""
@@ -239,17 +290,19 @@ class _TransferGroup(_Group):
         return np.where(empty, 0, low), np.where(empty, 0, high)
 
     def work(self, row: int) -> Work:
-        return DmaWork(self.map, tuple(self.corner[row].tolist()), int(self.address[row]),
-                       bool(self.is_load))
+        return DmaWork(
+            self.map, tuple(self.corner[row].tolist()), int(self.address[row]), bool(self.is_load)
+        )
 
 
 def resolve_view(view: View, registers: Int64s) -> Operand:
     """A view over the register snapshots (n x 32) of n dispatches."""
     dynamic = np.array(view.extent_regs, np.int64)
     extents = np.where(dynamic > 0, registers[:, dynamic], np.array(view.extents, np.int64))
-    origins = np.array([w.origin for w in view.windows], np.int64) + registers[
-        :, np.array([w.origin_reg for w in view.windows], np.int64)
-    ]
+    origins = (
+        np.array([w.origin for w in view.windows], np.int64)
+        + registers[:, np.array([w.origin_reg for w in view.windows], np.int64)]
+    )
     return Operand(view, view.base + registers[:, view.base_reg], extents, origins)
 
 
@@ -265,9 +318,7 @@ def byte_range(operand: Operand) -> tuple[Int64s, Int64s]:
 def _param_words(record: Params, registers: Int64s) -> Int64s:
     """n x 8 raw words: the record's, or the low 32 bits of the register that replaces one."""
     words = np.zeros((len(registers), 8), np.int64)
-    for position, (word, register) in enumerate(
-        zip(record.words, record.registers, strict=True)
-    ):
+    for position, (word, register) in enumerate(zip(record.words, record.registers, strict=True)):
         words[:, position] = registers[:, register] & 0xFFFFFFFF if register else word
     return words
 

@@ -23,7 +23,8 @@ class Site:
     def source(self) -> SourceRange | None:
         """The innermost debug record around the instruction; None where there is none."""
         hits = [
-            s for s in self.program.debug.sources
+            s
+            for s in self.program.debug.sources
             if s.core == self.core and s.start <= self.instruction < s.stop
         ]
         return min(hits, key=lambda s: s.stop - s.start, default=None)

@@ -4,11 +4,14 @@ Flow (loops, branches), tables (indices, ranks, element types), static bounds an
 Bounds that registers decide are the business of ``resolve``.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from npuc.emulator.decode import CoreCode, DecodedProgram, decode_columns
 from npuc.emulator.footprint import static_range
 from npuc.isa.descriptors import Segment, Space, TensorMap, View
+from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
 from npuc.isa.errors import BinaryError, ExecutionError
 from npuc.isa.instructions import BY_OPCODE, NO_INDEX, Engine
@@ -35,8 +38,13 @@ def decode(program: Program, target: Target | None = None) -> DecodedProgram:
     """
     machine = target or program.target
     if len(program.code) > machine.cores:
-        raise BinaryError("the program needs more cores than the machine has", machine.name,
-                          str(len(program.code)), str(machine.cores), "choose another target")
+        raise BinaryError(
+            "the program needs more cores than the machine has",
+            machine.name,
+            str(len(program.code)),
+            str(machine.cores),
+            "choose another target",
+        )
     cores = tuple(decode_columns(program, core) for core in range(len(program.code)))
     decoded = DecodedProgram(program, machine, cores)
     _check_extensions(decoded)
@@ -49,12 +57,27 @@ def decode(program: Program, target: Target | None = None) -> DecodedProgram:
     return decoded
 
 
-def _refuse(  # noqa: PLR0913  # the parts of a message
-    decoded: DecodedProgram, code: CoreCode, at: int, what: str, *, given: object = "",
-    allowed: object = "",
-) -> BinaryError:
-    return BinaryError(what, str(decoded.site(code.core, at)), str(given), str(allowed),
-                       "compile the model again, or mend the assembly text")
+@dataclass(frozen=True)
+class _Spot:
+    """One instruction that is being checked."""
+
+    decoded: DecodedProgram
+    code: CoreCode
+    at: int
+
+    def column(self, name: str) -> int:
+        """An operand field of the instruction."""
+        return int(self.code.columns[name][self.at])
+
+    def refuse(self, what: str, given: object = "", allowed: object = "") -> BinaryError:
+        """The error that tells what is wrong here."""
+        return BinaryError(
+            what,
+            str(self.decoded.site(self.code.core, self.at)),
+            str(given),
+            str(allowed),
+            "compile the model again, or mend the assembly text",
+        )
 
 
 def _needed_extension(decoded: DecodedProgram, code: CoreCode, at: int) -> str:
@@ -78,7 +101,8 @@ def _check_extensions(decoded: DecodedProgram) -> None:
         if letter not in decoded.target.extensions:
             raise BinaryError(
                 f"the program needs extension {letter} ({EXTENSIONS.get(letter, 'unknown')})",
-                f"first used by {first}", letter,
+                f"first used by {first}",
+                letter,
                 f"target {decoded.target.name} has: {', '.join(decoded.target.extensions)}",
                 "compile for this target, or run on one that has the extension",
             )
@@ -89,97 +113,109 @@ def _check_flow(decoded: DecodedProgram, code: CoreCode) -> None:
         return
     last = len(code) - 1
     if code.loop_of[last] >= 0 or code.opcode[last] not in (Halt.opcode, Jump.opcode, Trap.opcode):
-        raise _refuse(decoded, code, last, "the code runs off its end", allowed="halt at the end")
+        raise _Spot(decoded, code, last).refuse(
+            "the code runs off its end", allowed="halt at the end"
+        )
     for at in np.flatnonzero(np.isin(code.opcode, (Branch.opcode, Jump.opcode))).tolist():
         goal = at + int(code.columns["offset"][at])
         if not 0 <= goal < len(code) or code.loop_of[goal] != code.loop_of[at]:
-            raise _refuse(decoded, code, at, "a branch enters or leaves a loop body",
-                          given=f"to instruction {goal}", allowed="the same loop body")
+            raise _Spot(decoded, code, at).refuse(
+                "a branch enters or leaves a loop body",
+                f"to instruction {goal}",
+                "the same loop body",
+            )
     for at in range(len(code)):
         depth, around = 0, at
         while (around := int(code.loop_of[around])) >= 0:
             depth += 1
         if depth > MAX_LOOP_DEPTH:
-            raise _refuse(decoded, code, at, "loops nest too deep", given=depth,
-                          allowed=MAX_LOOP_DEPTH)
+            raise _Spot(decoded, code, at).refuse("loops nest too deep", depth, MAX_LOOP_DEPTH)
 
 
 def _check_waits(decoded: DecodedProgram, code: CoreCode) -> None:
     counter = code.wait_counter
-    bad = (counter >= 0) & ((counter >> 8 >= len(decoded.cores))
-                            | ((counter >> 5 & 7) >= len(Engine)))
+    bad = (counter >= 0) & (
+        (counter >> 8 >= len(decoded.cores)) | ((counter >> 5 & 7) >= len(Engine))
+    )
     if bad.any():
         at = int(np.argmax(bad.any(axis=1)))
-        raise _refuse(decoded, code, at, "a wait names a core or engine that does not exist",
-                      allowed=f"cores 0 to {len(decoded.cores) - 1}")
+        raise _Spot(decoded, code, at).refuse(
+            "a wait names a core or engine that does not exist",
+            allowed=f"cores 0 to {len(decoded.cores) - 1}",
+        )
 
 
 def _check_commands(decoded: DecodedProgram, code: CoreCode) -> None:
-    for at in np.flatnonzero(code.is_command):
-        opcode = int(code.opcode[at])
-        if opcode in (Load.opcode, Store.opcode):
-            _check_transfer(decoded, code, int(at))
-        elif opcode == Mma.opcode:
-            _check_mma(decoded, code, int(at))
-        elif opcode == Vexec.opcode:
-            _check_vexec(decoded, code, int(at))
+    checks = {
+        Load.opcode: _check_transfer,
+        Store.opcode: _check_transfer,
+        Mma.opcode: _check_mma,
+        Vexec.opcode: _check_vexec,
+    }
+    for at in np.flatnonzero(code.is_command).tolist():
+        check = checks.get(int(code.opcode[at]))
+        if check is not None:
+            check(_Spot(decoded, code, at))
 
 
 def _check_map(program: Program, index: int, tensor_map: TensorMap) -> None:
     if 0 in tensor_map.extents:
         return
-    spans = [(e - 1) * s for e, s in
-             zip(tensor_map.extents, tensor_map.dram_strides, strict=True)]
+    spans = [(e - 1) * s for e, s in zip(tensor_map.extents, tensor_map.dram_strides, strict=True)]
     low = tensor_map.base + sum(s for s in spans if s < 0)
     high = tensor_map.base + sum(s for s in spans if s > 0) + tensor_map.dtype.bytes
     size = program.segment_bytes(tensor_map.segment)
     if low < 0 or high > size:
-        raise BinaryError("a tensor map leaves its segment", f"map {index}",
-                          f"bytes {low} to {high}", f"0 to {size} of {tensor_map.segment.name}",
-                          "compile the model again, or mend the assembly text")
+        raise BinaryError(
+            "a tensor map leaves its segment",
+            f"map {index}",
+            f"bytes {low} to {high}",
+            f"0 to {size} of {tensor_map.segment.name}",
+            "compile the model again, or mend the assembly text",
+        )
 
 
-def _check_transfer(decoded: DecodedProgram, code: CoreCode, at: int) -> None:
-    index = int(code.columns["map"][at])
-    if index >= len(decoded.program.maps):
-        raise _refuse(decoded, code, at, "a command names no map", given=index,
-                      allowed=f"less than {len(decoded.program.maps)}")
-    segment = decoded.program.maps[index].segment
-    if code.opcode[at] == Store.opcode and segment is Segment.constant:
-        raise _refuse(decoded, code, at, "a store writes to the constants", given=segment.name,
-                      allowed="output, scratch, state, input")
+def _check_transfer(spot: _Spot) -> None:
+    index, maps = spot.column("map"), spot.decoded.program.maps
+    if index >= len(maps):
+        raise spot.refuse("a command names no map", index, f"less than {len(maps)}")
+    segment = maps[index].segment
+    if spot.code.opcode[spot.at] == Store.opcode and segment is Segment.constant:
+        raise spot.refuse(
+            "a store writes to the constants", segment.name, "output, scratch, state, input"
+        )
 
 
-def operand_view(decoded: DecodedProgram, code: CoreCode, at: int, name: str) -> View | None:
-    """The view that operand ``name`` names; None for NO_INDEX. Raises: BinaryError."""
-    index = int(code.columns[name][at])
+def _operand_view(spot: _Spot, name: str) -> View | None:
+    """The view that operand ``name`` names, checked; None for NO_INDEX."""
+    index, views = spot.column(name), spot.decoded.program.views
     if index == NO_INDEX:
         return None
-    if index >= len(decoded.program.views):
-        raise _refuse(decoded, code, at, f"operand {name} names no view", given=index,
-                      allowed=f"less than {len(decoded.program.views)}")
-    view = decoded.program.views[index]
-    _check_view(decoded, code, at, view)
-    return view
+    if index >= len(views):
+        raise spot.refuse(f"operand {name} names no view", index, f"less than {len(views)}")
+    _check_view(spot, views[index])
+    return views[index]
 
 
-def _check_view(decoded: DecodedProgram, code: CoreCode, at: int, view: View) -> None:
+def _check_view(spot: _Spot, view: View) -> None:
     if view.space is Space.acc:
         if view.dtype not in (DType.i32, DType.f32):
-            raise _refuse(decoded, code, at, "ACC holds 32-bit words", given=view.dtype.name,
-                          allowed="i32, f32")
+            raise spot.refuse("ACC holds 32-bit words", view.dtype.name, "i32, f32")
         if any(s % 4 for s in view.strides) or (view.base % 4 and view.base_reg == 0):
-            raise _refuse(decoded, code, at, "an ACC view is not aligned to its words",
-                          given=f"base {view.base}, strides {view.strides}",
-                          allowed="multiples of 4")
+            raise spot.refuse(
+                "an ACC view is not aligned to its words",
+                f"base {view.base}, strides {view.strides}",
+                "multiples of 4",
+            )
     has_registers = bool(view.registers) or bool(view.windows)
     if has_registers or 0 in view.extents:
         return
     low, high = static_range(view)
-    size = space_bytes(decoded.target, view.space)
+    size = space_bytes(spot.decoded.target, view.space)
     if low < 0 or high > size:
-        raise _refuse(decoded, code, at, f"a view leaves {view.space.name}",
-                      given=f"bytes {low} to {high}", allowed=f"0 to {size}")
+        raise spot.refuse(
+            f"a view leaves {view.space.name}", f"bytes {low} to {high}", f"0 to {size}"
+        )
 
 
 def space_bytes(target: Target, space: Space) -> int:
@@ -187,61 +223,70 @@ def space_bytes(target: Target, space: Space) -> int:
     return target.acc.capacity_bytes if space is Space.acc else target.spm.capacity_bytes
 
 
-def _check_mma(decoded: DecodedProgram, code: CoreCode, at: int) -> None:
+def _check_mma(spot: _Spot) -> None:
     views = {}
     for name in MMA_OPERANDS:
-        view = operand_view(decoded, code, at, name)
+        view = _operand_view(spot, name)
         space = Space.acc if name == "acc" else Space.spm
         if view is None or len(view.extents) != _MMA_RANKS[name] or view.space is not space:
-            raise _refuse(decoded, code, at, f"operand {name} is of the wrong rank or space",
-                          given=view, allowed=f"rank {_MMA_RANKS[name]} in {space.name}")
+            raise spot.refuse(
+                f"operand {name} is of the wrong rank or space",
+                view,
+                f"rank {_MMA_RANKS[name]} in {space.name}",
+            )
         views[name] = view
     a, w, acc = views["a"].dtype, views["w"].dtype, views["acc"].dtype
     wanted = DType.f32 if a.is_float else DType.i32
     if a is not w or acc is not wanted or not (a is DType.i8 or a.is_float):
-        raise _refuse(decoded, code, at, "element types that mma does not know",
-                      given=f"a {a.name}, w {w.name}, acc {acc.name}",
-                      allowed="i8, i8, i32; or equal floats and f32")
+        raise spot.refuse(
+            "element types that mma does not know",
+            f"a {a.name}, w {w.name}, acc {acc.name}",
+            "i8, i8, i32; or equal floats and f32",
+        )
 
 
-def _check_vexec(decoded: DecodedProgram, code: CoreCode, at: int) -> None:
-    program = decoded.program
-    index, params = int(code.columns["kernel"][at]), int(code.columns["params"][at])
+def _check_vexec(spot: _Spot) -> None:
+    program = spot.decoded.program
+    index, params = spot.column("kernel"), spot.column("params")
     if index >= len(program.kernels):
-        raise _refuse(decoded, code, at, "a command names no kernel", given=index,
-                      allowed=f"less than {len(program.kernels)}")
+        raise spot.refuse("a command names no kernel", index, f"less than {len(program.kernels)}")
     if params != NO_INDEX and params >= len(program.params):
-        raise _refuse(decoded, code, at, "a command names no parameter record", given=params,
-                      allowed=f"less than {len(program.params)}")
+        raise spot.refuse(
+            "a command names no parameter record", params, f"less than {len(program.params)}"
+        )
     kernel = program.kernels[index]
     used = [v for op in kernel.ops for v in op.operands] + [o.value for o in kernel.outputs]
-    if params == NO_INDEX and any(8 <= v < 16 for v in used):
-        raise _refuse(decoded, code, at, "the kernel reads parameters and the command has none")
-    _check_streams(decoded, code, at, VEXEC_INPUTS[: len(kernel.inputs)])
-    _check_streams(decoded, code, at, VEXEC_OUTPUTS[: len(kernel.outputs)])
+    if params == NO_INDEX and any(FIRST_PARAM <= v < FIRST_RESULT for v in used):
+        raise spot.refuse("the kernel reads parameters and the command has none")
+    _check_streams(spot, VEXEC_INPUTS[: len(kernel.inputs)], VEXEC_INPUTS)
+    _check_streams(spot, VEXEC_OUTPUTS[: len(kernel.outputs)], VEXEC_OUTPUTS)
     for name, output in zip(VEXEC_OUTPUTS, kernel.outputs, strict=False):
-        view = operand_view(decoded, code, at, name)
+        view = _operand_view(spot, name)
         if view is not None and output.epilogue and any(e > 1 for e in view.extents[_PARALLEL:]):
-            raise _refuse(decoded, code, at, "an epilogue output has reduction extents",
-                          given=view.extents, allowed="1 in the last three dimensions")
+            raise spot.refuse(
+                "an epilogue output has reduction extents",
+                view.extents,
+                "1 in the last three dimensions",
+            )
 
 
-def _check_streams(
-    decoded: DecodedProgram, code: CoreCode, at: int, wanted: tuple[str, ...]
-) -> None:
-    family = VEXEC_OUTPUTS if wanted[:1] == VEXEC_OUTPUTS[:1] else VEXEC_INPUTS
+def _check_streams(spot: _Spot, wanted: tuple[str, ...], family: tuple[str, ...]) -> None:
     for name in family:
-        view = operand_view(decoded, code, at, name)
+        view = _operand_view(spot, name)
         if (view is not None) != (name in wanted):
-            raise _refuse(decoded, code, at, "streams and kernel differ in number",
-                          given=f"{name} is {'absent' if view is None else 'present'}",
-                          allowed=", ".join(wanted) or "none")
+            raise spot.refuse(
+                "streams and kernel differ in number",
+                f"{name} is {'absent' if view is None else 'present'}",
+                ", ".join(wanted) or "none",
+            )
         if view is not None and len(view.extents) != _VEXEC_RANK:
-            raise _refuse(decoded, code, at, f"operand {name} is of the wrong rank",
-                          given=len(view.extents), allowed=_VEXEC_RANK)
+            raise spot.refuse(
+                f"operand {name} is of the wrong rank", len(view.extents), _VEXEC_RANK
+            )
 
 
-def execution_error(decoded: DecodedProgram, core: int, at: int, what: str,
-                    **parts: str) -> ExecutionError:
+def execution_error(
+    decoded: DecodedProgram, core: int, at: int, what: str, **parts: str
+) -> ExecutionError:
     """A run-time error at an instruction, with its site in words."""
     return ExecutionError(what, str(decoded.site(core, at)), **parts)

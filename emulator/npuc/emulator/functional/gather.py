@@ -21,8 +21,9 @@ def strided(memory: Bytes, region: Region) -> Values:
     """The region's elements where they lie (windows ignored): writes go to memory."""
     if 0 in region.extents:
         return np.empty(region.extents, region.view.dtype.numpy)
-    return np.ndarray(region.extents, region.view.dtype.numpy, memory, region.address,
-                      region.view.strides)
+    return np.ndarray(
+        region.extents, region.view.dtype.numpy, memory, region.address, region.view.strides
+    )
 
 
 def elements(memory: Bytes, region: Region) -> Values:
@@ -51,8 +52,9 @@ def is_plain_store(region: Region) -> bool:
 def steps_apart(extents: tuple[int, ...], strides: tuple[int, ...], size: int) -> bool:
     """True when no two elements of ``size`` bytes overlap; the test may say no too often."""
     reach = size
-    for stride, extent in sorted((abs(s), e) for s, e in zip(strides, extents, strict=True)
-                                 if e > 1):
+    for stride, extent in sorted(
+        (abs(s), e) for s, e in zip(strides, extents, strict=True) if e > 1
+    ):
         if stride < reach:
             return False
         reach += stride * (extent - 1)
@@ -79,46 +81,57 @@ def _fill(view: View) -> Bytes:
     return np.frombuffer(bits.to_bytes(view.dtype.bytes, "little"), np.uint8)
 
 
-@njit
-def _gather(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
-    memory: Bytes, address: int, extents: Int64s, table: Int64s, origins: Int64s,
-    fill: Bytes, out: Bytes,
+@njit(inner=True)
+def _row(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
+    memory: Bytes, inner: int, table: Int64s, place: Int64s, fill: Bytes, out: Bytes
 ) -> None:
-    """Rows along the last dimension; the other six are counted like an odometer.
+    """One row along the last dimension; ``place`` is its address and its two coordinates.
 
     A row that no window cuts and that lies without gaps is copied as a whole.
     """
     size = len(fill)
-    index = np.zeros(6, np.int64)
-    rows = extents[0] * extents[1] * extents[2] * extents[3] * extents[4] * extents[5]
-    inner, step = extents[6], table[0, 6]
-    is_whole = table[2, 6] == 0 and table[3, 6] == 0 and step == size
-    at, row, row_first, row_second = 0, address, origins[0], origins[1]
-    for _ in range(rows):
-        start, first, second = row, row_first, row_second
+    start, first, second = place[0], place[1], place[2]
+    is_inside = 0 <= first < table[1, 0] and 0 <= second < table[1, 1]
+    is_whole = table[2, 6] == 0 and table[3, 6] == 0 and table[0, 6] == size
+    if is_whole and is_inside:
+        for byte in range(inner * size):
+            out[byte] = memory[start + byte]
+        return
+    if is_whole and size == 1:
+        out[:] = fill[0]
+        return
+    for point in range(inner):
         is_inside = 0 <= first < table[1, 0] and 0 <= second < table[1, 1]
-        if is_whole and is_inside:
-            for byte in range(inner * size):
-                out[at + byte] = memory[start + byte]
-            at += inner * size
-        elif is_whole and size == 1:
-            out[at : at + inner] = fill[0]
-            at += inner
-        else:
-            for _point in range(inner):
-                is_inside = 0 <= first < table[1, 0] and 0 <= second < table[1, 1]
-                for byte in range(size):
-                    out[at + byte] = memory[start + byte] if is_inside else fill[byte]
-                at += size
-                start += step
-                first += table[2, 6]
-                second += table[3, 6]
+        for byte in range(size):
+            out[point * size + byte] = memory[start + byte] if is_inside else fill[byte]
+        start += table[0, 6]
+        first += table[2, 6]
+        second += table[3, 6]
+
+
+@njit
+def _gather(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
+    memory: Bytes,
+    address: int,
+    extents: Int64s,
+    table: Int64s,
+    origins: Int64s,
+    fill: Bytes,
+    out: Bytes,
+) -> None:
+    """Row after row; the six outer dimensions are counted like an odometer."""
+    index, place = np.zeros(6, np.int64), np.zeros(3, np.int64)
+    place[0], place[1], place[2] = address, origins[0], origins[1]
+    rows = extents[0] * extents[1] * extents[2] * extents[3] * extents[4] * extents[5]
+    row_bytes = extents[6] * len(fill)
+    for row in range(rows):
+        _row(memory, extents[6], table, place, fill, out[row * row_bytes : (row + 1) * row_bytes])
         for d in range(5, -1, -1):
             index[d] += 1
             back = 0 if index[d] < extents[d] else extents[d]  # steps to undo on a carry
-            row += (1 - back) * table[0, d]
-            row_first += (1 - back) * table[2, d]
-            row_second += (1 - back) * table[3, d]
+            place[0] += (1 - back) * table[0, d]
+            place[1] += (1 - back) * table[2, d]
+            place[2] += (1 - back) * table[3, d]
             if back == 0:
                 break
             index[d] = 0

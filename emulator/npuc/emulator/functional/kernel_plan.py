@@ -59,8 +59,9 @@ def plan_kernel(kernel: Kernel) -> KernelPlan:
         spec = BY_NAME[op.name]
         compiled = (REDUCTIONS if spec.is_reduction else ELEMENTWISE).get(op.name)
         operands = tuple(zip(op.operands, spec.operands, strict=True))
-        steps.append(Step(spec, operands, compiled, position < kernel.body_count,
-                          DOMAIN_DTYPE[spec.result]))
+        steps.append(
+            Step(spec, operands, compiled, position < kernel.body_count, DOMAIN_DTYPE[spec.result])
+        )
     return KernelPlan(kernel, tuple(loads), tuple(steps))
 
 

@@ -114,10 +114,14 @@ class Interpretation:
         self.work, self.shape = work, shape
         self.results: list[Values] = []
         first = (*work.space[:PARALLEL], 1, 1, 1)
-        self.body = {i: self._load(memory, core, i, work.space).reshape(shape)
-                     for i in body_streams(work.kernel)}
-        self.once = {i: self._load(memory, core, i, first).reshape(shape[0])
-                     for i in epilogue_streams(work.kernel)}
+        self.body = {
+            i: self._load(memory, core, i, work.space).reshape(shape)
+            for i in body_streams(work.kernel)
+        }
+        self.once = {
+            i: self._load(memory, core, i, first).reshape(shape[0])
+            for i in epilogue_streams(work.kernel)
+        }
 
     def _load(self, memory: Memory, core: int, stream: int, extents: tuple[int, ...]) -> Values:
         region = self.work.inputs[stream]._replace(extents=extents)
@@ -138,8 +142,10 @@ class Interpretation:
         """Append the result of one micro-op."""
         spec = BY_NAME[name]
         in_body = position < self.work.kernel.body_count
-        values = [self.value(number, domain, in_body)
-                  for number, domain in zip(operands, spec.operands, strict=True)]
+        values = [
+            self.value(number, domain, in_body)
+            for number, domain in zip(operands, spec.operands, strict=True)
+        ]
         assert spec.meaning is not None
         self.results.append(np.asarray(spec.meaning(*values)))
 

@@ -39,8 +39,12 @@ Values = npt.NDArray[Any]
 BLOCK_ELEMENTS = 16384
 PARALLEL = plain.PARALLEL
 _EXACT_INTEGERS = (DType.i8, DType.u8, DType.i16, DType.u16, DType.i32)
-_NARROW = {DType.i8: (-128, 127), DType.u8: (0, 255), DType.i16: (-32768, 32767),
-           DType.u16: (0, 65535)}
+_NARROW = {
+    DType.i8: (-128, 127),
+    DType.u8: (0, 255),
+    DType.i16: (-32768, 32767),
+    DType.u16: (0, 65535),
+}
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,10 @@ def _needs_one_block(work: VexecWork) -> bool:
 def _same_points(stream: Region, out: Region) -> bool:
     """Whether each point writes exactly the bytes that it alone reads."""
     return (
-        stream.address == out.address and stream.extents == out.extents
-        and stream.view.strides == out.view.strides and not stream.view.windows
+        stream.address == out.address
+        and stream.extents == out.extents
+        and stream.view.strides == out.view.strides
+        and not stream.view.windows
         and stream.view.dtype.bytes == out.view.dtype.bytes
     )
 
@@ -199,8 +205,9 @@ class _Strip:
 
     def _rebased(self, trap: NumericTrap, in_body: bool) -> NumericTrap:
         point = trap.point + self.block.first * (self.per_point if in_body else 1)
-        return NumericTrap(trap.what, f"element {point}", trap.given, trap.allowed,
-                           trap.next_step, point)
+        return NumericTrap(
+            trap.what, f"element {point}", trap.given, trap.allowed, trap.next_step, point
+        )
 
 
 def convert_in(raw: Values, dtype: DType, domain: str) -> Values:

@@ -193,12 +193,32 @@ def _to_int(out: I32, a: F32) -> None:
 
 
 ELEMENTWISE: Mapping[str, Compiled] = {
-    "addf": _add, "subf": _sub, "mulf": _mul, "divf": _div, "minf": _min, "maxf": _max,
-    "absf": _abs, "negf": _neg, "floorf": _floor, "ceilf": _ceil, "roundf": _round,
-    "ltf": _less, "lef": _less_equal, "eqf": _equal,
-    "addi": _i32_add, "subi": _i32_sub, "muli": _i32_mul, "mini": _i32_min, "maxi": _i32_max,
-    "lti": _less, "lei": _less_equal, "eqi": _equal,
-    "i2f": _to_float, "f2i": _to_int, "selectf": _select, "selecti": _select,
+    "addf": _add,
+    "subf": _sub,
+    "mulf": _mul,
+    "divf": _div,
+    "minf": _min,
+    "maxf": _max,
+    "absf": _abs,
+    "negf": _neg,
+    "floorf": _floor,
+    "ceilf": _ceil,
+    "roundf": _round,
+    "ltf": _less,
+    "lef": _less_equal,
+    "eqf": _equal,
+    "addi": _i32_add,
+    "subi": _i32_sub,
+    "muli": _i32_mul,
+    "mini": _i32_min,
+    "maxi": _i32_max,
+    "lti": _less,
+    "lei": _less_equal,
+    "eqi": _equal,
+    "i2f": _to_float,
+    "f2i": _to_int,
+    "selectf": _select,
+    "selecti": _select,
 }
 
 
@@ -312,6 +332,11 @@ def _mac(out: I32, a_PR: I32, b_PR: I32) -> None:
 
 
 REDUCTIONS: Mapping[str, Compiled] = {
-    "sumf": _sum, "rminf": _reduce_min, "rmaxf": _reduce_max, "sumi": _i32_sum,
-    "rmini": _i32_reduce_min, "rmaxi": _i32_reduce_max, "mac8": _mac,
+    "sumf": _sum,
+    "rminf": _reduce_min,
+    "rmaxf": _reduce_max,
+    "sumi": _i32_sum,
+    "rmini": _i32_reduce_min,
+    "rmaxi": _i32_reduce_max,
+    "mac8": _mac,
 }

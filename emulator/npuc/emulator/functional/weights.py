@@ -43,8 +43,11 @@ class WeightCache:
 
     def wrote(self, core: int, low: int, high: int) -> None:
         """Bytes [low, high) of a core's SPM have new values."""
-        stale = [key for key, entry in self._entries.items()
-                 if key[0] == core and entry.low < high and low < entry.high]
+        stale = [
+            key
+            for key, entry in self._entries.items()
+            if key[0] == core and entry.low < high and low < entry.high
+        ]
         for key in stale:
             del self._entries[key]
 

@@ -109,7 +109,8 @@ def _transfer(core: int, work: DmaWork) -> Iterator[Access]:
     element = tuple(c + f for c, f in zip(work.corner, first, strict=True))
     size = made.dtype.bytes
     in_dram = strided_bytes(counts, made.dram_strides, size).shifted(
-        made.base + _dot(element, made.dram_strides))
+        made.base + _dot(element, made.dram_strides)
+    )
     segment = MemoryKey(made.segment.name, -1)
     spm = MemoryKey(Space.spm.name, core)
     if work.is_load:
@@ -118,7 +119,8 @@ def _transfer(core: int, work: DmaWork) -> Iterator[Access]:
         yield Access(spm, whole, True, "box")
     else:
         inside = strided_bytes(counts, made.spm_strides, size).shifted(
-            work.address + _dot(first, made.spm_strides))
+            work.address + _dot(first, made.spm_strides)
+        )
         yield Access(spm, inside, False, "box")
         yield Access(segment, in_dram, True, "tensor")
 
@@ -131,9 +133,9 @@ def region_bytes(region: Region) -> ByteSet:
     """Exactly the bytes of a region that its windows let through."""
     if region.view.windows:
         return _window_bytes(region._replace(address=0)).shifted(region.address)
-    return strided_bytes(
-        region.extents, region.view.strides, region.view.dtype.bytes
-    ).shifted(region.address)
+    return strided_bytes(region.extents, region.view.strides, region.view.dtype.bytes).shifted(
+        region.address
+    )
 
 
 @lru_cache(maxsize=256)

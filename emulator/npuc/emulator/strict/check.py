@@ -21,7 +21,8 @@ from npuc.isa.target import Target
 
 
 def check(
-    program: Program, streams: tuple[CommandStream, ...] | None = None,
+    program: Program,
+    streams: tuple[CommandStream, ...] | None = None,
     target: Target | None = None,
 ) -> tuple[Finding, ...]:
     """Everything that strict mode holds against a run; empty for a well-synchronised program.
@@ -36,13 +37,18 @@ def check(
 class Strict:
     """A program with its graph and trace, for findings and for questions about waits."""
 
-    def __init__(self, program: Program, streams: tuple[CommandStream, ...] | None = None,
-                 target: Target | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        streams: tuple[CommandStream, ...] | None = None,
+        target: Target | None = None,
+    ) -> None:
         self.program = program
         self.decoded: DecodedProgram = decode(program, target)
         self.streams = control(self.decoded) if streams is None else streams
-        self.resolved = tuple(ResolvedStream(self.decoded, core, stream)
-                              for core, stream in enumerate(self.streams))
+        self.resolved = tuple(
+            ResolvedStream(self.decoded, core, stream) for core, stream in enumerate(self.streams)
+        )
         self.deadlock: ExecutionError | None = None
         self.graph: Graph | None = None
         self.trace: Trace | None = None
@@ -70,25 +76,35 @@ class Strict:
         for resolved in self.resolved:
             for problem in resolved.problems:
                 at = int(self.streams[resolved.core].instruction[problem.command])
-                yield Finding("bounds", f"{problem.what}: {problem.given}", resolved.core, at,
-                              str(self.decoded.site(resolved.core, at)),
-                              missing=f"allowed: {problem.allowed}")
+                yield Finding(
+                    "bounds",
+                    f"{problem.what}: {problem.given}",
+                    resolved.core,
+                    at,
+                    str(self.decoded.site(resolved.core, at)),
+                    missing=f"allowed: {problem.allowed}",
+                )
 
     def _uninitialised(self, graph: Graph, found: Trace) -> Iterator[Finding]:
         for hole in found.uninitialised:
             core, at, site = self._site(graph, hole.row)
             yield Finding(
-                "uninitialised", f"operand {hole.access.operand} reads bytes that nobody wrote",
-                core, at, site, memory=str(hole.access.memory), first_byte=hole.bytes.low,
-                n_bytes=len(hole.bytes.all), missing="a write of these bytes before",
+                "uninitialised",
+                f"operand {hole.access.operand} reads bytes that nobody wrote",
+                core,
+                at,
+                site,
+                memory=str(hole.access.memory),
+                first_byte=hole.bytes.low,
+                n_bytes=len(hole.bytes.all),
+                missing="a write of these bytes before",
             )
 
     def _races(self, graph: Graph, found: Trace, complete: Clocks) -> Iterator[Finding]:
         rows, agents = np.nonzero(found.needed > complete)
         for row, agent in zip(rows.tolist(), agents.tolist(), strict=True):
             number = int(found.needed[row, agent])
-            earlier = int(np.flatnonzero(
-                (graph.agent == agent) & (graph.sequence == number))[0])
+            earlier = int(np.flatnonzero((graph.agent == agent) & (graph.sequence == number))[0])
             yield self._race(graph, row, earlier)
 
     def _race(self, graph: Graph, row: int, earlier: int) -> Finding:
@@ -100,8 +116,15 @@ class Strict:
         what = f"{verb} what another engine {'wrote' if theirs.is_write else 'read'} without order"
         number, other_number = int(graph.command[row]), int(graph.command[earlier])
         return Finding(
-            "race", what, core, at, f"{site}; command {number}", f"{other}; command {other_number}",
-            str(mine.memory), int(shared[0]), len(shared),
+            "race",
+            what,
+            core,
+            at,
+            f"{site}; command {number}",
+            f"{other}; command {other_number}",
+            str(mine.memory),
+            int(shared[0]),
+            len(shared),
             f"command {number} of core {core} must wait until {engine} of core {other_core} has "
             f"completed its {int(graph.sequence[earlier])}. command",
         )
@@ -134,9 +157,12 @@ class Strict:
             missing = np.flatnonzero(~written)
             if missing.size:
                 yield Finding(
-                    "unwritten", f"output {argument.name} is not written completely",
-                    memory=f"output {argument.name}", first_byte=int(missing[0]),
-                    n_bytes=len(missing), missing="a store of these bytes",
+                    "unwritten",
+                    f"output {argument.name} is not written completely",
+                    memory=f"output {argument.name}",
+                    first_byte=int(missing[0]),
+                    n_bytes=len(missing),
+                    missing="a store of these bytes",
                 )
 
     def _site(self, graph: Graph, row: int) -> tuple[int, int, str]:

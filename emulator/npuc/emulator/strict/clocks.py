@@ -68,8 +68,16 @@ def build_graph(decoded: DecodedProgram, streams: tuple[CommandStream, ...]) -> 
             for source in range(len(streams)):
                 mask = awaited & (made.core[:, wait] == source)
                 producer[rows[mask], wait] = row_of[source][made.command[mask, wait]]
-    return Graph(core, command, instruction, agent, _sequence(agent), producer, is_fence,
-                 len(streams) * ENGINES)
+    return Graph(
+        core,
+        command,
+        instruction,
+        agent,
+        _sequence(agent),
+        producer,
+        is_fence,
+        len(streams) * ENGINES,
+    )
 
 
 def _sequence(agent: Int64s) -> Int64s:
@@ -92,10 +100,21 @@ def clocks(graph: Graph, producer: Int64s | None = None) -> Clocks:
     return out
 
 
+@njit(inner=True)
+def _join(clock: Clocks, other: Clocks) -> None:
+    """What is complete in either becomes complete in ``clock``."""
+    for agent in range(len(clock)):
+        clock[agent] = max(clock[agent], other[agent])
+
+
 @njit
 def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
-    agent: Int64s, sequence: Int64s, producer: Int64s, is_fence: npt.NDArray[np.bool_],
-    engines: int, out: Clocks,
+    agent: Int64s,
+    sequence: Int64s,
+    producer: Int64s,
+    is_fence: npt.NDArray[np.bool_],
+    engines: int,
+    out: Clocks,
 ) -> None:
     agents = out.shape[1]
     last = np.zeros((agents, agents), np.int32)  # per agent: the clock of its last command
@@ -104,17 +123,14 @@ def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
         who = agent[row]
         core = who // engines
         clock = out[row]
-        for other in range(agents):
-            clock[other] = max(last[who, other], dispatch[core, other])
+        _join(clock, last[who])
+        _join(clock, dispatch[core])
         for wait in range(2):
-            source = producer[row, wait]
-            if source >= 0:
-                for other in range(agents):
-                    clock[other] = max(clock[other], out[source, other])
+            if producer[row, wait] >= 0:
+                _join(clock, out[producer[row, wait]])
         if is_fence[row]:
             for engine in range(engines):
-                for other in range(agents):
-                    clock[other] = max(clock[other], last[core * engines + engine, other])
+                _join(clock, last[core * engines + engine])
         clock[who] = sequence[row]
         last[who, :] = clock
         if who % engines == 0:

@@ -78,8 +78,9 @@ def trace(
         if command in broken[core]:
             continue
         agent = int(graph.agent[row])
-        touched = [a for a in accesses(core, resolved[core].work(command))
-                   if not is_constant(a.memory)]
+        touched = [
+            a for a in accesses(core, resolved[core].work(command)) if not is_constant(a.memory)
+        ]
         for access in touched:
             if access.memory not in shadows:
                 shadows[access.memory] = _shadow(program, target, access.memory)
@@ -98,8 +99,9 @@ def _inspect(found: Trace, row: int, agent: int, access: Access) -> None:
     written = shadow.written[access.bytes.where]
     if not written.all():
         missing = access.bytes.all[~written]
-        found.uninitialised.append(Uninitialised(
-            row, access, ByteSet(int(missing[0]), int(missing[-1]) + 1, missing)))
+        found.uninitialised.append(
+            Uninitialised(row, access, ByteSet(int(missing[0]), int(missing[-1]) + 1, missing))
+        )
 
 
 def _shadow(program: Program, target: Target, key: MemoryKey) -> Shadow:

@@ -38,8 +38,11 @@ def without_wait(program: Program, field: WaitField) -> Program:
     bits = int.from_bytes(rows[field.instruction].tobytes(), "little")
     instruction = decode_one(bits, field.instruction)
     if not isinstance(instruction, Command) or field.which >= len(instruction.waits):
-        raise UsageError("the instruction has no such wait", f"core {field.core}, instruction "
-                         f"{field.instruction}", str(field.which))
+        raise UsageError(
+            "the instruction has no such wait",
+            f"core {field.core}, instruction {field.instruction}",
+            str(field.which),
+        )
     waits = instruction.waits[: field.which] + instruction.waits[field.which + 1 :]
     changed = rows.copy()
     changed[field.instruction] = encode([replace(instruction, waits=waits)])[0]
