@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 import pytest
@@ -84,6 +85,24 @@ def test_tiles_cover_the_output_exactly_once(case: tuple[GroupProblem, Tiling]) 
     evaluation = run(problem, tiling, random_inputs(problem, 0))
     (counts,) = evaluation.stores.values()
     assert (counts == 1).all()
+
+
+@given(tiled_problems())
+def test_ragged_tiles_do_no_more_than_their_share(case: tuple[GroupProblem, Tiling]) -> None:
+    """True extents: every multiply-accumulate and every vector point happens exactly once."""
+    problem, tiling = case
+    evaluation = run(problem, tiling, random_inputs(problem, 0))
+    work = problem.extents if problem.contraction is None else problem.extents[:4]
+    assert (evaluation.macs, evaluation.points) == (problem.macs, prod(work))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 0, 1, 2)])
+@pytest.mark.parametrize("cut", [(2, 3, 5), (1, 2, 5), (1, 1, 2), (1, 1, 5)])
+def test_cut_reductions_add_up(cut: tuple[int, ...], order: tuple[int, ...]) -> None:
+    problem = conv((2, 6, 7, 5), (3, 3, 5), (1, 1, 1), True)
+    inputs = random_inputs(problem, 5)
+    evaluation = run(problem, Tiling((1, 4, 7, 3, *cut), order, 2, 2), inputs)
+    np.testing.assert_array_equal(result_of(problem, evaluation), value_of(problem, inputs))
 
 
 @given(tiled_problems())

@@ -26,7 +26,9 @@ from npuc.compiler.schedule.search import (
     Choice,
     SearchOptions,
     _quotients,
+    _reduction_tiles,
     _sizes,
+    _suits_machine,
     choose_tiling,
 )
 from npuc.compiler.schedule.tiling import (
@@ -313,6 +315,19 @@ def test_sizes_span_the_extent(extent: int, granule: int) -> None:
     assert len(sizes) <= 12 + extent.bit_length() * (granule > 1)
     assert sizes[0] == extent and sizes[-1] == 1
     assert all(s <= granule or s % granule == 0 or s == extent for s in sizes)
+
+
+def test_all_cuts_of_reductions_are_contiguous() -> None:
+    problem = conv((1, 9, 9, 24), (3, 4, 8), (1, 1, 0))
+    cuts = _reduction_tiles(problem, [1] * 7)
+    assert len(cuts) > 8
+    assert all(is_contiguous(problem, (1, 1, 1, 1, *cut)) for cut in cuts)
+
+
+def test_tiles_that_cut_all_dimensions_do_not_suit() -> None:
+    problem = conv((2, 9, 9, 24), (3, 4, 8), (1, 1, 0))
+    tiles = np.array([(1,) * 7, (2, 1, 1, 1, 1, 1, 1)], np.int64)
+    assert _suits_machine(problem, tiles).tolist() == [False, True]
 
 
 def test_k_dims_are_cut_where_the_whole_reduction_does_not_fit() -> None:

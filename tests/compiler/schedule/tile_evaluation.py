@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,8 @@ class Evaluation:
     slots: dict[SSAValue, Bytes] = field(default_factory=dict)
     moves: dict[SSAValue, int] = field(default_factory=dict)
     stores: dict[SSAValue, Int64s] = field(default_factory=dict)
+    macs: int = 0
+    points: int = 0
 
     def run(self, block: Block) -> None:
         for op in block.ops:
@@ -107,6 +110,7 @@ class Evaluation:
         extents = [self.extents(op.dynamics, v) for v in (acc, a, w)]
         assert extents[0][:3] == extents[1][:3] and extents[0][3] == extents[2][3]
         assert extents[1][3:] == extents[2][:3]
+        self.macs += prod(extents[1]) * extents[2][3]
         a_values = read(self.slots[op.a], a, extents[1])
         w_values = read(self.slots[op.w], w, extents[2])
         products = np.einsum("abcijk,ijkn->abcn", a_values, w_values)
@@ -117,6 +121,7 @@ class Evaluation:
         views = [v.data for v in op.views.data]
         extents = [self.extents(op.dynamics, v) for v in views]
         space = tuple(max(e) for e in zip(*extents, strict=True))
+        self.points += prod(space)
         n_in = len(op.ins)
         for e in extents[:n_in]:
             assert e == space, "an input covers the whole space"

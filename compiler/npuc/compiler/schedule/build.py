@@ -203,7 +203,8 @@ class _GroupBuilder:
     def _acc_view(self, dims: Sequence[int], numbers: Operands) -> View:
         assert self.problem.contraction is not None
         dtype = self.problem.contraction.acc_dtype
-        steps = dict(zip(ACC_DIMS, _packed(self.tiling.tile[:PARALLEL], dtype.bytes), strict=True))
+        packed = _packed(self.tiling.tile[:PARALLEL], dtype.bytes)
+        steps: dict[int, int] = dict(zip(ACC_DIMS, packed, strict=True))
         extents = tuple(self.tiling.tile[d] if d in steps else 1 for d in dims)
         strides = tuple(steps.get(d, 0) for d in dims)
         return self._finish_view(dtype, Space.acc, (dims, extents, strides), numbers)
