@@ -109,7 +109,12 @@ def _is_bijective_read(pair: _Pair) -> bool:
 
 
 class _Composition(Pattern[_Pair]):
-    """Finds a generic operand of a generic; subclasses say which, when and how."""
+    """Finds a generic operand of a generic; subclasses say which, when and how.
+
+    Without ``may_widen`` a consumer that only dequantises is left for its own users.
+    """
+
+    may_widen = True
 
     def match(self, op: Operation) -> _Pair | None:
         if not isinstance(op, GenericOp):
@@ -141,6 +146,8 @@ class ProducerIntoConsumer(_Composition):
     """g(f(x)) == (g after f)(x), f elementwise."""
 
     def suits(self, pair: _Pair) -> bool:
+        if not self.may_widen and _widens_for_generics(pair):
+            return False
         return pair.producer.reduction_name is None
 
     def check(self, found: _Pair) -> str | None:
@@ -263,6 +270,18 @@ def _fill_before(pair: _Pair) -> Fill:
     return int(candidates[equal[0]]) if equal.size else None
 
 
+def _widens_for_generics(pair: _Pair) -> bool:
+    """Whether the consumer only makes more bytes of the tensor, for generics that could do it.
+
+    Such a consumer (a dequantisation) goes into its users first: the tensor stays small.
+    """
+    result = pair.consumer.result
+    more = element_count(result) * dtype_of(result).bytes
+    less = element_count(pair.producer.result) * pair.stored.bytes
+    followers = users(result)
+    return more > less and bool(followers) and all(isinstance(u, GenericOp) for u in followers)
+
+
 def _narrows(producer: GenericOp) -> bool:
     """Whether the producer's result has more bytes than what it reads."""
     read = sum(element_count(v) * dtype_of(v).bytes for v in dict.fromkeys(producer.inputs))
@@ -273,6 +292,8 @@ class ConsumerIntoEpilogue(_Composition):
     """g(reduce(x)) == reduce(x) with g in the epilogue, g elementwise."""
 
     def suits(self, pair: _Pair) -> bool:
+        if not self.may_widen and _widens_for_generics(pair):
+            return False
         return pair.producer.reduction_name is not None and pair.consumer.reduction_name is None
 
     def check(self, found: _Pair) -> str | None:
@@ -343,5 +364,9 @@ class ComposeGenerics(ModulePass):
         npu = npu_context(ctx)
         if npu.options.level == 0:
             return
-        patterns = [ProducerIntoConsumer(npu, self.name), ConsumerIntoEpilogue(npu, self.name)]
-        apply_patterns(op, patterns)
+        for may_widen in (False, True):
+            into_consumer = ProducerIntoConsumer(npu, self.name)
+            into_consumer.may_widen = may_widen
+            into_epilogue = ConsumerIntoEpilogue(npu, self.name)
+            into_epilogue.may_widen = may_widen
+            apply_patterns(op, [into_consumer, into_epilogue])

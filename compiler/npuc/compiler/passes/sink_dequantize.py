@@ -12,25 +12,41 @@ from npuc.compiler.ops.quantization import make_dequantize
 from npuc.compiler.ops.structured import Made
 from npuc.compiler.passes.rewriting import Pattern, apply_patterns, rebuilt, replace
 from npuc.compiler.passes.simplify_movement import movement_patterns
-from npuc.compiler.xdsl_api import Context, ModuleOp, ModulePass, Operation, PatternRewriter
+from npuc.compiler.xdsl_api import (
+    Context,
+    IntegerAttr,
+    ModuleOp,
+    ModulePass,
+    Operation,
+    PatternRewriter,
+    i64,
+)
 
 
 class MoveBeforeDequantize(Pattern[DequantizeOp]):
-    """move(dequantize(q)) == dequantize(move(q)) for reshape, transpose and max pooling."""
+    """move(dequantize(q)) == dequantize(move(q)) for reshape, transpose and max pooling.
+
+    A scale per channel follows its axis through a transpose.
+    """
 
     def match(self, op: Operation) -> DequantizeOp | None:
         is_max_pool = isinstance(op, Pool2dOp) and op.kind.data == "max"
         if not (is_max_pool or isinstance(op, ReshapeOp | TransposeOp)):
             return None
         owner = op.operands[0].owner
-        if not isinstance(owner, DequantizeOp) or owner.axis_number is not None:
+        if not isinstance(owner, DequantizeOp):
             return None
-        return owner
+        has_axis = owner.axis_number is not None
+        return None if has_axis and not isinstance(op, TransposeOp) else owner
 
     def rewrite(self, op: Operation, found: DequantizeOp, rewriter: PatternRewriter) -> str:
         moved_type = tensor_type(dtype_of(found.x), shape_of(op.results[0]))
         moved = rebuilt(op, [found.x], moved_type, op.properties)
-        after = make_dequantize(moved.results[0], dict(found.properties))
+        properties = dict(found.properties)
+        if isinstance(op, TransposeOp) and found.axis_number is not None:
+            axis = op.permutation.index(found.axis_number % len(op.permutation))
+            properties["axis"] = IntegerAttr(axis, i64)
+        after = make_dequantize(moved.results[0], properties)
         moved.location, after.location = op.location, found.location
         replace(rewriter, op, Made((moved, after), after.result))
         return f"{op.name} moved before a dequantisation"

@@ -1,4 +1,4 @@
-"""sink-transposes: transposes move towards the outputs until they cancel.
+"""sink-transposes: transposes and views move towards the outputs until they cancel.
 
 The importer puts one before and one after each operation with height and width; between two such
 operations they meet and vanish.
@@ -98,6 +98,25 @@ def _reduced(op: ReduceOp, transpose: TransposeOp) -> ReduceOp:
         result_types=[result],
         properties={**op.properties, "axes": DenseArrayBase.from_list(i64, axes)},
     )
+
+
+class ReshapeBelowUnary(Pattern[ReshapeOp]):
+    """f(reshape(x)) == reshape(f(x)) for f that treats all elements alike."""
+
+    def match(self, op: Operation) -> ReshapeOp | None:
+        is_affine = isinstance(op, QuantizeOp | DequantizeOp) and op.axis_number is None
+        is_function = isinstance(op, ElementwiseOp) and len(op.inputs) == 1
+        if not (is_affine or is_function or isinstance(op, ClipOp)):
+            return None
+        owner = op.operands[0].owner
+        return owner if isinstance(owner, ReshapeOp) else None
+
+    def rewrite(self, op: Operation, found: ReshapeOp, rewriter: PatternRewriter) -> str:
+        result = tensor_type(dtype_of(op.results[0]), shape_of(found.x))
+        inner = rebuilt(op, _operands(op, found.x), result, op.properties)
+        after = make_reshape(inner.results[0], shape_of(op.results[0]))
+        replace(rewriter, op, Made((inner, after), after.result))
+        return f"a view moved below {op.name}"
 
 
 @dataclass(frozen=True)
@@ -204,6 +223,7 @@ class SinkTransposes(ModulePass):
         patterns = [
             *movement_patterns(npu, self.name),
             BelowUnary(npu, self.name),
+            ReshapeBelowUnary(npu, self.name),
             BelowElementwise(npu, self.name),
             FlattenIntoWeights(npu, self.name),
         ]

@@ -23,6 +23,7 @@ from npuc.compiler.dialects.nn import (
     RequantizeOp,
     Rescale,
 )
+from npuc.compiler.locations import node_names
 from npuc.compiler.ops import reference
 from npuc.compiler.ops.contraction import ZeroPoints, geometry_of, make_conv2d, make_matmul
 from npuc.compiler.ops.elementwise import clip_bounds
@@ -88,9 +89,16 @@ class ContractionOfQuantised(Pattern[_Chain]):
             return None
         first, second = (_quantised(value, self.ctx.consts) for value in op.operands)
         if first is None or second is None:
+            self._explain(op, first is not None)
             return None
         tail = _tail_of(op, self.ctx.consts)
         return _Chain(op, first, second, tail)
+
+    def _explain(self, op: Operation, has_first: bool) -> None:
+        if has_first:
+            self.ctx.remarks.missed(
+                self.source, "stays in float: its second operand is no int8 tensor", node_names(op)
+            )
 
     def check(self, found: _Chain) -> str | None:
         if found.first.scale.ndim or found.first.zero_point.ndim:
