@@ -3,17 +3,20 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from npuc.compiler.backend.emit import emit_program
 from npuc.compiler.context import NpuContext, make_context
 from npuc.compiler.frontend import import_model
 from npuc.compiler.ir_text import load_dialects, parse_module, print_module
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers, Pipeline
 from npuc.compiler.remarks import Remarks
+from npuc.compiler.schedule.data import parse_schedule
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
 
 PRINT_ALL = "all"
+EMIT = "emit"
 
 
 @dataclass
@@ -48,6 +51,7 @@ def compile_model(
     _check_stages(options, pipeline)
     ctx = make_context(options)
     load_dialects(ctx)
+    _load_schedule(ctx)
     return _run(import_model(source, ctx), ctx, pipeline, observers)
 
 
@@ -62,6 +66,7 @@ def compile_ir(
     Raises: NpucError.
     """
     _check_stages(ctx.options, pipeline)
+    _load_schedule(ctx)
     return _run(parse_module(text, ctx), ctx, pipeline, observers)
 
 
@@ -77,7 +82,23 @@ def _run(
         observers.after_stage(name, current)
 
     pipeline.run(ctx, module, Observers(observers.after_pass, after_stage))
+    if ctx.options.stop_after in (None, EMIT):
+        result.program = emit_program(module, ctx)
     return result
+
+
+def _load_schedule(ctx: NpuContext) -> None:
+    """Read the schedule file of the options into ``ctx``. Raises: NpucError."""
+    path = ctx.options.schedule
+    if path is None:
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "cannot read the schedule", str(path), str(error), next_step="check the path"
+        ) from error
+    ctx.schedule = parse_schedule(text, str(path))
 
 
 def _check_stages(options: CompileOptions, pipeline: Pipeline) -> None:

@@ -4,6 +4,8 @@ from io import StringIO
 
 from npuc.compiler.context import NpuContext
 from npuc.compiler.dialects.nn import NN
+from npuc.compiler.dialects.npu import Npu
+from npuc.compiler.dialects.tile import Tile
 from npuc.compiler.xdsl_api import (
     Arith,
     Builtin,
@@ -16,7 +18,7 @@ from npuc.compiler.xdsl_api import (
 )
 from npuc.isa.errors import UsageError
 
-DIALECTS = (Builtin, Arith, Math, NN)
+DIALECTS = (Builtin, Arith, Math, NN, Tile, Npu)
 
 
 def load_dialects(ctx: NpuContext) -> None:

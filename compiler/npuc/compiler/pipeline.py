@@ -7,6 +7,8 @@ verified after each pass; after each stage only what ``npuc.compiler.legality`` 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from npuc.compiler.backend.lower_tiles import LowerTiles
+from npuc.compiler.backend.place_memory import PlaceMemory
 from npuc.compiler.context import NpuContext
 from npuc.compiler.legality import check_legality
 from npuc.compiler.passes.absorb_transposes import AbsorbTransposes
@@ -15,6 +17,7 @@ from npuc.compiler.passes.compose_generics import ComposeGenerics
 from npuc.compiler.passes.decompose import Decompose
 from npuc.compiler.passes.fold_constants import FoldConstants
 from npuc.compiler.passes.form_groups import FormGroups
+from npuc.compiler.passes.schedule_groups import ScheduleGroups
 from npuc.compiler.passes.sink_dequantize import SinkDequantize
 from npuc.compiler.passes.sink_transposes import SinkTransposes
 from npuc.compiler.quant.fold_qdq import FoldQdq
@@ -67,6 +70,10 @@ STAGES: tuple[Stage, ...] = (
         ),
     ),
     Stage("partition", "nn", (CheckGroups(),)),
+    Stage("schedule", "tile", (ScheduleGroups(),)),
+    Stage("lower", "npu", (LowerTiles(),)),
+    Stage("place", "npu", (PlaceMemory(),)),
+    Stage("emit", "npu"),  # the driver writes the program; the module stays
 )
 
 Observer = Callable[[str, ModuleOp], None]
