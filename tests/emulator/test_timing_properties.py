@@ -152,20 +152,27 @@ def code_of(rng: Random, kind: str) -> list[Instruction]:
     ]
 
 
+def crowded(target: Target) -> Target:
+    """One bank of each memory: every pair of engines meets there."""
+    return replace(target, name=f"crowded {target.name}", spm=replace(target.spm, banks=1),
+                   acc=replace(target.acc, banks=1))
+
+
 @pytest.mark.parametrize(
     ("kind", "cores"), [("pipeline", 1), ("unordered", 1), ("pipeline", 2)]
 )
-@pytest.mark.parametrize("target", [TINY, EDGE], ids=lambda t: t.name)
+@pytest.mark.parametrize("target", [TINY, EDGE, crowded(TINY), crowded(EDGE)], ids=lambda t: t.name)
 def test_error_against_the_stepped_oracle(target: Target, kind: str, cores: int) -> None:
-    """Wall cycles against the oracle, 8 random streams of 60 to 120 commands each.
+    """Wall cycles against the oracle, 6 random streams of 60 to 120 commands each.
 
-    Measured, median and maximum: tiny 0.2 % and 2.3 % (pipeline), 0.2 % and 0.5 % (unordered),
-    0.4 % and 1.0 % (two cores); edge 1.7 % and 3.1 %, 1.0 % and 1.9 %, 1.1 % and 3.1 %. The bias
-    is upwards where transfers have few bursts: shared fluidly both end late, while whole bursts
-    in turn let one end early.
+    Measured, median and maximum in percent, for pipeline, unordered, two cores: tiny 0.2 2.3,
+    0.2 0.5, 0.4 0.8; edge 1.7 2.6, 1.0 1.9, 1.0 3.0; crowded tiny 0.1 1.4, 0.1 0.3, 0.1 0.8;
+    crowded edge 0.5 1.7, 0.8 1.9, 1.0 2.2.
+    The bias is upwards where transfers have few bursts: shared fluidly both end late, while whole
+    bursts in turn let one end early.
     """
     errors = []
-    for seed in range(8):
+    for seed in range(6):
         rng = Random(seed)
         codes = [code_of(rng, kind) for _ in range(cores)]
         program, streams = program_of(target, *codes), streams_of(codes)

@@ -8,8 +8,9 @@ Rules. ctl spends its cycles, then pushes a command into its engine's queue, or 
 queue holds ``queue_depth`` commands that have not started. An engine starts the command at its
 queue's head once it is free and both waits hold; a counter grows in the cycle that its command
 ends. A command first passes its fixed cycles, then its moving cycles at a rate <= 1: the DRAM,
-the core's DMA channels, its SPM and its ACC each give every user the same share of its demand
-when demands exceed what they have. A fence starts when all engines of the core are done.
+the core's DMA channels, its SPM and its ACC each serve their users in turn when demands exceed
+what they have: who asks for little gets all of it, the others get equal parts. A fence starts when
+all engines of the core are done.
 """
 
 # ruff: noqa: PLR0913, PLR0917 - compiled kernels take plain arrays, one parameter each
@@ -226,62 +227,74 @@ def _phases_change(slots: Int64s, now: int) -> bool:
 
 
 @njit(inner=True)
-def _share(capacity: int, demand: int) -> int:
-    """Rate that ``capacity`` leaves each user when they demand ``demand`` together."""
-    if demand <= capacity:
-        return ONE
-    return max(1, capacity * ONE // demand)
+def _asks(table: Int64s, slots: Int64s, slot: int, resource: int) -> int:
+    """What the command of a slot asks of a resource, at the rate that DRAM leaves it."""
+    if slots[slot, MOVES] == 0:
+        return 0
+    return int(table[slots[slot, ROW], DEMAND + resource] * slots[slot, FAST] >> RATE_BITS)
+
+
+@njit(inner=True)
+def _level(
+    table: Int64s, slots: Int64s, first: int, stop: int, resource: int, capacity: int
+) -> int:
+    """The most that one user gets: who asks less gets all, the others share the rest evenly."""
+    level, previous = capacity, -1
+    total = 0
+    for slot in range(first, stop):
+        total += _asks(table, slots, slot, resource)
+    if total <= capacity:
+        return level
+    level = 0
+    while level != previous:
+        previous, rest, users = level, capacity, 0
+        for slot in range(first, stop):
+            asked = _asks(table, slots, slot, resource)
+            rest -= asked if asked <= level else 0
+            users += 1 if asked > level else 0
+        level = max(1, rest // max(users, 1))
+    return level
+
+
+@njit(inner=True)
+def _rate(asked: int, level: int) -> int:
+    """The rate of a user that asks for more than ``level`` or not."""
+    return ONE if asked <= level else max(1, level * ONE // asked)
 
 
 @njit(inner=True)
 def _set_rates(table: Int64s, shared: Int64s, slots: Int64s) -> None:
-    dram = 0
     for slot in range(len(slots)):
-        if slots[slot, MOVES] > 0:
-            dram += table[slots[slot, ROW], DEMAND + DRAM]
-    dram_share = _share(shared[DRAM], dram)
+        slots[slot, FAST] = ONE
+    dram_level = _level(table, slots, 0, len(slots), DRAM, shared[DRAM])
     for first in range(0, len(slots), ENGINES):
-        _share_channels(table, shared, slots, first, dram_share)
+        _share_channels(table, shared, slots, first, dram_level)
         _share_memories(table, shared, slots, first)
 
 
 @njit(inner=True)
 def _share_channels(
-    table: Int64s, shared: Int64s, slots: Int64s, first: int, dram_share: int
+    table: Int64s, shared: Int64s, slots: Int64s, first: int, dram_level: int
 ) -> None:
     """FAST: the rate that DRAM and the channels of one core leave its transfers."""
-    demand = 0
+    level = _level(table, slots, first, first + ENGINES, CHANNEL, shared[CHANNEL])
     for slot in range(first, first + ENGINES):
-        if slots[slot, MOVES] > 0:
-            demand += table[slots[slot, ROW], DEMAND + CHANNEL]
-    share = _share(shared[CHANNEL], demand)
-    for slot in range(first, first + ENGINES):
-        slots[slot, FAST] = ONE
-        if slots[slot, MOVES] > 0 and table[slots[slot, ROW], DEMAND + DRAM] > 0:
-            slots[slot, FAST] = min(share, dram_share)
-            slots[slot, SLOWED_BY] = DRAM if dram_share <= share else CHANNEL
+        by_dram = _rate(_asks(table, slots, slot, DRAM), dram_level)
+        by_channel = _rate(_asks(table, slots, slot, CHANNEL), level)
+        slots[slot, FAST] = min(by_dram, by_channel)
+        slots[slot, SLOWED_BY] = DRAM if by_dram <= by_channel else CHANNEL
 
 
 @njit(inner=True)
 def _share_memories(table: Int64s, shared: Int64s, slots: Int64s, first: int) -> None:
     """RATE: what SPM and ACC of one core leave of each command's FAST rate."""
-    spm, acc = 0, 0
+    spm_level = _level(table, slots, first, first + ENGINES, SPM, shared[SPM])
+    acc_level = _level(table, slots, first, first + ENGINES, ACC, shared[ACC])
     for slot in range(first, first + ENGINES):
-        if slots[slot, MOVES] > 0:
-            row = slots[slot, ROW]
-            spm += table[row, DEMAND + SPM] * slots[slot, FAST] >> RATE_BITS
-            acc += table[row, DEMAND + ACC]
-    spm_share, acc_share = _share(shared[SPM], spm), _share(shared[ACC], acc)
-    for slot in range(first, first + ENGINES):
-        slots[slot, RATE] = slots[slot, FAST]
-        if slots[slot, MOVES] == 0:
-            continue
-        row, share = slots[slot, ROW], ONE
-        if table[row, DEMAND + SPM] > 0:
-            share, slots[slot, HELD_BY] = spm_share, SPM
-        if table[row, DEMAND + ACC] > 0 and acc_share < share:
-            share, slots[slot, HELD_BY] = acc_share, ACC
-        slots[slot, RATE] = max(1, slots[slot, FAST] * share >> RATE_BITS)
+        by_spm = _rate(_asks(table, slots, slot, SPM), spm_level)
+        by_acc = _rate(_asks(table, slots, slot, ACC), acc_level)
+        slots[slot, RATE] = max(1, slots[slot, FAST] * min(by_spm, by_acc) >> RATE_BITS)
+        slots[slot, HELD_BY] = SPM if by_spm <= by_acc else ACC
 
 
 @njit(inner=True)
