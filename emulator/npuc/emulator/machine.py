@@ -14,8 +14,8 @@ from npuc.emulator.control import COMMAND_BUDGET, control
 from npuc.emulator.decode import DecodedProgram
 from npuc.emulator.functional import plain
 from npuc.emulator.functional.fast import FastExecutor
+from npuc.emulator.linearise import execution_order
 from npuc.emulator.memory import Memory, allocate, bind_inputs, bind_states
-from npuc.emulator.order import execution_order
 from npuc.emulator.region import NoWork, Work
 from npuc.emulator.resolve import ResolvedStream
 from npuc.emulator.stream import CommandStream

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from npuc.emulator.decode import DecodedProgram
 from npuc.emulator.jit import njit
-from npuc.emulator.order import NEVER, execution_order, producers
+from npuc.emulator.linearise import execution_order
+from npuc.emulator.order import NEVER, producers
 from npuc.emulator.stream import CommandStream, Int64s
 from npuc.isa.instructions import Engine
 from npuc.isa.instructions.order import Fence
@@ -28,7 +29,8 @@ class Graph:
 
     ``core`` and ``command`` n say which; ``agent`` n who executes it, ``sequence`` n its number
     there from 1; ``producer`` n x 2 the row whose completion it awaits, or NO_COMMAND.
-    ``instruction`` n is its row in the core's code.
+    ``instruction`` n is its row in the core's code; ``barrier`` n the row of the last ctl command
+    before it in its core's program, or NO_COMMAND.
     """
 
     core: Int64s
@@ -37,6 +39,7 @@ class Graph:
     agent: Int64s
     sequence: Int64s
     producer: Int64s
+    barrier: Int64s
     is_fence: npt.NDArray[np.bool_]
     agents: int
 
@@ -57,11 +60,13 @@ def build_graph(decoded: DecodedProgram, streams: tuple[CommandStream, ...]) -> 
         row_of[c][command[mine]] = mine
     instruction, agent = np.zeros_like(core), np.zeros_like(core)
     is_fence = np.zeros(len(core), bool)
+    barrier = np.full(len(core), NO_COMMAND, np.int64)
     producer = np.full((len(core), 2), NO_COMMAND, np.int64)
     for c, (stream, made) in enumerate(zip(streams, producers(streams), strict=True)):
         rows = row_of[c]
         instruction[rows] = stream.instruction
         agent[rows] = c * ENGINES + stream.engine
+        barrier[rows] = _last_ctl_command(stream, rows)
         is_fence[rows] = decoded.cores[c].opcode[stream.instruction] == Fence.opcode
         for wait in range(2):
             awaited = (made.command[:, wait] >= 0) & (made.command[:, wait] != NEVER)
@@ -75,9 +80,18 @@ def build_graph(decoded: DecodedProgram, streams: tuple[CommandStream, ...]) -> 
         agent,
         _sequence(agent),
         producer,
+        barrier,
         is_fence,
         len(streams) * ENGINES,
     )
+
+
+def _last_ctl_command(stream: CommandStream, rows: Int64s) -> Int64s:
+    """For each command the row of the last ctl command before it in the program."""
+    is_ctl = stream.engine == Engine.ctl.value
+    last = np.maximum.accumulate(np.where(is_ctl, np.arange(len(stream)), NO_COMMAND))
+    before = np.concatenate([np.full(1, NO_COMMAND), last[:-1]])[: len(stream)]
+    return np.where(before >= 0, rows[before], NO_COMMAND) if len(stream) else before
 
 
 def _sequence(agent: Int64s) -> Int64s:
@@ -96,7 +110,7 @@ def clocks(graph: Graph, producer: Int64s | None = None) -> Clocks:
     """
     edges = graph.producer if producer is None else producer
     out = np.zeros((len(graph), graph.agents), np.int32)
-    _run(graph.agent, graph.sequence, edges, graph.is_fence, ENGINES, out)
+    _run(graph.agent, graph.sequence, edges, graph.barrier, graph.is_fence, ENGINES, out)
     return out
 
 
@@ -112,19 +126,20 @@ def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
     agent: Int64s,
     sequence: Int64s,
     producer: Int64s,
+    barrier: Int64s,
     is_fence: npt.NDArray[np.bool_],
     engines: int,
     out: Clocks,
 ) -> None:
     agents = out.shape[1]
     last = np.zeros((agents, agents), np.int32)  # per agent: the clock of its last command
-    dispatch = np.zeros((agents // engines, agents), np.int32)  # per core: what ctl waited for
     for row in range(len(agent)):
         who = agent[row]
         core = who // engines
         clock = out[row]
         _join(clock, last[who])
-        _join(clock, dispatch[core])
+        if barrier[row] >= 0:
+            _join(clock, out[barrier[row]])
         for wait in range(2):
             if producer[row, wait] >= 0:
                 _join(clock, out[producer[row, wait]])
@@ -133,5 +148,3 @@ def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
                 _join(clock, last[core * engines + engine])
         clock[who] = sequence[row]
         last[who, :] = clock
-        if who % engines == 0:
-            dispatch[core, :] = clock
