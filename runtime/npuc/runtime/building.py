@@ -1,14 +1,16 @@
-"""Building: from a model to a program, with plug-ins applied to the pipeline first."""
+"""Building: from a model, or IR text, to a program."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from npuc.compiler.driver import CompileResult, compile_model
-from npuc.compiler.pipeline import Pipeline
-
+from npuc.compiler.context import make_context
+from npuc.compiler.driver import CompileResult, compile_ir, compile_model
 from npuc.compiler.options import CompileOptions
-from npuc.runtime.plugins import extended
+from npuc.compiler.pipeline import Observers, Pipeline
+from npuc.isa.errors import UsageError
+from npuc.isa.program import Program
+from npuc.runtime.arrays import Arrays
+from npuc.runtime.files import read_text
 
 Model: TypeAlias = str | Path | bytes
 
@@ -16,14 +18,38 @@ Model: TypeAlias = str | Path | bytes
 def build(
     model: Model,
     options: CompileOptions,
-    plugins: Sequence[Path] = (),
     pipeline: Pipeline | None = None,
+    observers: Observers | None = None,
 ) -> CompileResult:
     """Compile ``model`` (a path, or the bytes of an ONNX file) as ``options`` ask.
 
-    ``plugins`` change ``pipeline`` (default: npuc's own) before it runs.
-    Raises: ModelError, CompileError, TargetError, UsageError; OSError for an unreadable file.
+    Raises: ModelError, CompileError, TargetError, UsageError, each naming what it is about.
     """
-    chosen = extended(pipeline or Pipeline(), plugins)
-    source = Path(model) if isinstance(model, str) else model
-    return compile_model(source, options, chosen)
+    return compile_model(model, options, pipeline or Pipeline(), observers or Observers())
+
+
+def program_of(result: CompileResult) -> Program:
+    """The program of a compilation that no ``stop_after`` ended early. Raises: UsageError."""
+    if result.program is None:
+        raise UsageError(
+            "the compilation stopped before it made a program",
+            given=f"stop_after {result.ctx.options.stop_after}",
+            next_step="leave stop_after out",
+        )
+    return result.program
+
+
+def resume(
+    ir: Path,
+    options: CompileOptions,
+    pipeline: Pipeline | None = None,
+    consts: Arrays | None = None,
+) -> CompileResult:
+    """Compile from IR text of a stage; ``options.start_from`` names the stage to begin with.
+
+    ``consts`` are the constants that the text names by key.
+    Raises: as ``build``; InputError where the file is no text.
+    """
+    ctx = make_context(options)
+    ctx.consts.add_named(consts or {})
+    return compile_ir(read_text(ir), ctx, pipeline or Pipeline())

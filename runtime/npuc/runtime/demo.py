@@ -17,7 +17,7 @@ from npuc.emulator.machine import load
 from npuc.isa.disassembler import listing
 from npuc.isa.errors import NpucError
 from npuc.isa.program import Program
-from npuc.runtime.building import build
+from npuc.runtime.building import build, program_of
 from npuc.runtime.profiling import engine_rows, layer_rows, profile_program, summary_lines
 from npuc.runtime.sample_data import Digits, load_digits, sample_model
 from npuc.runtime.tables import Table, render
@@ -46,9 +46,9 @@ def _show_all() -> bool:
     model = sample_model()
     options = CompileOptions(target=TARGET, dims={"batch": BATCH})
     with _step(f"compile {model.name} for {TARGET}, {BATCH} images at a time"):
-        program = build(model, options).program
+        program = program_of(build(model, options))
         print(
-            f"{sum(map(len, program.code)):,} instructions, {len(program.constants):,} bytes of "
+            f"{sum(len(code) for code in program.code):,} instructions, {len(program.constants):,} bytes of "
             f"constants, {len(program.inputs)} input, {len(program.outputs)} output"
         )
     with _step("the instructions of one layer"):

@@ -3,6 +3,7 @@
 The command line reads inputs and writes results through here.
 """
 
+import errno
 import os
 import zipfile
 import zlib
@@ -22,16 +23,23 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises: OSError naming ``path`` when its folder is missing or not writable, or it is a folder.
     """
-    if path.is_dir():
-        raise IsADirectoryError(21, "is a folder, a file was expected", str(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(2, "the folder does not exist", str(path.parent))
+    check_place(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a ``path`` that cannot be written. Raises: OSError naming it."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, a file was expected", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(path.parent))
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, "the folder is not writable", str(path.parent))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -55,7 +55,7 @@ COMMANDS = (
     Entry(
         "opt",
         "Run chosen passes over IR text.",
-        "npuc opt graph.mlir -p 'fuse,partition' -o result.mlir",
+        "npuc opt graph.mlir -p 'compose-generics,form-groups' -o result.mlir",
     ),
     Entry("asm", "Assemble text into a program file.", "npuc asm program.s -o program.npu"),
     Entry(

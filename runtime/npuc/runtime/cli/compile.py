@@ -5,23 +5,39 @@ from typing import Annotated
 
 import typer
 
+from npuc.compiler.driver import CompileResult
+from npuc.compiler.ir_text import print_module
 from npuc.compiler.options import CompileOptions
-from npuc.runtime.building import build
-from npuc.runtime.cli.console import working
+from npuc.compiler.pipeline import Pipeline
+from npuc.compiler.remarks import counts_by_kind
+from npuc.isa.container import save
+from npuc.isa.errors import UsageError
+from npuc.isa.program import Program
+from npuc.runtime.building import build, resume
+from npuc.runtime.cli.console import show_json, show_lines, working
+from npuc.runtime.cli.ir_files import read_consts, write_ir
 from npuc.runtime.cli.options import (
     DEFAULTS,
+    ConstsOption,
     DimsOption,
     JsonOption,
     LevelOption,
     LoadOption,
-    ModelArgument,
     ScheduleOption,
     ShapesOption,
     TargetOption,
     parse_dims,
     parse_shapes,
 )
+from npuc.runtime.files import check_place, write_text
+from npuc.runtime.plugins import extended
 
+SourceArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL.onnx", help="The model; with --start-from, IR text.", show_default=False
+    ),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="P.npu", help="The program file, or IR file, to write."),
@@ -36,20 +52,24 @@ StopOption = Annotated[
 ]
 StartOption = Annotated[
     str | None,
-    typer.Option("--start-from", metavar="STAGE", help="MODEL is IR of the stage before this one."),
+    typer.Option("--start-from", metavar="STAGE", help="Begin there, with IR text as MODEL."),
 ]
 PrintOption = Annotated[
     list[str],
-    typer.Option("--print-after", metavar="STAGE|all", help="Print the stage's IR; repeatable.",
-                 default_factory=list),
-]  # fmt: skip
+    typer.Option(
+        "--print-after",
+        metavar="STAGE|all",
+        help="Print the stage's IR; repeatable.",
+        default_factory=list,
+    ),
+]
 ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Print what each pass did or did not do, and why.")
 ]
 
 
 def command(
-    model: ModelArgument,
+    model: SourceArgument,
     *,
     dim: DimsOption,
     shape: ShapesOption,
@@ -62,6 +82,7 @@ def command(
     dump_schedule: DumpOption = None,
     stop_after: StopOption = None,
     start_from: StartOption = None,
+    consts: ConstsOption = None,
     explain: ExplainOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,5 +98,89 @@ def command(
         start_from=start_from,
         print_after=tuple(print_after),
     )
+    pipeline = extended(Pipeline(), load)
     with working(f"compiling {model}"):
-        result = build(model, options, load)
+        if start_from is None:
+            result = build(model, options, pipeline)
+        else:
+            result = resume(model, options, pipeline, read_consts(model, consts))
+    _write(result, output, dump_schedule)
+    if as_json:
+        show_json(_facts(result, output))
+    else:
+        _show(result, output, explain=explain)
+
+
+def _check_outputs(output: Path | None, dump_schedule: Path | None, stop_after: str | None) -> None:
+    """Refuse before the work what cannot be written after it."""
+    if output is None and stop_after is None:
+        raise UsageError(
+            "the program needs a name",
+            given="no --output",
+            next_step="add -o P.npu, or --stop-after STAGE to see the stage's IR",
+        )
+    if dump_schedule is not None and stop_after is not None:
+        raise UsageError(
+            "a compilation that stops early has no schedule to write",
+            given="--dump-schedule with --stop-after",
+            next_step="leave one of them out",
+        )
+    for path in (output, dump_schedule):
+        if path is not None:
+            check_place(path)
+
+
+def _write(result: CompileResult, output: Path | None, dump_schedule: Path | None) -> None:
+    if dump_schedule is not None and result.program is not None:
+        write_text(dump_schedule, result.program.debug.schedule_json)
+    if output is None:
+        return
+    if result.program is None:
+        write_ir(output, result.module, result.ctx.consts)
+    else:
+        save(result.program, output)
+
+
+def _show(result: CompileResult, output: Path | None, *, explain: bool) -> None:
+    for stage, text in result.snapshots.items():
+        show_lines([f"// after {stage}", *text.splitlines()])
+    if explain:
+        show_lines([str(remark) for remark in result.remarks])
+    if result.program is None and output is None:
+        show_lines(print_module(result.module).splitlines())
+    if result.program is not None:
+        show_lines(_summary(result.program, result))
+    if output is not None:
+        show_lines([f"written: {output}"])
+
+
+def _summary(program: Program, result: CompileResult) -> list[str]:
+    groups = len({source.group for source in program.debug.sources})
+    counts = counts_by_kind(result.remarks)
+    remarks = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    instructions = sum(len(code) for code in program.code)
+    size = f"{instructions:,} instructions, {program.constants.size:,} bytes of constants"
+    return [
+        f"for {program.target.name}: {groups} groups, {size}",
+        f"remarks: {remarks or 'none'} (--explain shows them)",
+    ]
+
+
+def _facts(result: CompileResult, output: Path | None) -> dict[str, object]:
+    program = result.program
+    facts: dict[str, object] = {
+        "target": result.ctx.target.name,
+        "output": str(output) if output else None,
+        "remarks": [remark.to_json() for remark in result.remarks],
+        "snapshots": result.snapshots,
+    }
+    if program is None:
+        return {**facts, "ir": print_module(result.module)}
+    return {
+        **facts,
+        "model": program.debug.model_name,
+        "groups": len({source.group for source in program.debug.sources}),
+        "instructions": sum(len(code) for code in program.code),
+        "constant_bytes": int(program.constants.size),
+        "scratch_bytes": program.scratch_bytes,
+    }

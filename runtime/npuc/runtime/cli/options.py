@@ -62,6 +62,12 @@ LoadOption: TypeAlias = Annotated[
         "--load", metavar="FILE.py", help="Load a plug-in first; repeatable.", default_factory=list
     ),
 ]
+ConstsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--consts", metavar="C.npz", help="Constants of IR text; else those beside its file."
+    ),
+]
 InputOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(

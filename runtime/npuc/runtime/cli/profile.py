@@ -8,6 +8,7 @@ import typer
 from npuc.compiler.options import CompileOptions
 from npuc.isa.container import load as load_program
 from npuc.isa.errors import UsageError
+from npuc.isa.program import Program
 from npuc.isa.target import load_target
 from npuc.runtime.cli.console import show_json, show_lines, show_table, working
 from npuc.runtime.cli.options import (
@@ -76,18 +77,28 @@ def command(
             shapes=parse_shapes(shape),
             schedule=schedule,
         )
-        from npuc.runtime.building import build  # noqa: PLC0415  # a program needs no compiler
-
         with working(f"compiling {source}"):
-            result = build(source, options, load)
-        remarks = [str(remark) for remark in result.remarks]
-        report = profile_program(result.program)
+            program, remarks = _compiled(source, options, load)
+        report = profile_program(program)
     if as_json:
         show_json({**report.to_json(), **({"why": _reasons(report, remarks)} if why else {})})
         return
     _show(report)
     if why:
         _show_reasons(report, remarks)
+
+
+def _compiled(
+    source: Path, options: CompileOptions, plugins: list[Path]
+) -> tuple[Program, list[str]]:
+    """The program of a model, and the compiler's remarks, which a program file does not hold."""
+    # Here, for a program file needs no compiler and starts at once.
+    from npuc.compiler.pipeline import Pipeline  # noqa: PLC0415
+    from npuc.runtime.building import build, program_of  # noqa: PLC0415
+    from npuc.runtime.plugins import extended  # noqa: PLC0415
+
+    result = build(source, options, extended(Pipeline(), plugins))
+    return program_of(result), [str(remark) for remark in result.remarks]
 
 
 def _is_program(source: Path) -> bool:

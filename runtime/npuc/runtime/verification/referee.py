@@ -39,7 +39,7 @@ def judge(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Judgement:
 
 
 def _run_onnx_runtime(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Arrays:
-    import onnxruntime
+    import onnxruntime  # noqa: PLC0415  # an extra
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -56,7 +56,7 @@ def _run_onnx_runtime(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) ->
 
 
 def _run_reference(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Arrays:
-    from onnx.reference import ReferenceEvaluator
+    from onnx.reference import ReferenceEvaluator  # noqa: PLC0415  # slow to import
 
     try:
         evaluator = ReferenceEvaluator(model)

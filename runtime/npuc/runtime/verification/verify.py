@@ -1,29 +1,42 @@
 """``verify``: a model's values at every level of its compilation, against each other and ONNX.
 
 nn is evaluated after each stage; from quantize on, each stage, the emulator's fast path and its
-plain twin must agree bit for bit. ONNX judges the quantised form within the rules of
-``exposure.output_rules``: outputs of the model, and every quantised tensor inside it by name.
+plain twin must agree bit for bit. ONNX judges what comes before, and every quantised tensor inside
+the model by name, within the rules of ``exposure.output_rules``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from npuc.compiler.pipeline import Pipeline
+import onnx
 
 from npuc.compiler.options import CompileOptions
-from npuc.runtime.arrays import AnyArray
-from npuc.runtime.building import Model
-from npuc.runtime.random_inputs import DEFAULT_SEED
-from npuc.runtime.verification.comparison import Comparison
+from npuc.compiler.pipeline import Pipeline
+from npuc.runtime.arrays import AnyArray, Arrays
+from npuc.runtime.building import Model, program_of
+from npuc.runtime.plugins import extended
+from npuc.runtime.random_inputs import DEFAULT_SEED, random_inputs
+from npuc.runtime.verification.comparison import EXACT, Comparison, Rule, Sides, compare
+from npuc.runtime.verification.exposure import expose_quantised, input_ranges, output_rules
+from npuc.runtime.verification.levels import (
+    Compilation,
+    compile_watched,
+    emulated_values,
+    nn_values,
+)
+from npuc.runtime.verification.referee import Judgement, judge
 
-FIRST_EXACT_STAGE = "quantize"
-EMULATOR_PATHS = ("fast", "plain")
+QUANTIZE = "quantize"
+NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """What to verify with: ``inputs`` by name, or seeded random ones that suit the model."""
+    """What to verify with: ``inputs`` by name, or seeded random ones that suit the model.
+
+    ``onnx`` false leaves ONNX out. ``plugins`` change ``pipeline`` (default: npuc's own).
+    """
 
     inputs: Mapping[str, AnyArray] | None = None
     seed: int = DEFAULT_SEED
@@ -71,26 +84,111 @@ def verify_model(
 ) -> VerifyReport:
     """Compile ``model`` as ``options`` ask and hold all its levels against each other.
 
-    Raises: as ``build``; InputError for inputs that do not suit the model; ModelError when nobody
-    can speak for ONNX.
+    Raises: as ``build``; InputError for inputs that do not suit the model; ModelError when ONNX's
+    side cannot be computed.
     """
     chosen = chosen or VerifyOptions()
-    case = _Case(model, replace(options, keep_modules=True), chosen)
-    result = case.build(model)
-    proto = _read(model)
-    inputs = chosen.inputs or random_inputs(input_kinds(result.program, proto), chosen.seed)
-    stages = _stage_values(result, inputs)
-    comparisons = [*_between_levels(result, stages, inputs)]
-    judge_name = "nobody"
+    pipeline = extended(chosen.pipeline or Pipeline(), chosen.plugins)
+    compilation = compile_watched(model, options, pipeline)
+    proto = _load(model)
+    case = _Case(proto, options, pipeline, _inputs(compilation, proto, chosen))
+    values = nn_values(compilation, case.inputs)
+    comparisons: list[Comparison] = []
+    who = NOBODY
     if chosen.onnx:
-        judge_name, against_onnx = _against_onnx(case, proto, stages, inputs)
-        comparisons = [*against_onnx, *comparisons]
-    if not all(c.passed for c in comparisons):
-        comparisons += _located(case, proto, inputs)
-    return VerifyReport(
-        result.program.debug.model_name,
-        result.program.target.name,
-        options.level,
-        judge_name,
-        tuple(comparisons),
-    )
+        exposed = expose_quantised(proto)
+        judgement = judge(exposed, case.inputs)
+        who = judgement.judge
+        comparisons += _early_stages(case, values, judgement)
+        comparisons += _every_tensor(case, exposed, judgement)
+    comparisons += _exact_stages(values)
+    comparisons += _emulator(compilation, values, case.inputs)
+    if not all(c.passed for c in comparisons if c.rule == EXACT):
+        comparisons += _inside(case)
+    name = model.name if isinstance(model, Path) else str(model) if isinstance(model, str) else ""
+    return VerifyReport(name, options.target, options.level, who, tuple(comparisons))
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What is verified: the ONNX model, how it is compiled, and the inputs."""
+
+    proto: onnx.ModelProto
+    options: CompileOptions
+    pipeline: Pipeline
+    inputs: Mapping[str, AnyArray]
+
+    def compile_exposed(self, stop_after: str | None) -> Compilation:
+        """The compilation of the model whose quantised tensors are outputs."""
+        exposed = expose_quantised(self.proto).SerializeToString()
+        options = replace(self.options, stop_after=stop_after)
+        return compile_watched(exposed, options, self.pipeline)
+
+
+def _load(model: Model) -> onnx.ModelProto:
+    return onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load(model)
+
+
+def _inputs(
+    compilation: Compilation, proto: onnx.ModelProto, chosen: VerifyOptions
+) -> Mapping[str, AnyArray]:
+    if chosen.inputs is not None:
+        return chosen.inputs
+    ranges = input_ranges(proto)
+    kinds = {
+        name: replace(kind, low=ranges[name][0], high=ranges[name][1]) if name in ranges else kind
+        for name, kind in compilation.input_kinds().items()
+    }
+    return random_inputs(kinds, chosen.seed)
+
+
+def _early_stages(
+    case: _Case, values: Mapping[str, Arrays], judgement: Judgement
+) -> Iterator[Comparison]:
+    """Stages before quantize still compute in float where ONNX's integers are exact."""
+    rules = output_rules(case.proto)
+    for stage, outputs in values.items():
+        if stage == QUANTIZE:
+            return
+        for name, value in outputs.items():
+            rule = Rule("steps", 1.0) if rules[name] == EXACT else rules[name]
+            sides = Sides(f"nn after {stage}", judgement.judge, name)
+            yield compare(sides, value, judgement.outputs[name], rule)
+
+
+def _every_tensor(
+    case: _Case, exposed: onnx.ModelProto, judgement: Judgement
+) -> Iterator[Comparison]:
+    """Every quantised tensor and every output, by ONNX's names, after quantize."""
+    compilation = case.compile_exposed(QUANTIZE)
+    values = nn_values(compilation, case.inputs)[QUANTIZE]
+    for name, rule in output_rules(exposed).items():
+        sides = Sides(f"nn after {QUANTIZE}", judgement.judge, name)
+        yield compare(sides, values[name], judgement.outputs[name], rule)
+
+
+def _exact_stages(values: Mapping[str, Arrays]) -> Iterator[Comparison]:
+    """The stages after quantize against quantize."""
+    stages = list(values)
+    for stage in stages[stages.index(QUANTIZE) + 1 :]:
+        yield from _exactly(f"nn after {stage}", values[stage], values[QUANTIZE])
+
+
+def _emulator(
+    compilation: Compilation, values: Mapping[str, Arrays], inputs: Mapping[str, AnyArray]
+) -> Iterator[Comparison]:
+    for path, outputs in emulated_values(program_of(compilation.result), inputs):
+        yield from _exactly(f"emulator, {path}", outputs, values[QUANTIZE])
+
+
+def _inside(case: _Case) -> Iterator[Comparison]:
+    """Something differs in the outputs: which tensor inside is the first, at which level?"""
+    compilation = case.compile_exposed(None)
+    values = nn_values(compilation, case.inputs)
+    found = [*_exact_stages(values), *_emulator(compilation, values, case.inputs)]
+    yield from (c for c in found if not c.passed)
+
+
+def _exactly(stage: str, given: Arrays, expected: Arrays) -> Iterator[Comparison]:
+    for name, value in expected.items():
+        yield compare(Sides(stage, f"nn after {QUANTIZE}", name), given[name], value, EXACT)

@@ -1,0 +1,77 @@
+"""The values of a model at each level of one compilation: nn after each stage, then the binary."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from npuc.compiler.dialects.element_types import dtype_of, shape_of
+from npuc.compiler.driver import CompileResult
+from npuc.compiler.interpreter import Memo, evaluate, graph_of
+from npuc.compiler.options import CompileOptions
+from npuc.compiler.pipeline import Observers, Pipeline
+from npuc.compiler.xdsl_api import ModuleOp
+from npuc.emulator.machine import RunOptions, run
+from npuc.isa.program import Program
+from npuc.runtime.arrays import AnyArray, Arrays
+from npuc.runtime.building import Model, build
+from npuc.runtime.random_inputs import InputKind
+
+EMULATOR_PATHS = ("fast", "plain")
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """One compilation with the nn modules that its stages left, by stage in order."""
+
+    result: CompileResult
+    modules: Mapping[str, ModuleOp]
+
+    def input_kinds(self) -> dict[str, InputKind]:
+        """Element type and shape of each input of the model."""
+        first = next(iter(self.modules.values()))
+        return {
+            name: InputKind(dtype_of(value), shape_of(value))
+            for name, value in graph_of(first).inputs.items()
+        }
+
+
+def compile_watched(model: Model, options: CompileOptions, pipeline: Pipeline) -> Compilation:
+    """Compile ``model`` and keep a copy of the nn module after each stage.
+
+    Raises: as ``build``.
+    """
+    watcher = _Watcher({stage.name for stage in pipeline.stages if stage.dialect == "nn"})
+    observers = Observers(after_stage=watcher.after_stage)
+    result = build(model, options, pipeline, observers)
+    return Compilation(result, watcher.modules)
+
+
+def nn_values(compilation: Compilation, inputs: Mapping[str, AnyArray]) -> dict[str, Arrays]:
+    """The model's outputs in machine numerics after each nn stage, by stage in order.
+
+    Raises: InputError for inputs that do not suit the model.
+    """
+    consts, memo = compilation.result.ctx.consts, Memo()
+    return {
+        stage: evaluate(module, inputs, consts, memo)
+        for stage, module in compilation.modules.items()
+    }
+
+
+def emulated_values(
+    program: Program, inputs: Mapping[str, AnyArray]
+) -> Iterator[tuple[str, Arrays]]:
+    """The program's outputs on each path of the emulator, by path."""
+    for path in EMULATOR_PATHS:
+        yield path, run(program, inputs, RunOptions(path=path)).outputs
+
+
+@dataclass
+class _Watcher:
+    """Copies modules as the pipeline passes them by: it goes on to change them in place."""
+
+    stages: set[str]
+    modules: dict[str, ModuleOp] = field(default_factory=dict)
+
+    def after_stage(self, stage: str, module: ModuleOp) -> None:
+        if stage in self.stages:
+            self.modules[stage] = module.clone()
