@@ -211,16 +211,16 @@ def test_requantize_is_one_product_one_rounding_and_a_clamp(
     acc: int, scale: float, zero_point: int
 ) -> None:
     factor = np.float32(scale)
-    result = requantize(np.array([acc], np.int32), factor, zero_point, -128, 127)
+    result = requantize(np.array([acc], np.int32), factor, zero_point, (-128, 127))
     assert result.dtype == np.int32
     assert result.tolist() == [requantized(acc, factor, zero_point)]
 
 
 def test_requantize_ties_and_channels() -> None:
     acc = np.array([[1, 3, 5], [-1, -3, -5]], np.int32)
-    assert requantize(acc, f32(0.5), 0, -128, 127).tolist() == [[0, 2, 2], [0, -2, -2]]
+    assert requantize(acc, f32(0.5), 0, (-128, 127)).tolist() == [[0, 2, 2], [0, -2, -2]]
     scale_C = f32(0.5, 1.0, 100.0)
     zero_point_C = np.array([1, 2, 3], np.int32)
-    assert requantize(acc, scale_C, zero_point_C, 0, 255).tolist() == [[1, 5, 255], [1, 0, 0]]
-    assert requantize(acc, f32(np.nan), 7, -128, 127).tolist() == [[0, 0, 0], [0, 0, 0]]
-    assert requantize(acc, f32(np.inf), 7, -128, 127).tolist() == [[127] * 3, [-128] * 3]
+    assert requantize(acc, scale_C, zero_point_C, (0, 255)).tolist() == [[1, 5, 255], [1, 0, 0]]
+    assert requantize(acc, f32(np.nan), 7, (-128, 127)).tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert requantize(acc, f32(np.inf), 7, (-128, 127)).tolist() == [[127] * 3, [-128] * 3]

@@ -52,6 +52,6 @@ def test_product_and_requantisation_are_identical(seed: int) -> None:
     bias_N = (-a_zero * w_KN.astype(np.int64).sum(axis=0)).astype(np.int32)
     acc_MN = mma_int(a_MK, w_KN, np.tile(bias_N, (M, 1)))
     scale = np.float32(a_scale * w_scale) / y_scale
-    result = requantize(acc_MN, np.asarray(scale), y_zero, -128, 127)
+    result = requantize(acc_MN, np.asarray(scale), y_zero, (-128, 127))
     assert len(np.unique(expected)) > 50
     assert result.tolist() == expected.tolist()

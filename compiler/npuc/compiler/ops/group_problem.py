@@ -54,7 +54,7 @@ def _vector_problem(group: GroupOp, iteration: Iteration) -> GroupProblem:
     operands.append(_output(group, iteration.result))
     last = len(operands) - 1
     work = VectorWork(iteration.kernel, iteration.params, tuple(range(last)), (last,))
-    return GroupProblem(iteration.extents, tuple(operands), work, None, describe(group))
+    return GroupProblem(iteration.extents, tuple(operands), work, None, group.group_name.data)
 
 
 def _contraction_problem(
@@ -70,7 +70,7 @@ def _contraction_problem(
     else:
         work = _epilogue(group, op.results[0], matrix, epilogue, operands)
     parts = Contraction(0, 1, acc_dtype)
-    return GroupProblem(matrix.extents, tuple(operands), work, parts, describe(group))
+    return GroupProblem(matrix.extents, tuple(operands), work, parts, group.group_name.data)
 
 
 def _epilogue(

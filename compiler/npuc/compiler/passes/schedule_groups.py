@@ -98,7 +98,7 @@ class _Scheduler:
                 self._declare(result, result.name_hint or group.group_name.data, "scratch")
         values = [base_of(v) for v in group.inputs] + list(group.outputs)
         tensors = [self.tensors[v] for v in values]
-        work = build_group(group.group_name.data, problem, tiling, self.ctx.target, tensors)
+        work = build_group(problem, tiling, self.ctx.target, tensors)
         for op in work.walk():
             op.location = group.location
         core.body.block.add_op(work)

@@ -43,11 +43,11 @@ ALL_DIMS = tuple(range(RANK))
 
 
 def build_group(
-    name: str, problem: GroupProblem, tiling: Tiling, target: Target, tensors: Sequence[SSAValue]
+    problem: GroupProblem, tiling: Tiling, target: Target, tensors: Sequence[SSAValue]
 ) -> GroupOp:
-    """The tile group of one problem; ``tensors`` are its DRAM tensors by argument number."""
+    """The tile group named as the problem is; ``tensors`` are its DRAM tensors by argument number."""
     distinct = list(dict.fromkeys(tensors))
-    group = GroupOp(name, distinct)
+    group = GroupOp(problem.name, distinct)
     inner = group.body.block.args
     arguments = tuple(inner[distinct.index(t)] for t in tensors)
     _GroupBuilder(problem, tiling, target, arguments, group.body.block).build()
