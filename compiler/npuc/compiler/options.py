@@ -53,7 +53,7 @@ def parse_dim(text: str) -> tuple[str, int]:
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     """``x=1x3x224x224`` as an input's name and shape. Raises: UsageError naming the form."""
     name, _, sizes = text.rpartition("=")
-    parts = sizes.split("x") if sizes else []
+    parts = sizes.split("x")
     if not name or not all(part.isdecimal() and int(part) >= 1 for part in parts):
         raise UsageError(
             "--shape is not understood",
