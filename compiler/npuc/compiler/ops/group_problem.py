@@ -20,7 +20,7 @@ from npuc.compiler.schedule.problem import (
     Operand,
     VectorWork,
 )
-from npuc.compiler.xdsl_api import Operation, SSAValue
+from npuc.compiler.xdsl_api import Operation
 from npuc.isa.descriptors import Params
 from npuc.isa.dtypes import DType
 from npuc.isa.errors import CompileError
@@ -68,18 +68,18 @@ def _contraction_problem(
         operands.append(_output(group, matrix.result))
         work = VectorWork(identity_kernel(acc_dtype), Params(()), (ACCUMULATOR,), (2,))
     else:
-        work = _epilogue(group, op.results[0], matrix, epilogue, operands)
+        work = _epilogue(group, contraction, epilogue, operands)
     parts = Contraction(0, 1, acc_dtype)
     return GroupProblem(matrix.extents, tuple(operands), work, parts, group.group_name.data)
 
 
 def _epilogue(
     group: GroupOp,
-    accumulator: SSAValue,
-    matrix: Iteration,
+    contraction: tuple[Operation, Iteration],
     epilogue: Iteration,
     operands: list[Operand],
 ) -> VectorWork:
+    accumulator, matrix = contraction[0].results[0], contraction[1]
     assert epilogue.kernel is not None
     own = next(v for v in epilogue.inputs if v.value is accumulator)
     dims = _dimension_map(own.forms, matrix.result)

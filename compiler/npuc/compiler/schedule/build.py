@@ -45,7 +45,7 @@ ALL_DIMS = tuple(range(RANK))
 def build_group(
     problem: GroupProblem, tiling: Tiling, target: Target, tensors: Sequence[SSAValue]
 ) -> GroupOp:
-    """The tile group named as the problem is; ``tensors`` are its DRAM tensors by argument number."""
+    """The tile group of one problem, under its name; ``tensors`` are numbered as its arguments."""
     distinct = list(dict.fromkeys(tensors))
     group = GroupOp(problem.name, distinct)
     inner = group.body.block.args
