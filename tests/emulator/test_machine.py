@@ -159,15 +159,15 @@ def test_cores_wait_for_each_other(path: str) -> None:
 def test_a_deadlock_names_the_waits_of_both_cores() -> None:
     with pytest.raises(ExecutionError, match="deadlock") as caught:
         load(two_cores(deadlock=True))
-    assert "core0.st.0 >= 1" in caught.value.where
-    assert "core1.st.0 >= 1" in caught.value.where
+    assert "core0.st[0] >= 1" in caught.value.where
+    assert "core1.st[0] >= 1" in caught.value.where
 
 
 def test_a_wait_that_no_earlier_command_satisfies_is_refused() -> None:
     code = [Nop(queue=1, waits=(wait(Engine.ld1, 1),)), Nop(queue=2, increment=0), Halt()]
     with pytest.raises(ExecutionError, match="no earlier command") as caught:
         load(build(code))
-    assert "core0.ld1.0 >= 1" in caught.value.given
+    assert "core0.ld1[0] >= 1" in caught.value.given
 
 
 @pytest.mark.parametrize("path", PATHS)

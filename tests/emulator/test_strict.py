@@ -58,8 +58,8 @@ def test_a_missing_wait_is_a_race_with_both_instructions_nodes_bytes_and_edge() 
     assert kinds(program(IN, Store(map=1, waits=(wait(Engine.ld0, 1),)))) == []
     (finding,) = check(program(IN, Store(map=1)))
     assert finding.kind == "race"
-    assert finding.site.startswith("core 0, instruction 1: st map=m1")
-    assert finding.other.startswith("core 0, instruction 0: ld map=m0")
+    assert finding.site.startswith("core 0, instruction 1: st m1")
+    assert finding.other.startswith("core 0, instruction 0: ld m0")
     assert (finding.memory, finding.first_byte, finding.n_bytes) == ("spm of core 0", 0, N)
     assert "until ld0 of core 0 has completed its 1. command" in finding.missing
     assert "race" in str(finding) and "bytes: 8 of spm of core 0, first 0" in str(finding)
@@ -155,7 +155,7 @@ def test_out_of_bounds_is_a_finding_with_the_true_extents() -> None:
 
 def test_deadlock_is_a_finding() -> None:
     (finding,) = check(two_cores(deadlock=True))
-    assert finding.kind == "deadlock" and "core0.st.0 >= 1" in finding.site
+    assert finding.kind == "deadlock" and "core0.st[0] >= 1" in finding.site
 
 
 # -- mutations ------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def _producers(stream: CommandStream, increments: list[dict[int, Int64s]]) -> Pr
 
 
 def describe_wait(stream: CommandStream, command: int, wait: int) -> str:
-    """A resolved wait as ``core0.vpu.0 >= 7``."""
+    """A resolved wait as ``core0.vpu[0] >= 7``."""
     number = int(stream.wait_counter[command, wait])
     counter = Counter(number >> 8, Engine(number >> 5 & 7), number & 31)
     return f"{counter_text(counter)} >= {int(stream.wait_threshold[command, wait])}"
