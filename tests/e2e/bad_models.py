@@ -137,6 +137,11 @@ def external_missing(path: Path) -> None:
     _external(path, "weights.bin")
 
 
+def one_large_mean(path: Path) -> None:
+    """A good model, but the sum behind one output reads 64 KiB at once."""
+    save(path, [node("GlobalAveragePool", "x", "y")], shape=(1, 4, 64, 64))
+
+
 # name: how the file is made, words that the message must have
 BAD_MODELS: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "missing": (missing, ("model.onnx",)),

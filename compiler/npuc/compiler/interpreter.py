@@ -17,7 +17,7 @@ from npuc.compiler.dialects.nn import GraphOp, GroupOp, ReturnOp, YieldOp
 from npuc.compiler.ops import reference
 from npuc.compiler.ops.interface import Array
 from npuc.compiler.xdsl_api import Block, ModuleOp, Operation, SSAValue
-from npuc.isa.errors import InputError
+from npuc.isa.errors import CompileError, InputError
 
 Key = tuple[str, ...]
 
@@ -46,9 +46,15 @@ def evaluate(
 
 
 def graph_of(module: ModuleOp) -> GraphOp:
-    """The one graph of an nn module."""
+    """The one graph of an nn module. Raises: CompileError for a module of another form."""
     graphs = [op for op in module.body.block.ops if isinstance(op, GraphOp)]
-    assert len(graphs) == 1, "an nn module holds one graph"
+    if len(graphs) != 1:
+        raise CompileError(
+            "the module has another form than passes and values of the nn level need",
+            given=f"{len(graphs)} operations nn.graph",
+            allowed="one nn.graph",
+            next_step="give IR of the stages import to partition",
+        )
     return graphs[0]
 
 

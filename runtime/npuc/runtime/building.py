@@ -50,6 +50,8 @@ def resume(
     ``consts`` are the constants that the text names by key.
     Raises: as ``build``; InputError where the file is no text.
     """
+    chosen = pipeline or Pipeline()
+    chosen.stages_between(options.start_from, options.stop_after)
     ctx = make_context(options)
     ctx.consts.add_named(consts or {})
-    return compile_ir(read_text(ir), ctx, pipeline or Pipeline())
+    return compile_ir(read_text(ir), ctx, chosen)

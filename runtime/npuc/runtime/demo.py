@@ -87,7 +87,7 @@ def _show_listing(program: Program) -> None:
     lines = listing(program, smallest.group).splitlines()
     print("\n".join(lines[:LISTED_LINES]))
     if len(lines) > LISTED_LINES:
-        print(f"... {len(lines) - LISTED_LINES} more lines: npuc disasm P.npu --group ...")
+        print(f"... {len(lines) - LISTED_LINES} more lines: npuc disasm P.npu --group {smallest.group}")
 
 
 def _classify(program: Program, digits: Digits) -> None:

@@ -26,13 +26,7 @@ TargetOption: TypeAlias = Annotated[
 ]
 LevelOption: TypeAlias = Annotated[
     int,
-    typer.Option(
-        "-O",
-        metavar="0..3",
-        min=0,
-        max=3,
-        help="Optimisation level; never changes a bit of the result.",
-    ),
+    typer.Option("-O", metavar="0..3", help="Optimisation level; never changes a result."),
 ]
 DimsOption: TypeAlias = Annotated[
     list[str],
