@@ -31,6 +31,7 @@ class Code:
         self.location = location
         self._blocks = [self.entry]
         self._values: dict[SSAValue, Value] = {}
+        self._holders: dict[int, int] = {}
 
     def emit(self, op: Operation) -> None:
         """Append ``op``."""
@@ -58,6 +59,27 @@ class Code:
     def get(self, name: SSAValue) -> Value:
         """The value of an index."""
         return self._values[name]
+
+    def temporary(self) -> int:
+        """A register that is free again when all values that ``hold`` it are dropped."""
+        register = self.registers.take()
+        self._holders[register] = 0
+        return register
+
+    def hold(self, value: Value) -> None:
+        """One more name has this value."""
+        if value.register in self._holders:
+            self._holders[value.register] += 1
+
+    def drop(self, value: Value) -> None:
+        """One name that had this value was used for the last time."""
+        register = value.register
+        if register not in self._holders:
+            return
+        self._holders[register] -= 1
+        if self._holders[register] == 0:
+            del self._holders[register]
+            self.registers.give_back(register)
 
     def in_register(self, value: Value) -> int:
         """A register that holds ``value``; register 0 for the constant 0."""
@@ -112,7 +134,7 @@ def lower_index(code: Code, op: AffineOp | MinOp | MaxOp) -> None:
     if not value.register:
         code.set(op.result, Value(0, pick(value.constant, limit)))
         return
-    register = code.registers.take()
+    register = code.temporary()
     code.scalar(pick.__name__, register, (value.register, 0), limit - value.constant)
     code.set(op.result, Value(register, value.constant))
 
@@ -127,7 +149,7 @@ def _affine(code: Code, op: AffineOp) -> Value:
         return Value(0, constant)
     if len(varying) == 1 and varying[0][1] == 1:
         return Value(varying[0][0], constant)
-    result = code.registers.take()
+    result = code.temporary()
     for position, (register, factor) in enumerate(varying):
         target = SCRATCH_REGISTER if position else result
         code.scalar("mul", target, (register, 0), factor)

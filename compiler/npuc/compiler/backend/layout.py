@@ -1,9 +1,9 @@
 """Addresses of a program: buffers in SPM and ACC per core, tensors in the segments of DRAM."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from npuc.compiler.backend.planner import Block, Plan, plan
+from npuc.compiler.backend.planner import Block, Plan, lower_bound, plan
 from npuc.compiler.dialects import npu
 from npuc.compiler.dialects.tile import SegmentName
 from npuc.isa.descriptors import Space
@@ -63,10 +63,11 @@ def lay_out_core(core: npu.CoreOp, target: Target) -> CoreLayout:
 
 def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
     """Buffers of neighbouring groups apart where they fit, so that groups overlap in time."""
+    exact = [_block(op, 0) for op in buffers]
     apart = plan([_block(op, 1) for op in buffers], memory.alignment)
     if apart.peak_bytes <= memory.capacity_bytes:
-        return apart
-    return plan([_block(op, 0) for op in buffers], memory.alignment)
+        return replace(apart, bound_bytes=lower_bound(exact))
+    return plan(exact, memory.alignment)
 
 
 def _block(op: npu.BufferOp, beyond: int) -> Block:

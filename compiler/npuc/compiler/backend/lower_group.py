@@ -22,9 +22,10 @@ from npuc.compiler.dialects.tile import (
     MinOp,
     ReleaseOp,
     SignalOp,
+    SlotType,
     loop_nest,
 )
-from npuc.compiler.xdsl_api import Block, Operation, UnknownLoc
+from npuc.compiler.xdsl_api import Block, IndexType, Operation, SSAValue, UnknownLoc
 from npuc.isa.instructions import Engine, Wait
 from npuc.isa.instructions.base import WAIT_IMM_MAX
 
@@ -49,6 +50,27 @@ class LoweredGroup:
     objects: Objects
 
 
+def last_uses(block: Block) -> dict[Operation, list[SSAValue]]:
+    """For each operation of ``block``, the values of the block that are used there last."""
+    position = {op: number for number, op in enumerate(block.ops)}
+    ops = list(position)
+    dying: dict[Operation, list[SSAValue]] = {}
+    for op in ops:
+        for result in op.results:
+            users = [position[_in_block(use.operation, block)] for use in result.uses]
+            dying.setdefault(ops[max(users, default=position[op])], []).append(result)
+    return dying
+
+
+def _in_block(op: Operation, block: Block) -> Operation:
+    """The operation of ``block`` that is or contains ``op``."""
+    while op.parent_block() is not block:
+        parent = op.parent_op()
+        assert parent is not None, "a value is used outside the block that defines it"
+        op = parent
+    return op
+
+
 def lower_group(group: GroupOp, state: CoreState) -> LoweredGroup:
     """Lower ``group``. Raises: CompileError naming it when it does not fit the machine."""
     objects = Objects.of(group)
@@ -71,18 +93,31 @@ class _Lowering:
         self._await_registers = self._start_awaits(group)
 
     def block(self, block: Block) -> None:
-        """Lower the operations of ``block``."""
+        """Lower the operations of ``block``; a register is free after its value's last use."""
+        dying = last_uses(block)
         for op in block.ops:
-            if isinstance(op, ForOp):
-                self._loop(op)
-            elif isinstance(op, AffineOp | MinOp | MaxOp):
-                lower_index(self.code, op)
-            elif isinstance(op, AcquireOp | HeldOp | ReleaseOp):
-                self._rings.turn(op)
-            elif isinstance(op, SignalOp | AwaitOp):
-                self._between_cores(op)
-            elif isinstance(op, COMMANDS):
-                self._command(op)
+            self._operation(op)
+            for result in op.results:
+                self.code.hold(self._value(result))
+            for value in dying.get(op, ()):
+                self.code.drop(self._value(value))
+
+    def _operation(self, op: Operation) -> None:
+        if isinstance(op, ForOp):
+            self._loop(op)
+        elif isinstance(op, AffineOp | MinOp | MaxOp):
+            lower_index(self.code, op)
+        elif isinstance(op, AcquireOp | HeldOp | ReleaseOp):
+            self._rings.turn(op)
+        elif isinstance(op, SignalOp | AwaitOp):
+            self._between_cores(op)
+        elif isinstance(op, COMMANDS):
+            self._command(op)
+
+    def _value(self, value: SSAValue) -> Value:
+        if isinstance(value.type, SlotType):
+            return self._rings.slot(value)[1]
+        return self.code.get(value) if isinstance(value.type, IndexType) else Value()
 
     def _loop(self, loop: ForOp) -> None:
         if loop.trips == 0:

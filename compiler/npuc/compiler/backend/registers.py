@@ -40,6 +40,11 @@ class RegisterFile:
         self._scopes[-1].append(register)
         return register
 
+    def give_back(self, register: int) -> None:
+        """Free a register of the present scope before its end."""
+        self._scopes[-1].remove(register)
+        self._free.append(register)
+
     @contextmanager
     def scope(self) -> Iterator[None]:
         """Registers taken inside are free again afterwards."""

@@ -87,7 +87,7 @@ class Rings:
         self._code.rotate(ring.head, ring.spec.slot_bytes, ring.spec.depth)
         if ring.one_acquire:
             return Value(ring.head)
-        copy = self._code.registers.take()
+        copy = self._code.temporary()
         self._code.scalar("add", copy, (ring.head, 0))
         return Value(copy)
 
@@ -97,7 +97,7 @@ class Rings:
         if age == 0:
             return Value(ring.tail)
         step, depth = ring.spec.slot_bytes, ring.spec.depth
-        register = self._code.registers.take()
+        register = self._code.temporary()
         self._code.scalar("add", register, (ring.tail, 0), age * step)
         self._code.wrap(register, step * depth)
         return Value(register)
