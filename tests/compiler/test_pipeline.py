@@ -132,7 +132,7 @@ class BreakTypes(ModulePass):
 
 def test_illegal_leftovers_are_named() -> None:
     pipeline = Pipeline().insert_after("form-groups", LeaveTranspose())
-    with pytest.raises(CompileError, match="after stage fuse .* outside a group"):
+    with pytest.raises(CompileError, match=r"after stage fuse .* outside a group"):
         compile_model(relu_model(), NN, pipeline)
 
 
@@ -144,7 +144,7 @@ def test_invalid_ir_names_the_pass() -> None:
 
 def test_legality_of_import_refuses_groups() -> None:
     result = compile_model(relu_model(), NN)
-    with pytest.raises(CompileError, match="nn.group must be gone"):
+    with pytest.raises(CompileError, match=r"nn\.group must be gone"):
         check_legality("import", result.module)
     assert any(isinstance(op, GraphOp) for op in result.module.walk())
     assert not any(isinstance(op, TransposeOp) for op in result.module.walk())
