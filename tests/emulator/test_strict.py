@@ -14,6 +14,7 @@ from npuc.emulator.strict import check, redundant_waits, wait_fields, without_wa
 from npuc.emulator.strict.bytesets import region_bytes, strided_bytes
 from npuc.isa.descriptors import Kernel, Output, Segment, Space, Stream, TensorMap, View, Window
 from npuc.isa.dtypes import DType
+from npuc.isa.encoding import decode, encode
 from npuc.isa.errors import UsageError
 from npuc.isa.instructions import Engine
 from npuc.isa.instructions.dma import Load, Store
@@ -263,3 +264,15 @@ def _bytes(made, command) -> tuple[set[int], set[int]]:
 
 def test_a_clean_program_runs() -> None:
     assert load(program(IN, Store(map=1, waits=(wait(Engine.ld0, 1),)))).streams
+
+
+def test_accumulating_onto_words_that_nobody_wrote_is_uninitialised() -> None:
+    made, _, _ = tiled_product()
+    code = decode(made.code[0])
+    code[5] = replace(code[5], accumulate=1)
+    (finding,) = check(replace(made, code=(encode(code),)))
+    assert (finding.kind, finding.memory, finding.n_bytes) == (
+        "uninitialised",
+        "acc of core 0",
+        256,
+    )

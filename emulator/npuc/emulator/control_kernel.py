@@ -76,7 +76,7 @@ def run_compiled(table: Int64s, state: ControlState, budget: int) -> int:
     )
 
 
-@njit
+@njit(inner=True)
 def _scalar(opcode: int, a: Any, b: Any) -> Any:
     if opcode == _ADD:
         return a + b
@@ -103,7 +103,7 @@ def _scalar(opcode: int, a: Any, b: Any) -> Any:
     return 1 if a == b else 0
 
 
-@njit
+@njit(inner=True)
 def _next(row: Int64s, pc: int, file: Int64s, loops: Int64s, scalars: Int64s) -> Any:
     """The next instruction after a flow instruction."""
     depth = scalars[4]
@@ -126,7 +126,7 @@ def _next(row: Int64s, pc: int, file: Int64s, loops: Int64s, scalars: Int64s) ->
     return loops[depth - 1, 1]
 
 
-@njit
+@njit(inner=True)
 def _close_loops(pc: int, loops: Int64s, scalars: Int64s) -> Any:
     """Start the next trip of each loop that ends here, or leave it."""
     while scalars[4] > 0 and pc == loops[scalars[4] - 1, 1]:

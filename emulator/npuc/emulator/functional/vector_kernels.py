@@ -61,13 +61,13 @@ def _div(out: F32, a: F32, b: F32) -> None:
     quiet_in_place(out)
 
 
-@njit
+@njit(inner=True)
 def _key(bits: int) -> int:
     """An integer ordered as the float is; it undoes itself."""
     return bits ^ _MAGNITUDE if bits < 0 else bits
 
 
-@njit
+@njit(inner=True)
 def _is_nan(bits: int) -> bool:
     return (bits & _MAGNITUDE) > _INFINITY
 
