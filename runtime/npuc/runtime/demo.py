@@ -27,7 +27,7 @@ from npuc.runtime.verification.report import verdict_lines
 
 TARGET = "edge"
 BATCH = 20
-LISTED_LINES = 40
+LISTED_LINES = 50
 
 
 def main() -> int:
@@ -47,10 +47,8 @@ def _show_all() -> bool:
     options = CompileOptions(target=TARGET, dims={"batch": BATCH})
     with _step(f"compile {model.name} for {TARGET}, {BATCH} images at a time"):
         program = program_of(build(model, options))
-        print(
-            f"{sum(len(code) for code in program.code):,} instructions, {len(program.constants):,} bytes of "
-            f"constants, {len(program.inputs)} input, {len(program.outputs)} output"
-        )
+        instructions = sum(len(code) for code in program.code)
+        print(f"{instructions:,} instructions, {len(program.constants):,} bytes of constants")
     with _step("the instructions of one layer"):
         _show_listing(program)
     with _step("classify 200 handwritten digits"):
@@ -80,14 +78,13 @@ def _print_table(table: Table) -> None:
 
 
 def _show_listing(program: Program) -> None:
-    """The smallest group that uses the matrix engine, or its beginning when it is long."""
-    smallest = min(
-        program.debug.sources[1:] or program.debug.sources, key=lambda s: s.stop - s.start
-    )
-    lines = listing(program, smallest.group).splitlines()
+    """The last group, the classifier's matrix product, as the machine executes it."""
+    group = program.debug.sources[-1].group
+    lines = listing(program, group).splitlines()
     print("\n".join(lines[:LISTED_LINES]))
     if len(lines) > LISTED_LINES:
-        print(f"... {len(lines) - LISTED_LINES} more lines: npuc disasm P.npu --group {smallest.group}")
+        rest = len(lines) - LISTED_LINES
+        print(f"... {rest} more lines: npuc disasm P.npu --group {group}")
 
 
 def _classify(program: Program, digits: Digits) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+import numpy as np
 import onnx
 
 from npuc.isa.errors import ModelError
@@ -49,7 +50,7 @@ def _run_onnx_runtime(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) ->
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        values = session.run(None, dict(inputs))
+        values = [np.asarray(value) for value in session.run(None, dict(inputs))]
     except Exception as error:  # its errors share no other base
         raise _no_judge("ONNX Runtime", error, "compare without it: --no-onnx") from error
     return {output.name: value for output, value in zip(session.get_outputs(), values, strict=True)}
@@ -64,7 +65,8 @@ def _run_reference(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Ar
     except Exception as error:  # a missing operator may raise anything
         raise _no_judge("onnx's reference evaluator", error, INSTALL_HINT) from error
     assert isinstance(values, list)
-    return dict(zip(evaluator.output_names, values, strict=True))
+    names = [str(name) for name in evaluator.output_names]
+    return dict(zip(names, [np.asarray(value) for value in values], strict=True))
 
 
 def _no_judge(name: str, error: Exception, next_step: str) -> ModelError:
