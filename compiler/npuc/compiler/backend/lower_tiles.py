@@ -24,6 +24,7 @@ from npuc.compiler.xdsl_api import (
     SSAValue,
     UnknownLoc,
 )
+from npuc.isa.instructions import Engine
 from npuc.isa.instructions.base import MAX_LOOP_DEPTH
 
 assert MAX_LOOP_DEPTH >= tile.MAX_LOOP_NEST
@@ -136,7 +137,12 @@ def _usage(lowered: LoweredGroup) -> npu.Usage:
         key = (touch.is_tensor, number, engine, writes)
         if key not in touches or touches[key].count < count:
             touches[key] = touch
-    return npu.Usage(lowered.plan.totals, tuple(touches.values()))
+    known = tuple(
+        npu.Known(engine, source, clock[source.value])
+        for engine, clock in lowered.plan.clocks.items()
+        for source in Engine if source is not engine and clock[source.value]
+    )
+    return npu.Usage(lowered.plan.totals, tuple(touches.values()), known)
 
 
 def _copy(block: Block, group: tile.GroupOp) -> Block:

@@ -88,7 +88,7 @@ def _place_core(core: npu.CoreOp, layout: CoreLayout, tensors: dict[str, _Tensor
         usage = group.usage.data
         touches = [placed.touched(touch) for touch in usage.touches]
         _prepend(group, handover.enter(touches))
-        handover.leave(touches, usage.issued)
+        handover.leave(touches, usage)
 
 
 def _prepend(group: npu.GroupOp, nops: list[npu.NopOp]) -> None:

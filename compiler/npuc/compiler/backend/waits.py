@@ -34,12 +34,14 @@ class WaitPlan:
 
     ``last`` tells, for each thing touched, engine and kind (writes or not), how many commands of
     that engine were issued in the group up to its last such access; ``totals`` all commands.
+    ``clocks`` has, for each engine, how many commands of each are complete when it ends the group.
     """
 
     at: dict[Operation, Distances] = field(default_factory=dict)
     before: dict[ForOp, dict[Engine, Distances]] = field(default_factory=dict)
     last: dict[tuple[Touched, Engine, bool], int] = field(default_factory=dict)
     totals: tuple[int, ...] = NO_CLOCK
+    clocks: dict[Engine, Clock] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,6 +62,7 @@ def plan_waits(group: GroupOp, objects: Objects) -> WaitPlan:
     for command in tracer.run():
         planner.step(command, tracer.counts)
     planner.plan.totals = tuple(tracer.counts)
+    planner.plan.clocks = planner.last_clocks()
     return planner.plan
 
 
@@ -84,6 +87,10 @@ class _Planner:
             tuple(done if i == engine.value else c for i, c in enumerate(clock)))
         for access in command.accesses:
             self._touch(command, access, done)
+
+    def last_clocks(self) -> dict[Engine, Clock]:
+        """The clock of each engine's last command."""
+        return {engine: clocks[-1] for engine, clocks in self._clocks.items() if clocks}
 
     def _needs(self, command: Command) -> list[Need]:
         needs: dict[Engine, Need] = {}

@@ -9,6 +9,7 @@ to a buffer or tensor by number and every buffer and tensor has an offset.
 
 from npuc.compiler.dialects.npu_attributes import (
     DramMapAttr,
+    Known,
     Order,
     OrderAttr,
     References,
@@ -59,7 +60,7 @@ def _is_unplaced(op: Operation) -> bool:
 
 
 __all__ = [
-    "BufferOp", "CoreOp", "DramMapAttr", "GroupOp", "HaltOp", "LdOp", "Life", "LoopOp", "MmaOp",
-    "NopOp", "Npu", "Order", "OrderAttr", "ProgramOp", "References", "ReferencesAttr", "ScalarOp",
-    "StOp", "TensorOp", "Touch", "Usage", "UsageAttr", "VexecOp", "unplaced",
+    "BufferOp", "CoreOp", "DramMapAttr", "GroupOp", "HaltOp", "Known", "LdOp", "Life", "LoopOp",
+    "MmaOp", "NopOp", "Npu", "Order", "OrderAttr", "ProgramOp", "References", "ReferencesAttr",
+    "ScalarOp", "StOp", "TensorOp", "Touch", "Usage", "UsageAttr", "VexecOp", "unplaced",
 ]

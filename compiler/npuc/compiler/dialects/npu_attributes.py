@@ -45,16 +45,29 @@ class Touch:
 
 
 @dataclass(frozen=True)
+class Known:
+    """When ``engine`` ends the group, ``count`` commands of ``source`` in it are complete."""
+
+    engine: Engine
+    source: Engine
+    count: int
+
+
+@dataclass(frozen=True)
 class Usage:
-    """What a group touches, and its commands per engine (indexed by the engine's code)."""
+    """What a group touches, and its commands per engine (indexed by the engine's code).
+
+    ``known`` is the order between engines that the waits inside the group establish.
+    """
 
     issued: tuple[int, ...]
     touches: tuple[Touch, ...]
+    known: tuple[Known, ...] = ()
 
 
 @irdl_attr_definition
 class UsageAttr(Data[Usage]):
-    """``<[0, 4, 0, 1, 4, 4] [buffer 0 ld0 writes 4, tensor 1 ld0 reads 4]>``."""
+    """``<[0, 4, 0, 0, 4, 0] [buffer 0 ld0 writes 4, tensor 1 ld0 reads 4] [mxu ld0 4]>``."""
 
     name = "npu.usage"
 
@@ -64,12 +77,14 @@ class UsageAttr(Data[Usage]):
         with parser.in_angle_brackets():
             issued = parser.parse_comma_separated_list(square, parser.parse_integer)
             touches = parser.parse_comma_separated_list(square, lambda: _parse_touch(parser))
-            return Usage(tuple(issued), tuple(touches))
+            known = parser.parse_comma_separated_list(square, lambda: _parse_known(parser))
+            return Usage(tuple(issued), tuple(touches), tuple(known))
 
     def print_parameter(self, printer: Printer) -> None:
         touches = ", ".join(_touch_text(touch) for touch in self.data.touches)
+        known = ", ".join(f"{k.engine.name} {k.source.name} {k.count}" for k in self.data.known)
         with printer.in_angle_brackets():
-            printer.print_string(f"{list(self.data.issued)} [{touches}]")
+            printer.print_string(f"{list(self.data.issued)} [{touches}] [{known}]")
 
 
 @irdl_attr_definition
@@ -148,6 +163,12 @@ def _parse_touch(parser: AttrParser) -> Touch:
     engine = Engine[parser.parse_identifier()]
     writes = parser.parse_identifier() == "writes"
     return Touch(is_tensor, number, engine, writes, parser.parse_integer())
+
+
+def _parse_known(parser: AttrParser) -> Known:
+    engine = Engine[parser.parse_identifier()]
+    source = Engine[parser.parse_identifier()]
+    return Known(engine, source, parser.parse_integer())
 
 
 def _wait_text(wait: Wait) -> str:
