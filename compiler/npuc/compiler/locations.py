@@ -56,6 +56,6 @@ def _names_in(location: Attribute) -> list[str]:
         if isinstance(current, NameLoc):
             names.append(current.desc.data)
         elif isinstance(current, FusedLoc):
-            assert hasattr(current.locations, "data")
-            pending.extend(reversed(tuple(current.locations.data)))
+            assert isinstance(current.locations, ArrayAttr)
+            pending.extend(reversed(current.locations.data))
     return names

@@ -1,6 +1,6 @@
 """Passes by name and options, as written on the command line: ``a{option=1},b``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from npuc.compiler.pipeline import Pipeline
 from npuc.compiler.xdsl_api import ArgSpecParseError, ModulePass, ParseError, PassPipeline
@@ -14,9 +14,13 @@ def pass_classes(pipeline: Pipeline = Pipeline()) -> dict[str, type[ModulePass]]
     return {p.name: type(p) for stage in pipeline.stages for p in stage.passes}
 
 
+def _always(kind: type[ModulePass]) -> Callable[[], type[ModulePass]]:
+    return lambda: kind
+
+
 def parse_passes(text: str, known: PassClasses) -> tuple[ModulePass, ...]:
     """The passes that ``text`` names. Raises: UsageError for unknown names and options."""
-    factories = {name: (lambda chosen=kind: chosen) for name, kind in known.items()}
+    factories = {name: _always(kind) for name, kind in known.items()}
     try:
         return PassPipeline.parse_spec(factories, text).passes
     except (ValueError, ArgSpecParseError, ParseError) as error:

@@ -165,7 +165,10 @@ class GenericOp(IRDLOperation):
     def verify_(self) -> None:
         check_tensor("the result", self.result.type)
         _check_counts(self)
-        space = self.space
+        try:
+            space = self.space
+        except ValueError as error:
+            raise VerifyException(str(error)) from error
         _check_indices(self, space)
         _check_result_map(self, space)
         _check_regions(self, space)
@@ -235,8 +238,8 @@ def _check_regions(op: GenericOp, space: Space) -> None:
         )
     if op.epilogue_block is None:
         return
-    reduced: list[Attribute | None] = [DOMAIN_TYPES[micro_op.result]]
-    _check_arguments("epilogue", op.epilogue_block, reduced + [None] * len(space.epilogue_inputs))
+    loaded = [body.args[i].type for i in space.epilogue_inputs]
+    _check_arguments("epilogue", op.epilogue_block, [DOMAIN_TYPES[micro_op.result], *loaded])
     _check_one_scalar("epilogue", _yielded("epilogue", op.epilogue_block))
 
 

@@ -6,22 +6,20 @@ operations and returns the values of the node's outputs.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import onnx
 from onnx import helper
 
+from npuc.compiler.context import NpuContext
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.frontend.load import Array
 from npuc.compiler.frontend.order import describe_node
 from npuc.compiler.ops.structured import Made
-from npuc.compiler.xdsl_api import IRDLOperation, SSAValue
+from npuc.compiler.xdsl_api import IRDLOperation, Operation, SSAValue
 from npuc.isa.dtypes import DType
 from npuc.isa.errors import ModelError
-
-if TYPE_CHECKING:
-    from npuc.compiler.frontend.importer import Importer
 
 T = TypeVar("T")
 MICROSOFT = "com.microsoft"
@@ -49,6 +47,21 @@ class Value:
 
 class UnsupportedError(ModelError):
     """A node that npuc cannot compile, with the reason; the importer collects them."""
+
+
+class ImportSession(Protocol):
+    """What import functions use of the import in progress."""
+
+    ctx: NpuContext
+    values: dict[str, Value]
+
+    def emit(self, op: Operation, proto: onnx.NodeProto) -> None:
+        """Append ``op``, located at ``proto``."""
+        ...
+
+    def materialise(self, value: Value, node: "Node") -> SSAValue:
+        """``value`` as an SSA value."""
+        ...
 
 
 Result = Sequence[SSAValue | Value]
@@ -92,7 +105,7 @@ class Node:
     """One ONNX node during its import."""
 
     proto: onnx.NodeProto
-    importer: "Importer"
+    importer: ImportSession
 
     def unsupported(self, reason: str, given: object = "", allowed: str = "") -> UnsupportedError:
         """The error to raise for what npuc does not do, with the reason."""

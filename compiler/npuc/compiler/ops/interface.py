@@ -27,11 +27,13 @@ class OpInterface(Protocol):
 
         Raises: CompileError when they contradict each other.
         """
+        ...
 
     def reference(
         self, op: Operation, operands: Sequence[Array], consts: ConstStore
     ) -> tuple[Array, ...]:
         """The results for these operands, bit for bit as the machine gives them."""
+        ...
 
 
 def contradiction(op: Operation, what: str, given: object) -> CompileError:
