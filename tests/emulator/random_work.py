@@ -8,6 +8,7 @@ from npuc.isa.descriptors import Kernel, Op, Output, Segment, Space, Stream, Ten
 from npuc.isa.dtypes import DType
 from npuc.isa.microops import MICRO_OPS
 
+MOST_POINTS = 4000  # of eight bytes: they fit SPM
 SPM_BYTES, ACC_BYTES, DRAM_BYTES = 1 << 15, 1 << 13, 1 << 14
 Rng = np.random.Generator
 SPECIAL = np.array(
@@ -130,6 +131,9 @@ def random_mma(rng: Rng) -> MmaWork:
     """A matrix command of any element type, with windows on the activations."""
     dtype = DType[rng.choice(["i8", "i8", "f32", "bf16", "f16"])]
     m, k = extents_of(rng, 3, 5), extents_of(rng, 3, 7)
+    while np.prod(m + k) > MOST_POINTS:
+        k = extents_of(rng, 3, 3)
+        m = extents_of(rng, 3, 3)
     n = int(rng.integers(1, 8))
     total = DType.f32 if dtype.is_float else DType.i32
     return MmaWork(
@@ -183,8 +187,10 @@ def random_vexec(rng: Rng, names: tuple[str, ...] = ()) -> VexecWork:
     kernel = random_kernel(rng, reductions, names)
     parallel = extents_of(rng, 4, 4)
     reduction = extents_of(rng, 3, 4) if reductions else (1, 1, 1)
+    while np.prod(parallel + reduction) > MOST_POINTS:
+        parallel = extents_of(rng, 4, 3)
     if reductions and rng.integers(4) == 0:
-        parallel, reduction = (*parallel[:3], 1), (1, 1, int(rng.integers(1, 80)))
+        parallel, reduction = (*parallel[:2], 1, 1), (1, 1, int(rng.integers(1, 80)))
     space = parallel + reduction
     inputs = tuple(_stream(rng, space, output=False) for _ in kernel.inputs)
     outputs = tuple(
