@@ -129,18 +129,24 @@ def test_a_wrong_generic_is_refused(text: str, message: str) -> None:
         ("%y = nn.transpose %x perm [0, 0] : tensor<2x4xf32> -> tensor<2x4xf32>", "permutation"),
         ("%y = nn.micro_typo %x : tensor<2x4xf32>", "does not parse"),
         (
-            '%y = nn.group "g" ins(%x : tensor<2x4xf32>) -> tensor<2x4xf32> {\n'
-            "^bb1(%a : tensor<2x4xi8>):\n nn.yield %x : tensor<2x4xf32>\n}",
+            (
+                '%y = nn.group "g" ins(%x : tensor<2x4xf32>) -> tensor<2x4xf32> {\n'
+                "^bb1(%a : tensor<2x4xi8>):\n nn.yield %x : tensor<2x4xf32>\n}"
+            ),
             "IsolatedFromAbove",
         ),
         (
-            '%y = nn.group "g" ins(%x : tensor<2x4xf32>) -> tensor<2x4xf32> {\n'
-            "^bb1(%a : tensor<2x4xi8>):\n nn.yield %a : tensor<2x4xi8>\n}",
+            (
+                '%y = nn.group "g" ins(%x : tensor<2x4xf32>) -> tensor<2x4xf32> {\n'
+                "^bb1(%a : tensor<2x4xi8>):\n nn.yield %a : tensor<2x4xi8>\n}"
+            ),
             "do not suit",
         ),
         (
-            '%y = nn.pool2d "median" %x kernel [1, 1] strides [1, 1] pads [0, 0, 0, 0]'
-            " dilations [1, 1] : tensor<2x4xf32> -> tensor<2x4xf32>",
+            (
+                '%y = nn.pool2d "median" %x kernel [1, 1] strides [1, 1] pads [0, 0, 0, 0]'
+                " dilations [1, 1] : tensor<2x4xf32> -> tensor<2x4xf32>"
+            ),
             "neither max nor average",
         ),
     ],

@@ -46,15 +46,15 @@ def by_loops(op: GenericOp, operands: list[Any]) -> Any:
 
 @given(
     st.integers(1, 3),
-    st.integers(1, 3),
-    st.integers(1, 2),
+    st.tuples(st.integers(1, 3), st.integers(1, 2)),
     st.integers(0, 2),
     st.integers(1, 2),
     st.integers(0, 2**31),
 )
 def test_windows_equal_loops(
-    taps: int, stride: int, dilation: int, pad: int, channels: int, seed: int
+    taps: int, steps: tuple[int, int], pad: int, channels: int, seed: int
 ) -> None:
+    stride, dilation = steps
     rng = np.random.default_rng(seed)
     x, w = (rng.integers(-128, 128, s, np.int8) for s in ((1, 7, 6, channels), (taps, 2, channels)))
     geometry = ConvGeometry((stride, 1), (pad, 0, pad, 1), (dilation, 1))
