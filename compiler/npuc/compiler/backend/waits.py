@@ -71,6 +71,7 @@ class _Planner:
         self.plan = WaitPlan()
         self._states: dict[Touched, _State] = {}
         self._clocks: dict[Engine, list[Clock]] = {engine: [] for engine in Engine}
+        self._shared: dict[tuple[Operation, Operation], int] = {}
 
     def step(self, command: Command, counts: list[int]) -> None:
         """Account for one command; ``counts`` are commands issued before it."""
@@ -114,7 +115,10 @@ class _Planner:
 
     def _record(self, command: Command, need: Need, counts: list[int]) -> None:
         source, count, producer = need
-        shared = _common_loops(command.op, producer)
+        pair = (command.op, producer)
+        shared = self._shared.get(pair)
+        if shared is None:
+            shared = self._shared[pair] = _common_loops(*pair)
         if shared == len(command.frames):
             distances = self.plan.at.setdefault(command.op, {})
             _tighten(distances, source, counts[source.value] - count)
