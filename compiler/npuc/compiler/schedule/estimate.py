@@ -13,6 +13,8 @@ import numpy.typing as npt
 from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, RANK, GroupProblem, Operand
 from npuc.compiler.schedule.tiling import Candidates, Ints, boxes, counts_from_trips, trip_counts
 from npuc.isa.cost import (
+    VEXEC_WALKS,
+    Port,
     VexecPorts,
     acc_port,
     contiguous_runs,
@@ -187,21 +189,54 @@ def _vexec_per_tile(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
     space = tiles.copy()
     if problem.contraction is not None:
         space[:, PARALLEL:] = 1
-    spm = np.zeros(len(tiles), np.int64)
-    acc = np.zeros(len(tiles), np.int64)
-    for number in (*problem.vector.inputs, *problem.vector.outputs):
-        if number < 0:
-            strides = _acc_strides(tiles)
-            acc += stream_access(acc_port(target), space, strides, ACC_WORD_BYTES).cycles
-            continue
-        operand = problem.operands[number]
-        strides = slot_strides(operand, boxes(operand, tiles))
-        extents = np.where(strides == 0, 1, space)
-        spm += stream_access(spm_port(target), extents, strides, operand.dtype.bytes).cycles
+    streams = _streams(problem, target, tiles)
+    along_r, along_p = (_port_cycles(streams, space, walk) for walk in VEXEC_WALKS)
+    better = along_p.max(axis=0) < along_r.max(axis=0)
+    spm, acc = np.where(better, along_p, along_r)
     ports = VexecPorts(spm_cycles=spm, acc_cycles=acc)
     cost = kernel_cost(target, problem.vector.kernel)
     outputs = space[:, :PARALLEL].prod(axis=1)
     return vexec_cycles(target, space.prod(axis=1), outputs, cost, **ports)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """A stream of the vector kernel under every tile: memory (0 SPM, 1 ACC), strides, size."""
+
+    memory: int
+    port: Port
+    strides: Ints
+    element_bytes: int
+    is_output: bool
+
+
+def _streams(problem: GroupProblem, target: Target, tiles: Ints) -> list[_Stream]:
+    streams = []
+    for number in (*problem.vector.inputs, *problem.vector.outputs):
+        if number < 0:
+            strides = _acc_strides(tiles)
+            streams.append(_Stream(1, acc_port(target), strides, ACC_WORD_BYTES, False))
+            continue
+        operand = problem.operands[number]
+        strides = slot_strides(operand, boxes(operand, tiles))
+        is_output = number in problem.vector.outputs
+        port = spm_port(target)
+        streams.append(_Stream(0, port, strides, operand.dtype.bytes, is_output))
+    return streams
+
+
+def _port_cycles(streams: list[_Stream], space: Ints, walk: tuple[int, ...]) -> Ints:
+    """Cycles (2, n) that all streams need at SPM and ACC when walked in this order."""
+    cycles = np.zeros((2, len(space)), np.int64)
+    for stream in streams:
+        extents = space.copy()
+        if stream.is_output:
+            extents[:, PARALLEL:] = 1
+        access = stream_access(
+            stream.port, extents[:, walk], stream.strides[:, walk], stream.element_bytes
+        )
+        cycles[stream.memory] += access.cycles
+    return cycles
 
 
 def _acc_strides(tiles: Ints) -> Ints:

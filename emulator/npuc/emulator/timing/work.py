@@ -25,8 +25,6 @@ from npuc.isa.target import Target
 
 INPUTS = tuple(f"in{i}" for i in range(6))
 OUTPUTS = ("out0", "out1")
-# Two orders in which the vpu may walk (p0, p1, p2, p3, r0, r1, r2): lanes along r2, or along p3.
-WALKS = ((0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 4, 5, 6, 3))
 
 
 @dataclass(frozen=True)
@@ -282,7 +280,7 @@ def _put_vexec(source: _Source, work: Work) -> None:
     extents = source.views.resolved(space, source.registers[rows])
     points, outputs = extents.prod(axis=1), extents[:, :4].prod(axis=1)
     costs = kernel_costs(target, source.program.kernels, source.column("kernel", rows))
-    along_r, along_p = (_port_sums(source, rows, walk) for walk in WALKS)
+    along_r, along_p = (_port_sums(source, rows, walk) for walk in cost.VEXEC_WALKS)
     better = along_p.cycles.max(axis=0) < along_r.cycles.max(axis=0)
     words = np.where(better, along_p.words, along_r.words)
     cycles = np.where(better, along_p.cycles, along_r.cycles)

@@ -188,5 +188,3 @@ def _output_stationary(target: Target, m: Int64s, n: Int64s, stream: Int64s) -> 
     if overlaps:  # the last fold of all drains in the open, the others behind the next stream
         return np.asarray(n_full * full + (n_last - 1) * last + stream + fill + rest, np.int64)
     return np.asarray(n_full * full + n_last * last, np.int64)
-
-

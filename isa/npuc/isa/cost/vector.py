@@ -10,6 +10,9 @@ from npuc.isa.descriptors import Kernel
 from npuc.isa.target import Target
 
 PACKED_OP = "mac8"
+# Two orders in which the vpu may walk (p0, p1, p2, p3, r0, r1, r2): lanes along r2, or along p3.
+# It takes the one whose busier memory port is done first.
+VEXEC_WALKS = ((0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 4, 5, 6, 3))
 
 
 @dataclass(frozen=True)
