@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from npuc.compiler.xdsl_api import AffineExpr, AffineMap
 
@@ -45,6 +46,7 @@ def constant_form(rank: int, constant: int = 0) -> IndexForm:
     return IndexForm((0,) * rank, constant)
 
 
+@lru_cache(maxsize=4096)
 def forms_of(index_map: AffineMap) -> tuple[IndexForm, ...]:
     """One form for each result of a pure affine map without division.
 

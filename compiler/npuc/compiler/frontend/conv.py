@@ -1,5 +1,7 @@
 """Conv."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
@@ -33,7 +35,8 @@ def convolution(node: Node, operands: tuple[int, int], zero: ZeroPoints) -> SSAV
     window = onnx_window(node, shape_of(x_NCHW), shape[:2] if len(shape) == 4 else shape)
     _check_groups(node, groups, shape_of(x_NCHW)[1])
     x_NHWC = node.emit(make_transpose(x_NCHW, TO_NHWC))
-    return node.emit(make_conv2d(x_NHWC, w_OIHW, window.geometry, groups, zero))
+    geometry = replace(window.geometry, groups=groups)
+    return node.emit(make_conv2d(x_NHWC, w_OIHW, geometry, zero))
 
 
 def weight_tensor(node: Node, index: int) -> SSAValue:

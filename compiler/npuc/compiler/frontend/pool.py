@@ -9,7 +9,7 @@ from npuc.compiler.dialects.nn import ReduceOp, SoftmaxOp
 from npuc.compiler.frontend.node import Node, Result, Value, onnx_operator
 from npuc.compiler.frontend.windows import TO_NCHW, TO_NHWC, onnx_window
 from npuc.compiler.ops.movement import make_reshape, make_transpose
-from npuc.compiler.ops.pooling import make_pool2d
+from npuc.compiler.ops.pooling import Pool, make_pool2d
 from npuc.compiler.xdsl_api import SSAValue
 from npuc.isa.dtypes import DType
 
@@ -40,7 +40,7 @@ def _pool(node: Node, kind: str, *, counts_padding: bool) -> SSAValue:
     kernel = tuple(node.integers("kernel_shape", []))
     window = onnx_window(node, shape_of(x_NCHW), kernel)
     x_NHWC = node.emit(make_transpose(x_NCHW, TO_NHWC))
-    pool = make_pool2d(kind, x_NHWC, window.kernel, window.geometry, counts_padding)
+    pool = make_pool2d(kind, x_NHWC, Pool(window.kernel, window.geometry, counts_padding))
     return node.emit(make_transpose(node.emit(pool), TO_NCHW))
 
 

@@ -34,11 +34,15 @@ _ACCUMULATORS = {(DType.i8, DType.i8): DType.i32, (DType.f32, DType.f32): DType.
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """Where the windows of a convolution or pooling lie; ``pads`` are top, left, bottom, right."""
+    """Where the windows of a convolution or pooling lie; ``pads`` are top, left, bottom, right.
+
+    ``groups`` is the number of groups of channels that a convolution keeps apart.
+    """
 
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilations: tuple[int, int] = (1, 1)
+    groups: int = 1
 
     def output_size(self, size: int, kernel: int, axis: int) -> int:
         """Positions of a window of ``kernel`` taps along axis 0 (height) or 1 (width)."""
@@ -59,14 +63,13 @@ def geometry_of(op: Conv2dOp) -> ConvGeometry:
     sy, sx = op.strides.get_values()
     top, left, bottom, right = op.pads.get_values()
     dy, dx = op.dilations.get_values()
-    return ConvGeometry((sy, sx), (top, left, bottom, right), (dy, dx))
+    return ConvGeometry((sy, sx), (top, left, bottom, right), (dy, dx), op.group_count)
 
 
 def make_conv2d(
     x: SSAValue,
     w: SSAValue,
     geometry: ConvGeometry,
-    groups: int = 1,
     zero: ZeroPoints = ZeroPoints(),  # frozen
 ) -> Conv2dOp:
     """The convolution of ``x_NHWC`` by ``w_HWIO``, its result type inferred."""
@@ -77,7 +80,7 @@ def make_conv2d(
             "strides": DenseArrayBase.from_list(i64, list(geometry.strides)),
             "pads": DenseArrayBase.from_list(i64, list(geometry.pads)),
             "dilations": DenseArrayBase.from_list(i64, list(geometry.dilations)),
-            "groups": IntegerAttr(groups, i64) if groups > 1 else None,
+            "groups": _present(geometry.groups if geometry.groups > 1 else 0),
             "pad_value": _present(zero.first if any(geometry.pads) else 0),
             "x_zero_point": _present(zero.first),
             "w_zero_point": StringAttr(zero.second) if zero.second else None,

@@ -1,6 +1,7 @@
 """nn.pool2d, nn.reduce and nn.softmax: what normalise decomposes into structured reductions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -27,17 +28,25 @@ from npuc.isa.numerics.arrays import F32
 REDUCE_KINDS = ("mean", "sum", "max", "min", "prod")
 
 
-def make_pool2d(
-    kind: str, x: SSAValue, kernel: tuple[int, int], geometry: ConvGeometry, counts_padding: bool
-) -> Pool2dOp:
+@dataclass(frozen=True)
+class Pool:
+    """Kernel height and width, geometry, and whether an average counts the padding."""
+
+    kernel: tuple[int, int]
+    geometry: ConvGeometry
+    counts_padding: bool = False
+
+
+def make_pool2d(kind: str, x: SSAValue, pool: Pool) -> Pool2dOp:
     """Pooling of ``x_NHWC``, result type inferred."""
+    geometry = pool.geometry
     properties: dict[str, Attribute | None] = {
         "kind": StringAttr(kind),
-        "kernel": DenseArrayBase.from_list(i64, list(kernel)),
+        "kernel": DenseArrayBase.from_list(i64, list(pool.kernel)),
         "strides": DenseArrayBase.from_list(i64, list(geometry.strides)),
         "pads": DenseArrayBase.from_list(i64, list(geometry.pads)),
         "dilations": DenseArrayBase.from_list(i64, list(geometry.dilations)),
-        "counts_padding": IntegerAttr(1, i64) if counts_padding else None,
+        "counts_padding": IntegerAttr(1, i64) if pool.counts_padding else None,
     }
     draft = Pool2dOp.build(operands=[x], result_types=[x.type], properties=properties)
     types = list(Pool2d().infer(draft))

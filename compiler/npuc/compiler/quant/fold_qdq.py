@@ -229,7 +229,7 @@ def _integer_contraction(found: _Chain, consts: ConstStore) -> Conv2dOp | Matmul
     zero = ZeroPoints(int(found.first.zero_point), consts.put(zero_w) if np.any(zero_w) else None)
     x, w = found.first.op.x, found.second.op.x
     if isinstance(op, Conv2dOp):
-        return make_conv2d(x, w, geometry_of(op), op.group_count, zero)
+        return make_conv2d(x, w, geometry_of(op), zero)
     return make_matmul(x, w, zero)
 
 
