@@ -14,6 +14,7 @@ from npuc.compiler.legality import check_legality
 from npuc.compiler.passes.absorb_transposes import AbsorbTransposes
 from npuc.compiler.passes.check_groups import CheckGroups
 from npuc.compiler.passes.compose_generics import ComposeGenerics
+from npuc.compiler.passes.copy_outputs import CopyOutputs
 from npuc.compiler.passes.decompose import Decompose
 from npuc.compiler.passes.fold_constants import FoldConstants
 from npuc.compiler.passes.form_groups import FormGroups
@@ -66,6 +67,7 @@ STAGES: tuple[Stage, ...] = (
         (
             AbsorbTransposes(),
             ComposeGenerics(),
+            CopyOutputs(),  # after compose-generics: a copy stays a copy
             FormGroups(),  # last: it closes what is fused
         ),
     ),

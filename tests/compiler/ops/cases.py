@@ -180,6 +180,16 @@ def rank5() -> Case:
     return b.case("rank5_add", b.node("Add", b.input((2, 3, 2, 3, 2)), b.weights(3, 2)))
 
 
+def outputs_of_no_work() -> Case:
+    """An input, a view of it, a constant and one value under two names, all as outputs."""
+    b = Builder()
+    x = b.input((2, 3))
+    y = b.node("Relu", x)
+    again, view = b.node("Identity", y), b.node("Flatten", x, axis=0)
+    constant = b.node("Identity", b.weights(2, 2))
+    return b.case("outputs_of_no_work", b.node("Identity", x), view, constant, y, again)
+
+
 FLOAT_CASES: list[Case] = [
     conv("conv_3x3_same", (1, 3, 8, 8), (5, 3, 3, 3), pads=[1, 1, 1, 1]),
     conv("conv_stride", (2, 3, 9, 7), (4, 3, 3, 3), strides=[2, 2]),
@@ -251,6 +261,7 @@ FLOAT_CASES: list[Case] = [
     layout_chain(),
     residual_of_transposed(),
     rank5(),
+    outputs_of_no_work(),
 ]
 
 

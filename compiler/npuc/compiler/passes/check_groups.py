@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from npuc.compiler.context import NpuContext, npu_context
 from npuc.compiler.dialects.element_types import dtype_of
-from npuc.compiler.dialects.nn import ConstantOp, Conv2dOp, GenericOp, GroupOp, MatmulOp
+from npuc.compiler.dialects.nn import ConstantOp, Conv2dOp, GenericOp, GraphOp, GroupOp, MatmulOp
 from npuc.compiler.interpreter import graph_of
 from npuc.compiler.locations import describe
 from npuc.compiler.ops.scalar_ops import kernel_size
 from npuc.compiler.ops.structured import MAX_PARALLEL, MAX_REDUCED
-from npuc.compiler.xdsl_api import Context, ModuleOp, ModulePass, Operation
+from npuc.compiler.xdsl_api import Attribute, Context, ModuleOp, ModulePass, Operation
 from npuc.isa.dtypes import DType
 from npuc.isa.errors import CompileError
 
@@ -41,9 +41,26 @@ def _against_generic(op: GenericOp) -> str | None:
     return kernel_size(op).excess
 
 
+def _constants_first(graph: GraphOp) -> None:
+    """Constants move to the top; equal ones become one."""
+    kept: dict[tuple[str, Attribute], ConstantOp] = {}
+    last: Operation | None = None
+    for constant in [op for op in graph.block.ops if isinstance(op, ConstantOp)]:
+        twin = kept.setdefault((constant.key.data, constant.result.type), constant)
+        constant.detach()  # type: ignore[no-untyped-call]  # xDSL
+        if twin is not constant:
+            constant.result.replace_all_uses_with(twin.result)
+            constant.erase()
+            continue
+        anchor = graph.block.first_op if last is None else last.next_op
+        assert anchor is not None
+        graph.block.insert_op_before(constant, anchor)
+        last = constant
+
+
 @dataclass(frozen=True)
 class CheckGroups(ModulePass):
-    """Refuse what the machine cannot do; order the rest."""
+    """Refuse what the machine cannot do; put constants first, each once."""
 
     name = "check-groups"
 
@@ -59,10 +76,6 @@ class CheckGroups(ModulePass):
                         reason,
                         next_step="change the model or the target",
                     )
-        first = graph.block.first_op
-        for constant in [o for o in graph.block.ops if isinstance(o, ConstantOp)]:
-            if constant is not first and first is not None:
-                constant.detach()  # type: ignore[no-untyped-call]  # xDSL
-                graph.block.insert_op_before(constant, first)
+        _constants_first(graph)
         n_groups = sum(isinstance(o, GroupOp) for o in graph.block.ops)
         npu.remarks.note(self.name, "all work runs on the machine", groups=n_groups)
