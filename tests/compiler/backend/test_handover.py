@@ -15,8 +15,11 @@ def issued(**counts: int) -> tuple[int, ...]:
 
 def waits(nops: list[NopOp]) -> list[tuple[str, str, int]]:
     """(waiting engine, engine waited for, distance)."""
-    return [(nop.queue.data.value, wait.counter.engine.name, -wait.imm)
-            for nop in nops for wait in nop.order.data.waits]
+    return [
+        (nop.queue.data.value, wait.counter.engine.name, -wait.imm)
+        for nop in nops
+        for wait in nop.order.data.waits
+    ]
 
 
 def test_conflict_waits_for_the_last_access() -> None:
@@ -31,9 +34,12 @@ def test_no_wait_without_conflict() -> None:
     handover = Handover(0)
     first = [PlacedTouch(A, VPU, False, 1), PlacedTouch(B, VPU, True, 1)]
     handover.leave(first, Usage(issued(vpu=1), ()))
-    second = [PlacedTouch(A, LD0, False, 1), PlacedTouch(B, VPU, False, 1),
-              PlacedTouch(Extent("acc", 64, 128), ST, True, 1),
-              PlacedTouch(Extent("spm", 128, 256), ST, True, 1)]
+    second = [
+        PlacedTouch(A, LD0, False, 1),
+        PlacedTouch(B, VPU, False, 1),
+        PlacedTouch(Extent("acc", 64, 128), ST, True, 1),
+        PlacedTouch(Extent("spm", 128, 256), ST, True, 1),
+    ]
     assert handover.enter(second) == []  # two reads, one engine, another memory, bytes apart
 
 
@@ -49,8 +55,12 @@ def test_known_order_is_not_waited_for_again() -> None:
 def test_order_through_a_third_engine_is_known() -> None:
     """st waited inside the group for vpu, which waited for ld0: one wait for st tells all."""
     handover = Handover(0)
-    touches = [PlacedTouch(A, LD0, True, 1), PlacedTouch(A, VPU, False, 1),
-               PlacedTouch(B, VPU, True, 1), PlacedTouch(B, ST, False, 1)]
+    touches = [
+        PlacedTouch(A, LD0, True, 1),
+        PlacedTouch(A, VPU, False, 1),
+        PlacedTouch(B, VPU, True, 1),
+        PlacedTouch(B, ST, False, 1),
+    ]
     known = (Known(VPU, LD0, 1), Known(ST, VPU, 1), Known(ST, LD0, 1))
     handover.leave(touches, Usage(issued(ld0=1, vpu=1, st=1), (), known))
     whole = Extent("spm", 0, 128)
@@ -60,15 +70,16 @@ def test_order_through_a_third_engine_is_known() -> None:
 def test_distance_beyond_the_immediate_becomes_a_stronger_wait() -> None:
     handover = Handover(0)
     handover.leave([PlacedTouch(A, VPU, False, 1)], Usage(issued(vpu=100_000), ()))
-    assert waits(handover.enter([PlacedTouch(A, LD0, True, 1)])) == [
-        ("ld0", "vpu", -WAIT_IMM_MIN)]
+    assert waits(handover.enter([PlacedTouch(A, LD0, True, 1)])) == [("ld0", "vpu", -WAIT_IMM_MIN)]
 
 
 def test_more_than_two_sources_need_more_nops() -> None:
     handover = Handover(0)
     engines = [Engine.ld0, Engine.ld1, Engine.mxu]
-    touches = [PlacedTouch(Extent("spm", 64 * i, 64 * i + 64), engine, False, 1)
-               for i, engine in enumerate(engines)]
+    touches = [
+        PlacedTouch(Extent("spm", 64 * i, 64 * i + 64), engine, False, 1)
+        for i, engine in enumerate(engines)
+    ]
     handover.leave(touches, Usage(issued(ld0=1, ld1=1, mxu=1), ()))
     nops = handover.enter([PlacedTouch(Extent("spm", 0, 512), VPU, True, 1)])
     assert [len(nop.order.data.waits) for nop in nops] == [2, 1]

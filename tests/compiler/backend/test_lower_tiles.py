@@ -69,8 +69,9 @@ def kinds(op: Operation) -> list[str]:
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_ring_of_depth_d_keeps_d_minus_one_behind(depth: int) -> None:
-    (source,) = [op for op in program(group(pipeline_body(depth))).walk()
-                 if isinstance(op, tile.GroupOp)]
+    (source,) = [
+        op for op in program(group(pipeline_body(depth))).walk() if isinstance(op, tile.GroupOp)
+    ]
     plan = plan_waits(source, Objects.of(source))
     waits = {type(op): distances for op, distances in plan.at.items()}
     assert waits == {
@@ -113,8 +114,11 @@ def test_transitive_order_needs_no_wait() -> None:
         tile.release %q : {ring(1)}
       }}"""
     (result,) = lowered(group(body))
-    waits = {op.name: [w.counter.engine.name for w in op.order.data.waits]
-             for op in result.walk() if isinstance(op, npu.LdOp | npu.VexecOp | npu.StOp)}
+    waits = {
+        op.name: [w.counter.engine.name for w in op.order.data.waits]
+        for op in result.walk()
+        if isinstance(op, npu.LdOp | npu.VexecOp | npu.StOp)
+    }
     assert waits["npu.ld"] == ["st"]
     assert waits["npu.vexec"] == ["ld0"]  # the store of the last round is implied by ld0's wait
 
@@ -135,15 +139,18 @@ def test_constants_fold_into_immediates() -> None:
     assert load_constant == 3
     (store_register, store_constant), _ = transfers[1].place.data.coordinates
     assert store_constant == 3 and store_register != load_register
-    minimum = [op for op in result.walk() if isinstance(op, npu.ScalarOp)
-               and op.mnemonic.data == "min"]
+    minimum = [
+        op for op in result.walk() if isinstance(op, npu.ScalarOp) and op.mnemonic.data == "min"
+    ]
     assert [op.imm.data for op in minimum] == [57]
 
 
 def test_equal_bodies_give_equal_instructions() -> None:
     first, second, third = lowered(
-        group(pipeline_body(2), "one"), group(pipeline_body(2), "two", "%z"),
-        group(pipeline_body(3), "three"))
+        group(pipeline_body(2), "one"),
+        group(pipeline_body(2), "two", "%z"),
+        group(pipeline_body(3), "three"),
+    )
     texts = [[str(op) for op in g.body.block.ops] for g in (first, second, third)]
     assert texts[0] == texts[1] != texts[2]
     assert [t.data for t in second.tensors.data] == ["z", "y"]
@@ -207,7 +214,10 @@ def test_signals_have_counters_of_their_own() -> None:
     cores = [op for op in source.body.block.ops if isinstance(op, tile.CoreOp)]
     counters = Signals.of(cores).counters
     assert {name: (c.engine.name, c.index) for name, c in counters.items()} == {
-        "s": ("st", 1), "t": ("st", 2), "u": ("vpu", 1)}
+        "s": ("st", 1),
+        "t": ("st", 2),
+        "u": ("vpu", 1),
+    }
 
 
 def test_loops_without_trips_vanish() -> None:

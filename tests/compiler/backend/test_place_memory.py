@@ -57,14 +57,19 @@ def placed(text: str, ctx: NpuContext | None = None) -> tuple[NpuContext, Module
 
 
 CHAIN = (
-    copy_group("a", "%x", "%s0"), copy_group("b", "%s0", "%s1"),
-    copy_group("c", "%s1", "%s2"), copy_group("d", "%s2", "%y"),
+    copy_group("a", "%x", "%s0"),
+    copy_group("b", "%s0", "%s1"),
+    copy_group("c", "%s1", "%s2"),
+    copy_group("d", "%s2", "%y"),
 )
 
 
 def offsets(module: ModuleOp) -> dict[str, int]:
-    return {op.tensor_name.data: op.offset.data for op in module.walk()
-            if isinstance(op, npu.TensorOp) and op.offset is not None}
+    return {
+        op.tensor_name.data: op.offset.data
+        for op in module.walk()
+        if isinstance(op, npu.TensorOp) and op.offset is not None
+    }
 
 
 def test_scratch_tensors_share_bytes_by_lifetime() -> None:
@@ -94,7 +99,8 @@ def test_groups_wait_where_one_reads_what_another_stored() -> None:
     ctx, module = placed(tile_text(*CHAIN[:2]))
     nops = [i for i in decode(emit_program(module, ctx).code[0]) if isinstance(i, Nop)]
     assert [(n.engine.name, [w.counter.engine.name for w in n.waits]) for n in nops] == [
-        ("ld0", ["st"])]
+        ("ld0", ["st"])
+    ]
 
 
 def test_too_small_a_memory_names_buffer_and_bytes() -> None:
@@ -122,7 +128,7 @@ def test_emit_refuses_what_is_not_placed() -> None:
 
 
 def test_emit_refuses_a_core_too_many() -> None:
-    other = f'tile.core 1 {{ {copy_group("z", "%k", "%s1")} }}'
+    other = f"tile.core 1 {{ {copy_group('z', '%k', '%s1')} }}"
     ctx, module = placed(tile_text(*CHAIN[:1], cores=other))
     with pytest.raises(CompileError, match="a core that the target does not have"):
         emit_program(module, ctx)

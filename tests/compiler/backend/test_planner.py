@@ -11,8 +11,9 @@ SPANS = st.tuples(st.integers(1, 300), st.integers(0, 8), st.integers(0, 4))
 
 
 def blocks_of(spans: list[tuple[int, int, int]]) -> list[Block]:
-    return [Block(f"b{i}", size, first, first + more)
-            for i, (size, first, more) in enumerate(spans)]
+    return [
+        Block(f"b{i}", size, first, first + more) for i, (size, first, more) in enumerate(spans)
+    ]
 
 
 @given(st.lists(SPANS, max_size=12), st.sampled_from([1, 16, 64]))
@@ -20,8 +21,9 @@ def test_live_blocks_never_overlap(spans: list[tuple[int, int, int]], alignment:
     blocks = blocks_of(spans)
     result = plan(blocks, alignment)
     for step in range(14):
-        live = sorted((result.offsets[b.name], b.n_bytes) for b in blocks
-                      if b.first <= step <= b.last)
+        live = sorted(
+            (result.offsets[b.name], b.n_bytes) for b in blocks if b.first <= step <= b.last
+        )
         for (low, size), (following, _) in pairwise(live):
             assert low + size <= following
     assert all(offset % alignment == 0 for offset in result.offsets.values())
@@ -32,8 +34,10 @@ def test_live_blocks_never_overlap(spans: list[tuple[int, int, int]], alignment:
 @given(st.lists(SPANS, max_size=12))
 def test_bound_is_the_fullest_step(spans: list[tuple[int, int, int]]) -> None:
     blocks = blocks_of(spans)
-    fullest = max((sum(b.n_bytes for b in blocks if b.first <= step <= b.last)
-                   for step in range(14)), default=0)
+    fullest = max(
+        (sum(b.n_bytes for b in blocks if b.first <= step <= b.last) for step in range(14)),
+        default=0,
+    )
     assert lower_bound(blocks) == fullest
     assert plan(blocks, 1).peak_bytes >= fullest
 
@@ -45,7 +49,14 @@ def test_blocks_apart_in_time_share_bytes() -> None:
 
 
 def test_smaller_block_fills_a_gap() -> None:
-    result = plan([Block("low", 64, 0, 2), Block("mid", 128, 0, 0), Block("high", 100, 0, 2),
-                   Block("late", 60, 1, 2)], 4)
+    result = plan(
+        [
+            Block("low", 64, 0, 2),
+            Block("mid", 128, 0, 0),
+            Block("high", 100, 0, 2),
+            Block("late", 60, 1, 2),
+        ],
+        4,
+    )
     assert result.peak_bytes == 64 + 128 + 100
     assert result.offsets["late"] < 128

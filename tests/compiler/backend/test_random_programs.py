@@ -44,8 +44,9 @@ class Interpreter:
             elif isinstance(op, tile.AffineOp):
                 self.values[op.result] = op.constant.data
             elif isinstance(op, tile.BufferOp):
-                self.rings[op.buffer] = [np.zeros(WIDTH, np.int8)
-                                         for _ in range(op.buffer.type.data.depth)]
+                self.rings[op.buffer] = [
+                    np.zeros(WIDTH, np.int8) for _ in range(op.buffer.type.data.depth)
+                ]
                 self.turns[op.buffer] = [0, 0]
             else:
                 self.step(op)

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 WIDTH = 16  # bytes of a slot
-VIEW = (
-    "#tile.view<i8 spm 0 extents [1, 1, 1, 16, 1, 1, 1] strides [0, 0, 0, 1, 0, 0, 0]>"
-)
+VIEW = "#tile.view<i8 spm 0 extents [1, 1, 1, 16, 1, 1, 1] strides [0, 0, 0, 1, 0, 0, 0]>"
 KERNEL = "kernel <in [i, i] body [addi(0, 1)] epilogue [] out [16]>"
 TENSOR = "!tile.dram<[8, 16] i8>"
 MAP = "map <i8 0 extents [8, 16] strides [16, 1] box [1, 16] spm [16, 1]>"
@@ -65,8 +63,10 @@ class Writer:
         else:
             others = [r for r in range(len(self.depths)) if r != ring]
             sources = [self.held(self.draw(st.sampled_from(others))) for _ in range(2)]
-            self.add(f"tile.vexec {KERNEL} ins({sources[0]}, {sources[1]}) outs({slot})"
-                     f" views [{VIEW}, {VIEW}, {VIEW}]")
+            self.add(
+                f"tile.vexec {KERNEL} ins({sources[0]}, {sources[1]}) outs({slot})"
+                f" views [{VIEW}, {VIEW}, {VIEW}]"
+            )
         if kind == "copy":
             self.store(self.held(ring))
 
@@ -88,8 +88,10 @@ class Writer:
         """Load a row of x or m on one of the two queues."""
         tensor, queue = self.draw(st.sampled_from(["x", "m"])), self.draw(st.integers(0, 1))
         index = self.draw(st.sampled_from(self.indices))
-        self.add(f"tile.load {slot}, %{tensor}a dynamic({index}) {MAP} at <[0 ?1, 0]>"
-                 f" on ld{queue} : {TENSOR}")
+        self.add(
+            f"tile.load {slot}, %{tensor}a dynamic({index}) {MAP} at <[0 ?1, 0]>"
+            f" on ld{queue} : {TENSOR}"
+        )
 
     def store(self, slot: str) -> None:
         """Store a row of m or y."""
@@ -107,8 +109,9 @@ def tile_programs(draw: st.DrawFn) -> str:
 def _group(draw: st.DrawFn, number: int) -> str:
     writer = Writer(draw, draw(st.lists(st.integers(1, 4), min_size=2, max_size=3)))
     kinds = [f"!tile.buffer<spm {WIDTH} x {depth}>" for depth in writer.depths]
-    writer.add(f'tile.group "g{number}" (%xa = %x : {TENSOR}, %ma = %m : {TENSOR},'
-               f" %ya = %y : {TENSOR}) {{")
+    writer.add(
+        f'tile.group "g{number}" (%xa = %x : {TENSOR}, %ma = %m : {TENSOR}, %ya = %y : {TENSOR}) {{'
+    )
     writer.add("%zero = tile.affine [], 0 ()")
     for ring, kind in enumerate(kinds):
         writer.add(f'%b{ring} = tile.buffer "b{ring}" : {kind}')

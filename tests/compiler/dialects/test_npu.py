@@ -49,8 +49,11 @@ def test_unplaced_operations_are_found() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [("add r6", "frob r6", "unknown scalar"), ("add r6", "loop r6", "unknown scalar"),
-     ("r6 = r0", "r32 = r0", "out of range")],
+    [
+        ("add r6", "frob r6", "unknown scalar"),
+        ("add r6", "loop r6", "unknown scalar"),
+        ("r6 = r0", "r32 = r0", "out of range"),
+    ],
 )
 def test_verifier_refuses(old: str, new: str, message: str) -> None:
     module = parse(TEXT.replace(old, new, 1))

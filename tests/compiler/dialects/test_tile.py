@@ -64,19 +64,24 @@ def test_text_round_trip() -> None:
     ("old", "new", "message"),
     [
         ('constant key "k0"', "constant", "constants have a key"),
-        ("box [4, 4] spm [4, 1]> at <[0, 0]>", "box [5, 4] spm [4, 1]> at <[0, 0]>",
-         r"bytes \[0, 20\) of a slot of 16"),
+        (
+            "box [4, 4] spm [4, 1]> at <[0, 0]>",
+            "box [5, 4] spm [4, 1]> at <[0, 0]>",
+            r"bytes \[0, 20\) of a slot of 16",
+        ),
         ("[1 ?1, 0]", "[1 ?2, 0]", "operand number 2"),
         ("[1 ?1, 0]", "[1 ?1]", "one coordinate per dimension"),
         ("params <1056964608 ?1>", "params <0 ?9>", "operand number 9"),
-        ("view<i32 acc 0 extents [1, 1, 4 ?1,", "view<i32 spm 0 extents [1, 1, 4 ?1,",
-         "a view of spm on a slot in acc"),
+        (
+            "view<i32 acc 0 extents [1, 1, 4 ?1,",
+            "view<i32 spm 0 extents [1, 1, 4 ?1,",
+            "a view of spm on a slot in acc",
+        ),
         ("step 1 {", "step 0 {", "step of a loop"),
         ("%ys[0]", "%ys[2]", "age is not below"),
         ("on ld1 :", "on st :", "ld0 or ld1"),
         ("      tile.release %ws : !tile.buffer<spm 16 x 1>\n", "", "released"),
-        ("%h = tile.held", "tile.release %ys : !tile.buffer<spm 16 x 2>\n%h = tile.held",
-         "ring"),
+        ("%h = tile.held", "tile.release %ys : !tile.buffer<spm 16 x 2>\n%h = tile.held", "ring"),
     ],
 )
 def test_verifier_refuses(old: str, new: str, message: str) -> None:

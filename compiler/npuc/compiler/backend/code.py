@@ -141,8 +141,10 @@ def lower_index(code: Code, op: AffineOp | MinOp | MaxOp) -> None:
 
 def _affine(code: Code, op: AffineOp) -> Value:
     """The sum of products; it takes one register, or none for at most one term of factor 1."""
-    pairs = [(code.get(term), factor.data)
-             for factor, term in zip(op.coefficients.data, op.terms, strict=True)]
+    pairs = [
+        (code.get(term), factor.data)
+        for factor, term in zip(op.coefficients.data, op.terms, strict=True)
+    ]
     constant = op.constant.data + sum(value.constant * factor for value, factor in pairs)
     varying = [(value.register, factor) for value, factor in pairs if value.register and factor]
     if not varying:

@@ -77,19 +77,26 @@ class Commands:
     def _buffers(self, slots: Sequence[SSAValue]) -> References:
         return References(tuple(self.objects.buffers[self.rings.slot(s)[0]] for s in slots))
 
-    def _views(self, views: list[View], slots: Sequence[SSAValue],
-               values: list[Value]) -> tuple[View, ...]:
-        return tuple(self._view(view, self.rings.slot(slot)[1], values)
-                     for view, slot in zip(views, slots, strict=True))
+    def _views(
+        self, views: list[View], slots: Sequence[SSAValue], values: list[Value]
+    ) -> tuple[View, ...]:
+        return tuple(
+            self._view(view, self.rings.slot(slot)[1], values)
+            for view, slot in zip(views, slots, strict=True)
+        )
 
     def _view(self, view: View, start: Value, values: list[Value]) -> View:
         base = self.code.sum(start, _plus(values[view.base_reg], view.base))
         if base.constant < 0:  # the field is unsigned
             base = Value(self.code.in_register(base))
-        extents = [self._extent(bound, values[n] if n else None)
-                   for bound, n in zip(view.extents, view.extent_regs, strict=True)]
+        extents = [
+            self._extent(bound, values[n] if n else None)
+            for bound, n in zip(view.extents, view.extent_regs, strict=True)
+        ]
         return replace(
-            view, base=base.constant, base_reg=base.register,
+            view,
+            base=base.constant,
+            base_reg=base.register,
             extents=tuple(bound for bound, _ in extents),
             extent_regs=tuple(register for _, register in extents),
             windows=tuple(_window(window, values) for window in view.windows),

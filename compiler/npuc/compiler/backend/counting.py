@@ -45,8 +45,11 @@ class Counting:
 
         A distance beyond the immediate is shortened: the wait becomes stronger, never wrong.
         """
-        return tuple(self._wait(engine, distances[engine]) for engine in COUNT_REGISTERS
-                     if engine in distances)
+        return tuple(
+            self._wait(engine, distances[engine])
+            for engine in COUNT_REGISTERS
+            if engine in distances
+        )
 
     def _wait(self, engine: Engine, distance: int) -> Wait:
         if self.pending[engine] > FLUSH_ABOVE:

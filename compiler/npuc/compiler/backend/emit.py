@@ -41,36 +41,47 @@ def emit_program(module: ModuleOp, ctx: NpuContext, model_name: str = "") -> Pro
     debug = Debug(
         tuple(source for _, sources in emitted for source in sources),
         tuple(record for core in cores for record in _buffers(core)) + _dram_records(tensors),
-        _schedule_json(ctx), model_name,
+        _schedule_json(ctx),
+        model_name,
     )
     return Program(
-        target=ctx.target, target_toml=ctx.target_toml,
+        target=ctx.target,
+        target_toml=ctx.target_toml,
         code=tuple(code for code, _ in emitted),
-        views=tuple(tables.views.rows), maps=tuple(tables.maps.rows),
-        kernels=tuple(tables.kernels.rows), params=tuple(tables.params.rows),
+        views=tuple(tables.views.rows),
+        maps=tuple(tables.maps.rows),
+        kernels=tuple(tables.kernels.rows),
+        params=tuple(tables.params.rows),
         constants=_constants(tensors, ctx),
         inputs=_arguments(tensors, SegmentName.input),
         outputs=_arguments(tensors, SegmentName.output),
         states=_arguments(tensors, SegmentName.state),
-        scratch_bytes=_segment_bytes(tensors, SegmentName.scratch), debug=debug,
+        scratch_bytes=_segment_bytes(tensors, SegmentName.scratch),
+        debug=debug,
     )
 
 
 def _single_program(module: ModuleOp) -> npu.ProgramOp:
     programs = [op for op in module.body.block.ops if isinstance(op, npu.ProgramOp)]
     if len(programs) != 1 or npu.unplaced(module):
-        raise CompileError("emit needs one placed npu program", given=f"{len(programs)} programs, "
-                           f"{len(npu.unplaced(module))} operations without address",
-                           next_step="run the stages lower and place before emit")
+        raise CompileError(
+            "emit needs one placed npu program",
+            given=f"{len(programs)} programs, "
+            f"{len(npu.unplaced(module))} operations without address",
+            next_step="run the stages lower and place before emit",
+        )
     return programs[0]
 
 
 def _cores(program: npu.ProgramOp, ctx: NpuContext) -> list[npu.CoreOp]:
     given = {op.index.data: op for op in program.body.block.ops if isinstance(op, npu.CoreOp)}
     if given and max(given) >= ctx.target.cores:
-        raise CompileError("the program uses a core that the target does not have",
-                           given=f"core {max(given)}", allowed=f"0 to {ctx.target.cores - 1}",
-                           next_step="compile for a target with more cores")
+        raise CompileError(
+            "the program uses a core that the target does not have",
+            given=f"core {max(given)}",
+            allowed=f"0 to {ctx.target.cores - 1}",
+            next_step="compile for a target with more cores",
+        )
     return [given.get(index) or _idle_core(index) for index in range(ctx.target.cores)]
 
 
@@ -87,8 +98,16 @@ def _emit_core(core: npu.CoreOp, tables: Tables) -> tuple[Code, list[SourceRange
         start = len(instructions)
         if isinstance(op, npu.GroupOp):
             instructions += tables.instructions(op.body.block)
-            sources.append(SourceRange(core.index.data, start, len(instructions),
-                                       op.group_name.data, node_names(op), op.name))
+            sources.append(
+                SourceRange(
+                    core.index.data,
+                    start,
+                    len(instructions),
+                    op.group_name.data,
+                    node_names(op),
+                    op.name,
+                )
+            )
         elif not isinstance(op, npu.BufferOp):
             instructions.append(tables.instruction(op))
     return encode(instructions), sources
@@ -100,24 +119,45 @@ def _buffers(core: npu.CoreOp) -> list[BufferRecord]:
         if isinstance(op, npu.BufferOp):
             assert op.offset is not None
             spec, name = op.buffer_type.data, op.buffer_name.data
-            records.append(BufferRecord(name, core.index.data, spec.space.name, op.offset.data,
-                                        spec.n_bytes, name.rpartition("/")[2]))
+            records.append(
+                BufferRecord(
+                    name,
+                    core.index.data,
+                    spec.space.name,
+                    op.offset.data,
+                    spec.n_bytes,
+                    name.rpartition("/")[2],
+                )
+            )
     return records
 
 
 def _dram_records(tensors: Sequence[npu.TensorOp]) -> tuple[BufferRecord, ...]:
     return tuple(
-        BufferRecord(f"{op.segment.data.value}/{op.tensor_name.data}", 0, "dram", _offset(op),
-                     op.tensor_type.data.n_bytes, op.tensor_name.data)
+        BufferRecord(
+            f"{op.segment.data.value}/{op.tensor_name.data}",
+            0,
+            "dram",
+            _offset(op),
+            op.tensor_type.data.n_bytes,
+            op.tensor_name.data,
+        )
         for op in tensors
     )
 
 
 def _arguments(tensors: Sequence[npu.TensorOp], segment: SegmentName) -> tuple[Argument, ...]:
     return tuple(
-        Argument(op.tensor_name.data, op.tensor_type.data.dtype, op.tensor_type.data.shape,
-                 Segment[segment.value], _offset(op), _quantisation(op))
-        for op in tensors if op.segment.data is segment
+        Argument(
+            op.tensor_name.data,
+            op.tensor_type.data.dtype,
+            op.tensor_type.data.shape,
+            Segment[segment.value],
+            _offset(op),
+            _quantisation(op),
+        )
+        for op in tensors
+        if op.segment.data is segment
     )
 
 
@@ -134,17 +174,21 @@ def _constants(tensors: Sequence[npu.TensorOp], ctx: NpuContext) -> npt.NDArray[
             continue
         array, spec = ctx.consts.get(op.key.data), op.tensor_type.data
         if array.nbytes != spec.n_bytes or array.dtype != spec.dtype.numpy:
-            raise CompileError("a constant differs from its tensor", where=op.tensor_name.data,
-                               given=f"{array.dtype}{list(array.shape)}",
-                               allowed=f"{spec.dtype.name}{list(spec.shape)}")
+            raise CompileError(
+                "a constant differs from its tensor",
+                where=op.tensor_name.data,
+                given=f"{array.dtype}{list(array.shape)}",
+                allowed=f"{spec.dtype.name}{list(spec.shape)}",
+            )
         data = np.frombuffer(array.tobytes(), np.uint8)
         segment[_offset(op) : _offset(op) + data.size] = data
     return segment
 
 
 def _segment_bytes(tensors: Sequence[npu.TensorOp], segment: SegmentName) -> int:
-    ends = [_offset(op) + op.tensor_type.data.n_bytes for op in tensors
-            if op.segment.data is segment]
+    ends = [
+        _offset(op) + op.tensor_type.data.n_bytes for op in tensors if op.segment.data is segment
+    ]
     return -(-max(ends, default=0) // TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT
 
 

@@ -60,15 +60,22 @@ class Tables:
         if isinstance(op, npu.MmaOp):
             acc, a, w = (self.views.index(v.data) for v in op.views.data)
             order = op.order.data
-            return Mma(acc, a, w, int(op.accumulate is not None),
-                       op.condition.data if op.condition else 0,
-                       waits=order.waits, increment=order.increment)
+            return Mma(
+                acc,
+                a,
+                w,
+                int(op.accumulate is not None),
+                op.condition.data if op.condition else 0,
+                waits=order.waits,
+                increment=order.increment,
+            )
         if isinstance(op, npu.VexecOp):
             return self._vexec(op)
         if isinstance(op, npu.NopOp):
             order = op.order.data
-            return Nop(Engine[op.queue.data.value].value, waits=order.waits,
-                       increment=order.increment)
+            return Nop(
+                Engine[op.queue.data.value].value, waits=order.waits, increment=order.increment
+            )
         assert isinstance(op, npu.HaltOp), f"{op.name} is no instruction"
         return Halt()
 
@@ -91,5 +98,11 @@ class Tables:
         ins += [NO_INDEX] * (MAX_INPUTS - len(ins))
         outs += [NO_INDEX] * (MAX_OUTPUTS - len(outs))
         params = NO_INDEX if op.params is None else self.params.index(op.params.data)
-        return Vexec(self.kernels.index(kernel), params, *ins, *outs,
-                     waits=order.waits, increment=order.increment)
+        return Vexec(
+            self.kernels.index(kernel),
+            params,
+            *ins,
+            *outs,
+            waits=order.waits,
+            increment=order.increment,
+        )

@@ -53,9 +53,11 @@ class Handover:
     issued: Clock = field(default_factory=lambda: dict.fromkeys(COUNT_REGISTERS, 0))
     _past: list[PlacedTouch] = field(default_factory=list)
     _known: dict[Engine, Clock] = field(
-        default_factory=lambda: {e: dict.fromkeys(COUNT_REGISTERS, 0) for e in COUNT_REGISTERS})
+        default_factory=lambda: {e: dict.fromkeys(COUNT_REGISTERS, 0) for e in COUNT_REGISTERS}
+    )
     _history: dict[Engine, list[tuple[int, Clock]]] = field(
-        default_factory=lambda: {e: [] for e in COUNT_REGISTERS})
+        default_factory=lambda: {e: [] for e in COUNT_REGISTERS}
+    )
 
     def enter(self, touches: list[PlacedTouch]) -> list[NopOp]:
         """The nops that a group with ``touches`` starts with."""
@@ -64,10 +66,15 @@ class Handover:
             own = [touch for touch in touches if touch.engine is engine]
             needed = self._needed(engine, own)
             essential = self._essential(engine, needed)
-            waits = [self._wait(source, needed[source]) for source in COUNT_REGISTERS
-                     if source in essential]
-            nops += [NopOp(engine.name, Order(tuple(waits[start : start + MAX_WAITS])))
-                     for start in range(0, len(waits), MAX_WAITS)]
+            waits = [
+                self._wait(source, needed[source])
+                for source in COUNT_REGISTERS
+                if source in essential
+            ]
+            nops += [
+                NopOp(engine.name, Order(tuple(waits[start : start + MAX_WAITS])))
+                for start in range(0, len(waits), MAX_WAITS)
+            ]
             for source, count in needed.items():
                 _join(self._known[engine], self._knowledge(source, count))
         return nops

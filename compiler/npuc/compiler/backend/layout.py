@@ -81,7 +81,7 @@ def _too_small(buffers: list[npu.BufferOp], memory: Memory, chosen: Plan) -> Com
         f"the buffers do not fit into the {memory.space.name.upper()} of the target",
         where=f"buffer {largest.buffer_name.data}",
         given=f"{chosen.peak_bytes} bytes (at least {chosen.bound_bytes}); "
-              f"the largest buffer has {largest.buffer_type.data.n_bytes}",
+        f"the largest buffer has {largest.buffer_type.data.n_bytes}",
         allowed=f"{memory.capacity_bytes} bytes",
         next_step="use smaller tiles or depths, or a target with more memory",
     )

@@ -205,4 +205,3 @@ class _Lowering:
 
 def _by_engine(item: tuple[Engine, Distances]) -> int:
     return item[0].value
-

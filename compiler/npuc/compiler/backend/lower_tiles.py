@@ -112,8 +112,9 @@ class _Lowering:
         result.location = group.location
         return result
 
-    def _names(self, group: tile.GroupOp, core: _Core,
-               position: int) -> tuple[list[str], list[str]]:
+    def _names(
+        self, group: tile.GroupOp, core: _Core, position: int
+    ) -> tuple[list[str], list[str]]:
         """Tensors, then buffers, in the order of the numbers of ``trace.Objects``."""
         own = [op for op in group.body.block.ops if isinstance(op, tile.BufferOp)]
         buffers = [core.declare(f"{group.group_name.data}/", op) for op in own]
@@ -140,7 +141,8 @@ def _usage(lowered: LoweredGroup) -> npu.Usage:
     known = tuple(
         npu.Known(engine, source, clock[source.value])
         for engine, clock in lowered.plan.clocks.items()
-        for source in Engine if source is not engine and clock[source.value]
+        for source in Engine
+        if source is not engine and clock[source.value]
     )
     return npu.Usage(lowered.plan.totals, tuple(touches.values()), known)
 

@@ -81,8 +81,10 @@ def _place_core(core: npu.CoreOp, layout: CoreLayout, tensors: dict[str, _Tensor
             buffers[name] = (spec.space.name, layout.offsets[name], spec.n_bytes)
     handover = Handover(core.index.data)
     for group in [op for op in core.body.block.ops if isinstance(op, npu.GroupOp)]:
-        placed = _Group(tuple(tensors[t.data] for t in group.tensors.data),
-                        tuple(buffers[b.data] for b in group.buffers.data))
+        placed = _Group(
+            tuple(tensors[t.data] for t in group.tensors.data),
+            tuple(buffers[b.data] for b in group.buffers.data),
+        )
         for op in group.body.walk():
             _resolve(op, placed)
         usage = group.usage.data
@@ -137,6 +139,8 @@ class PlaceMemory(ModulePass):
 def _report(ctx: NpuContext, core: int, layout: CoreLayout) -> None:
     for space, plan in layout.plans.items():
         ctx.remarks.note(
-            "place-memory", f"core {core}: {space.name.upper()} is planned",
-            peak_bytes=plan.peak_bytes, bound_bytes=plan.bound_bytes,
+            "place-memory",
+            f"core {core}: {space.name.upper()} is planned",
+            peak_bytes=plan.peak_bytes,
+            bound_bytes=plan.bound_bytes,
         )

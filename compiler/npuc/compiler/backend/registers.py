@@ -12,7 +12,11 @@ from npuc.isa.instructions import Engine
 from npuc.isa.instructions.base import REGISTERS
 
 COUNT_REGISTERS = {
-    Engine.ld0: 1, Engine.ld1: 2, Engine.st: 3, Engine.mxu: 4, Engine.vpu: 5,
+    Engine.ld0: 1,
+    Engine.ld1: 2,
+    Engine.st: 3,
+    Engine.mxu: 4,
+    Engine.vpu: 5,
 }
 SCRATCH_REGISTER = REGISTERS - 1
 FIRST_FREE_REGISTER = max(COUNT_REGISTERS.values()) + 1

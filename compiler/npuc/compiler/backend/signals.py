@@ -60,17 +60,23 @@ def awaits_in(op: Operation) -> "Multiset[str]":
 def _own(owners: dict[str, tuple[int, Engine]], op: SignalOp, core: CoreOp) -> None:
     owner = (core.index.data, Engine[op.queue.data.value])
     if owners.setdefault(op.signal.data, owner) != owner:
-        raise CompileError("a signal is given by several engines", given=op.signal.data,
-                           allowed="one engine of one core",
-                           next_step="use one name per engine and core")
+        raise CompileError(
+            "a signal is given by several engines",
+            given=op.signal.data,
+            allowed="one engine of one core",
+            next_step="use one name per engine and core",
+        )
 
 
 def _check_awaits(core: CoreOp, signalled: "Multiset[str]") -> None:
     for name, count in sorted(awaits_in(core).items()):
         if count > signalled[name]:
-            raise CompileError("a signal is awaited more often than it is given",
-                               where=f"core {core.index.data}", given=f"{name}: {count} awaits",
-                               allowed=f"{signalled[name]} signals")
+            raise CompileError(
+                "a signal is awaited more often than it is given",
+                where=f"core {core.index.data}",
+                given=f"{name}: {count} awaits",
+                allowed=f"{signalled[name]} signals",
+            )
 
 
 def _number(owners: dict[str, tuple[int, Engine]]) -> dict[str, Counter]:
@@ -79,7 +85,10 @@ def _number(owners: dict[str, tuple[int, Engine]]) -> dict[str, Counter]:
     for name, owner in owners.items():
         used[owner] += 1
         if used[owner] >= COUNTERS_PER_ENGINE:
-            raise CompileError("an engine gives too many different signals", given=name,
-                               allowed=f"{COUNTERS_PER_ENGINE - 1} names per engine")
+            raise CompileError(
+                "an engine gives too many different signals",
+                given=name,
+                allowed=f"{COUNTERS_PER_ENGINE - 1} names per engine",
+            )
         counters[name] = Counter(*owner, used[owner])
     return counters

@@ -85,7 +85,8 @@ class _Planner:
             self._record(command, need, counts)
         done = counts[engine.value] + 1
         self._clocks[engine].append(
-            tuple(done if i == engine.value else c for i, c in enumerate(clock)))
+            tuple(done if i == engine.value else c for i, c in enumerate(clock))
+        )
         for access in command.accesses:
             self._touch(command, access, done)
 

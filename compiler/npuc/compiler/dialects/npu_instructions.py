@@ -56,10 +56,15 @@ class ScalarOp(IRDLOperation):
     imm = prop_def(IntAttr)
 
     def __init__(self, mnemonic: str, rd: int, sources: tuple[int, int], imm: int = 0) -> None:
-        super().__init__(properties={
-            "mnemonic": StringAttr(mnemonic), "rd": IntAttr(rd), "ra": IntAttr(sources[0]),
-            "rb": IntAttr(sources[1]), "imm": IntAttr(imm),
-        })
+        super().__init__(
+            properties={
+                "mnemonic": StringAttr(mnemonic),
+                "rd": IntAttr(rd),
+                "ra": IntAttr(sources[0]),
+                "rb": IntAttr(sources[1]),
+                "imm": IntAttr(imm),
+            }
+        )
 
     def verify_(self) -> None:
         cls = BY_MNEMONIC.get(self.mnemonic.data)
@@ -115,17 +120,24 @@ class LdOp(IRDLOperation):
     place = prop_def(PlaceAttr)
     references = opt_prop_def(ReferencesAttr)
     order = prop_def(OrderAttr)
-    assembly_format = (
-        "$queue `map` $map `at` $place (`of` $references^)? `order` $order attr-dict"
-    )
+    assembly_format = "$queue `map` $map `at` $place (`of` $references^)? `order` $order attr-dict"
 
-    def __init__(self, queue: str, transfer: tuple[TensorMap, Place], references: References | None,
-                 order: Order) -> None:
-        super().__init__(properties={
-            "queue": QueueAttr(QueueName(queue)), "map": DramMapAttr(transfer[0]),
-            "place": PlaceAttr(transfer[1]), "order": OrderAttr(order),
-            "references": _optional(references),
-        })
+    def __init__(
+        self,
+        queue: str,
+        transfer: tuple[TensorMap, Place],
+        references: References | None,
+        order: Order,
+    ) -> None:
+        super().__init__(
+            properties={
+                "queue": QueueAttr(QueueName(queue)),
+                "map": DramMapAttr(transfer[0]),
+                "place": PlaceAttr(transfer[1]),
+                "order": OrderAttr(order),
+                "references": _optional(references),
+            }
+        )
 
 
 @irdl_op_definition
@@ -139,12 +151,17 @@ class StOp(IRDLOperation):
     order = prop_def(OrderAttr)
     assembly_format = "`map` $map `at` $place (`of` $references^)? `order` $order attr-dict"
 
-    def __init__(self, transfer: tuple[TensorMap, Place], references: References | None,
-                 order: Order) -> None:
-        super().__init__(properties={
-            "map": DramMapAttr(transfer[0]), "place": PlaceAttr(transfer[1]),
-            "order": OrderAttr(order), "references": _optional(references),
-        })
+    def __init__(
+        self, transfer: tuple[TensorMap, Place], references: References | None, order: Order
+    ) -> None:
+        super().__init__(
+            properties={
+                "map": DramMapAttr(transfer[0]),
+                "place": PlaceAttr(transfer[1]),
+                "order": OrderAttr(order),
+                "references": _optional(references),
+            }
+        )
 
 
 @irdl_op_definition
@@ -162,15 +179,23 @@ class MmaOp(IRDLOperation):
         "`views` $views (`condition` $condition^)? (`of` $references^)? `order` $order attr-dict"
     )
 
-    def __init__(self, views: tuple[View, View, View], accumulate: tuple[bool, int],
-                 references: References | None, order: Order) -> None:
+    def __init__(
+        self,
+        views: tuple[View, View, View],
+        accumulate: tuple[bool, int],
+        references: References | None,
+        order: Order,
+    ) -> None:
         always, register = accumulate
-        super().__init__(properties={
-            "views": ArrayAttr(ViewAttr(v) for v in views),
-            "accumulate": UnitAttr() if always else None,
-            "condition": IntAttr(register) if register else None,
-            "references": _optional(references), "order": OrderAttr(order),
-        })
+        super().__init__(
+            properties={
+                "views": ArrayAttr(ViewAttr(v) for v in views),
+                "accumulate": UnitAttr() if always else None,
+                "condition": IntAttr(register) if register else None,
+                "references": _optional(references),
+                "order": OrderAttr(order),
+            }
+        )
 
 
 @irdl_op_definition
@@ -188,14 +213,22 @@ class VexecOp(IRDLOperation):
         " `order` $order attr-dict"
     )
 
-    def __init__(self, kernel: tuple[Kernel, Params | None], views: tuple[View, ...],
-                 references: References | None, order: Order) -> None:
-        super().__init__(properties={
-            "kernel": KernelAttr(kernel[0]),
-            "params": None if kernel[1] is None else ParamsAttr(kernel[1]),
-            "views": ArrayAttr(ViewAttr(v) for v in views),
-            "references": _optional(references), "order": OrderAttr(order),
-        })
+    def __init__(
+        self,
+        kernel: tuple[Kernel, Params | None],
+        views: tuple[View, ...],
+        references: References | None,
+        order: Order,
+    ) -> None:
+        super().__init__(
+            properties={
+                "kernel": KernelAttr(kernel[0]),
+                "params": None if kernel[1] is None else ParamsAttr(kernel[1]),
+                "views": ArrayAttr(ViewAttr(v) for v in views),
+                "references": _optional(references),
+                "order": OrderAttr(order),
+            }
+        )
 
 
 @irdl_op_definition
@@ -208,8 +241,9 @@ class NopOp(IRDLOperation):
     assembly_format = "$queue `order` $order attr-dict"
 
     def __init__(self, queue: str, order: Order) -> None:
-        super().__init__(properties={
-            "queue": QueueAttr(QueueName(queue)), "order": OrderAttr(order)})
+        super().__init__(
+            properties={"queue": QueueAttr(QueueName(queue)), "order": OrderAttr(order)}
+        )
 
 
 @irdl_op_definition

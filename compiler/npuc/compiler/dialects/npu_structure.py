@@ -99,13 +99,18 @@ class BufferOp(IRDLOperation):
     offset = opt_prop_def(IntAttr)
     traits = traits_def(HasParent(CoreOp))
 
-    def __init__(self, name: str, buffer_type: BufferType, life: Life,
-                 offset: int | None = None) -> None:
-        super().__init__(properties={
-            "buffer_name": StringAttr(name), "buffer_type": buffer_type,
-            "first": IntAttr(life.first), "last": IntAttr(life.last),
-            "offset": None if offset is None else IntAttr(offset),
-        })
+    def __init__(
+        self, name: str, buffer_type: BufferType, life: Life, offset: int | None = None
+    ) -> None:
+        super().__init__(
+            properties={
+                "buffer_name": StringAttr(name),
+                "buffer_type": buffer_type,
+                "first": IntAttr(life.first),
+                "last": IntAttr(life.last),
+                "offset": None if offset is None else IntAttr(offset),
+            }
+        )
 
     @classmethod
     def parse(cls, parser: Parser) -> "BufferOp":
@@ -146,12 +151,16 @@ class GroupOp(IRDLOperation):
         " attr-dict-with-keyword $body"
     )
 
-    def __init__(self, name: str, names: tuple[Sequence[str], Sequence[str]], usage: Usage,
-                 body: Region) -> None:
+    def __init__(
+        self, name: str, names: tuple[Sequence[str], Sequence[str]], usage: Usage, body: Region
+    ) -> None:
         tensors, buffers = names
-        super().__init__(regions=[body], properties={
-            "group_name": StringAttr(name),
-            "usage": UsageAttr(usage),
-            "tensors": ArrayAttr(StringAttr(t) for t in tensors),
-            "buffers": ArrayAttr(StringAttr(b) for b in buffers),
-        })
+        super().__init__(
+            regions=[body],
+            properties={
+                "group_name": StringAttr(name),
+                "usage": UsageAttr(usage),
+                "tensors": ArrayAttr(StringAttr(t) for t in tensors),
+                "buffers": ArrayAttr(StringAttr(b) for b in buffers),
+            },
+        )

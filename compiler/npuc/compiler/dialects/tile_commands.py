@@ -51,6 +51,7 @@ from npuc.compiler.xdsl_api import (
 from npuc.isa.descriptors import Kernel, Params, TensorMap, View
 
 Viewed = tuple[SSAValue, View]
+# The ends of a transfer are (slot, tensor), whichever way it goes.
 
 
 class QueueName(StrEnum):
@@ -109,8 +110,9 @@ class HeldOp(IRDLOperation):
     slot = result_def(SlotType())
 
     def __init__(self, buffer: SSAValue, age: int = 0) -> None:
-        super().__init__(operands=[buffer], result_types=[SlotType()],
-                         properties={"age": IntAttr(age)})
+        super().__init__(
+            operands=[buffer], result_types=[SlotType()], properties={"age": IntAttr(age)}
+        )
 
     def verify_(self) -> None:
         ring = self.buffer.type
@@ -160,12 +162,20 @@ class LoadOp(IRDLOperation):
         " attr-dict `:` type($tensor)"
     )
 
-    def __init__(self, slot: SSAValue, tensor: SSAValue, transfer: tuple[TensorMap, Place],
-                 dynamics: Sequence[SSAValue] = (), queue: str = "ld0") -> None:
+    def __init__(
+        self,
+        ends: tuple[SSAValue, SSAValue],
+        transfer: tuple[TensorMap, Place],
+        dynamics: Sequence[SSAValue] = (),
+        queue: str = "ld0",
+    ) -> None:
         super().__init__(
-            operands=[slot, tensor, list(dynamics)],
-            properties={"map": MapAttr(transfer[0]), "place": PlaceAttr(transfer[1]),
-                        "queue": QueueAttr(QueueName(queue))},
+            operands=[*ends, list(dynamics)],
+            properties={
+                "map": MapAttr(transfer[0]),
+                "place": PlaceAttr(transfer[1]),
+                "queue": QueueAttr(QueueName(queue)),
+            },
         )
 
     def verify_(self) -> None:
@@ -189,10 +199,14 @@ class StoreOp(IRDLOperation):
         " attr-dict `:` type($tensor)"
     )
 
-    def __init__(self, slot: SSAValue, tensor: SSAValue, transfer: tuple[TensorMap, Place],
-                 dynamics: Sequence[SSAValue] = ()) -> None:
+    def __init__(
+        self,
+        ends: tuple[SSAValue, SSAValue],
+        transfer: tuple[TensorMap, Place],
+        dynamics: Sequence[SSAValue] = (),
+    ) -> None:
         super().__init__(
-            operands=[slot, tensor, list(dynamics)],
+            operands=[*ends, list(dynamics)],
             properties={"map": MapAttr(transfer[0]), "place": PlaceAttr(transfer[1])},
         )
 
@@ -221,12 +235,19 @@ class MmaOp(IRDLOperation):
         " `views` $views attr-dict"
     )
 
-    def __init__(self, viewed: tuple[Viewed, Viewed, Viewed], dynamics: Sequence[SSAValue] = (),
-                 accumulate: bool = False, condition: SSAValue | None = None) -> None:
+    def __init__(
+        self,
+        viewed: tuple[Viewed, Viewed, Viewed],
+        dynamics: Sequence[SSAValue] = (),
+        accumulate: bool = False,
+        condition: SSAValue | None = None,
+    ) -> None:
         super().__init__(
             operands=[*(slot for slot, _ in viewed), condition, list(dynamics)],
-            properties={"views": ArrayAttr(ViewAttr(view) for _, view in viewed),
-                        "accumulate": UnitAttr() if accumulate else None},
+            properties={
+                "views": ArrayAttr(ViewAttr(view) for _, view in viewed),
+                "accumulate": UnitAttr() if accumulate else None,
+            },
         )
 
     def verify_(self) -> None:
@@ -255,8 +276,13 @@ class VexecOp(IRDLOperation):
         " (`dynamic` `(` $dynamics^ `)`)? `views` $views attr-dict"
     )
 
-    def __init__(self, kernel: tuple[Kernel, Params | None], ins: Sequence[Viewed],
-                 outs: Sequence[Viewed], dynamics: Sequence[SSAValue] = ()) -> None:
+    def __init__(
+        self,
+        kernel: tuple[Kernel, Params | None],
+        ins: Sequence[Viewed],
+        outs: Sequence[Viewed],
+        dynamics: Sequence[SSAValue] = (),
+    ) -> None:
         views = [view for _, view in (*ins, *outs)]
         super().__init__(
             operands=[[s for s, _ in ins], [s for s, _ in outs], list(dynamics)],
@@ -290,8 +316,9 @@ class SignalOp(IRDLOperation):
     assembly_format = "$signal `on` $queue attr-dict"
 
     def __init__(self, signal: str, queue: str) -> None:
-        super().__init__(properties={"signal": StringAttr(signal),
-                                     "queue": QueueAttr(QueueName(queue))})
+        super().__init__(
+            properties={"signal": StringAttr(signal), "queue": QueueAttr(QueueName(queue))}
+        )
 
 
 @irdl_op_definition
@@ -304,8 +331,9 @@ class AwaitOp(IRDLOperation):
     assembly_format = "$signal `on` $queue attr-dict"
 
     def __init__(self, signal: str, queue: str) -> None:
-        super().__init__(properties={"signal": StringAttr(signal),
-                                     "queue": QueueAttr(QueueName(queue))})
+        super().__init__(
+            properties={"signal": StringAttr(signal), "queue": QueueAttr(QueueName(queue))}
+        )
 
 
 def slot_spec(slot: SSAValue) -> BufferSpec | None:

@@ -39,11 +39,15 @@ class GroupOp(IRDLOperation):
     body = region_def("single_block")
     traits = traits_def(NoTerminator(), HasParent(CoreOp), IsolatedFromAbove())
 
-    def __init__(self, name: str, arguments: Sequence[SSAValue],
-                 body: Region | None = None) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[SSAValue], body: Region | None = None
+    ) -> None:
         region = body or Region(Block(arg_types=[a.type for a in arguments]))
-        super().__init__(operands=[list(arguments)], regions=[region],
-                         properties={"group_name": StringAttr(name)})
+        super().__init__(
+            operands=[list(arguments)],
+            regions=[region],
+            properties={"group_name": StringAttr(name)},
+        )
 
     def verify_(self) -> None:
         if len(set(self.arguments)) != len(self.arguments):
@@ -57,7 +61,8 @@ class GroupOp(IRDLOperation):
     def parse(cls, parser: Parser) -> "GroupOp":
         name = parser.parse_str_literal()
         pairs = parser.parse_comma_separated_list(
-            parser.Delimiter.PAREN, lambda: _parse_binding(parser))
+            parser.Delimiter.PAREN, lambda: _parse_binding(parser)
+        )
         body = parser.parse_region([inner for inner, _ in pairs])
         return cls(name, [outer for _, outer in pairs], body)
 

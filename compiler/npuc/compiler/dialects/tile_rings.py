@@ -30,7 +30,8 @@ class _Rings:
                 self._change(op.buffer, held, -1)
             elif isinstance(op, HeldOp) and held.get(op.buffer, op.age.data + 1) <= op.age.data:
                 raise VerifyException(
-                    f"slot {op.age.data} of a ring that holds {held[op.buffer]} slots is named")
+                    f"slot {op.age.data} of a ring that holds {held[op.buffer]} slots is named"
+                )
 
     def _run_loop(self, loop: ForOp, held: Held) -> None:
         if loop.trips == 0:

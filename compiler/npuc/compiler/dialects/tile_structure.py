@@ -87,8 +87,9 @@ class TensorOp(IRDLOperation):
         " attr-dict `:` type($tensor)"
     )
 
-    def __init__(self, name: str, segment: SegmentName | str, tensor_type: DramType,
-                 key: str | None = None) -> None:
+    def __init__(
+        self, name: str, segment: SegmentName | str, tensor_type: DramType, key: str | None = None
+    ) -> None:
         super().__init__(
             result_types=[tensor_type],
             properties={
@@ -213,10 +214,12 @@ class AffineOp(IRDLOperation):
     result = result_def(IndexType())
     traits = traits_def(Pure())
 
-    def __init__(self, coefficients: Sequence[int], constant: int,
-                 terms: Sequence[SSAValue]) -> None:
+    def __init__(
+        self, coefficients: Sequence[int], constant: int, terms: Sequence[SSAValue]
+    ) -> None:
         super().__init__(
-            operands=[list(terms)], result_types=[IndexType()],
+            operands=[list(terms)],
+            result_types=[IndexType()],
             properties={
                 "coefficients": ArrayAttr(IntAttr(c) for c in coefficients),
                 "constant": IntAttr(constant),
@@ -251,8 +254,9 @@ class _Bound(IRDLOperation):
     traits = traits_def(Pure())
 
     def __init__(self, value: SSAValue, limit: int) -> None:
-        super().__init__(operands=[value], result_types=[IndexType()],
-                         properties={"limit": IntAttr(limit)})
+        super().__init__(
+            operands=[value], result_types=[IndexType()], properties={"limit": IntAttr(limit)}
+        )
 
     @classmethod
     def parse(cls, parser: Parser) -> "_Bound":

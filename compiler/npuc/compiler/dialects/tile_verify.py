@@ -13,7 +13,8 @@ def check_numbers(views: Iterable[View], others: Sequence[int], count: int) -> N
     numbers = [r for view in views for r in view.registers] + list(others)
     if any(not 0 <= number <= count for number in numbers):
         raise VerifyException(
-            f"operand number {max(numbers)} of a descriptor, but {count} operands")
+            f"operand number {max(numbers)} of a descriptor, but {count} operands"
+        )
 
 
 def check_view(view: View, ring: BufferSpec | None) -> None:
@@ -35,8 +36,9 @@ def check_view(view: View, ring: BufferSpec | None) -> None:
         raise VerifyException(f"a view covers bytes [{low}, {high}) of a slot of {ring.slot_bytes}")
 
 
-def check_transfer(tensor_map: TensorMap, place: Place, count: int,
-                   ring: BufferSpec | None) -> None:
+def check_transfer(
+    tensor_map: TensorMap, place: Place, count: int, ring: BufferSpec | None
+) -> None:
     """Coordinates suit the map's rank and the box lies in a slot of ``ring``."""
     if len(place.coordinates) != len(tensor_map.extents):
         raise VerifyException("a transfer needs one coordinate per dimension of its map")

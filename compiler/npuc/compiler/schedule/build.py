@@ -138,8 +138,7 @@ class _GroupBuilder:
         place, dynamics = self._place(operand)
         self._add_op(
             LoadOp(
-                self.slots[number],
-                self.tensors[operand.argument],
+                (self.slots[number], self.tensors[operand.argument]),
                 (self._map(operand), place),
                 dynamics,
                 operand.queue,
@@ -151,8 +150,7 @@ class _GroupBuilder:
         place, dynamics = self._place(operand)
         self._add_op(
             StoreOp(
-                self.slots[number],
-                self.tensors[operand.argument],
+                (self.slots[number], self.tensors[operand.argument]),
                 (self._map(operand), place),
                 dynamics,
             )
