@@ -11,6 +11,7 @@ from io import StringIO
 from npuc.compiler.backend.lower_group import CoreState, LoweredGroup, lower_group
 from npuc.compiler.backend.signals import Signals, awaits_in
 from npuc.compiler.backend.trace import TENSOR_SLOT
+from npuc.compiler.context import npu_context
 from npuc.compiler.dialects import npu, tile
 from npuc.compiler.xdsl_api import (
     Block,
@@ -177,6 +178,13 @@ class LowerTiles(ModulePass):
         for program in [p for p in op.body.block.ops if isinstance(p, tile.ProgramOp)]:
             block = program.parent_block()
             assert block is not None
-            lowered: Operation = lower_program(program)
+            lowering = _Lowering()
+            lowered: Operation = lowering.program(program)
+            npu_context(ctx).remarks.note(
+                "lower-tiles",
+                "groups with equal bodies are lowered once",
+                lowered=len(lowering.templates),
+                reused=lowering.reused,
+            )
             block.insert_op_before(lowered, program)
             Rewriter.erase_op(program)
