@@ -55,7 +55,7 @@ def is_epilogue_of(contraction: Operation, op: Operation) -> bool:
 
 @dataclass
 class _Grouping:
-    """Names in use, so that every group has one of its own."""
+    """Names in use, inputs and outputs among them: every group gets one of its own."""
 
     ctx: NpuContext
     source: str
@@ -63,6 +63,7 @@ class _Grouping:
 
     def run(self, graph: GraphOp) -> None:
         """Group all work of ``graph``."""
+        self.taken = {name.data for name in (*graph.arg_names, *graph.result_names)}
         for op in list(graph.block.ops):
             if op.parent is not graph.block or isinstance(op, NOT_WORK):
                 continue
