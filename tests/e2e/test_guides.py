@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.transcripts import REPOSITORY, execute, link_models
+from tests.conftest import Golden
+from tests.transcripts import REPOSITORY, execute, use_folder
 
 GUIDES = sorted((REPOSITORY / "docs" / "guides").glob("*.md"))
 
@@ -17,8 +18,7 @@ def test_there_are_guides() -> None:
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
 def test_the_guide_does_what_it_says(
-    guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Golden
 ) -> None:
-    link_models(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    assert execute(guide) > 0
+    use_folder(tmp_path, monkeypatch)
+    assert execute(guide, update=golden.update) > 0

@@ -177,6 +177,4 @@ def _energy_text(spent: Energy) -> str:
         f"{level} {value / FJ_PER_NJ:,.1f}" for level, value in spent.levels.items() if value
     )
     unpriced = f"; no price for {', '.join(spent.missing)}" if spent.missing else ""
-    confidence = sorted({row.confidence for row in spent.rows})
-    basis = f" (prices: {', '.join(confidence)})" if confidence else ""
-    return f"{_nanojoules(spent.levels)} nJ = {parts}{unpriced}{basis}"
+    return f"{_nanojoules(spent.levels)} nJ = {parts}{unpriced}; --why shows whose prices"

@@ -62,7 +62,7 @@ def command(
     if output is not None:
         save_arrays(output, outputs)
     cycles = time_streams(loaded, machine.streams).wall_cycles
-    result = _Run(loaded, outputs, cycles, findings)
+    result = _Run(loaded, outputs, cycles, findings, strict)
     if as_json:
         show_json(_as_json(result))
     else:
@@ -82,6 +82,7 @@ class _Run:
     outputs: Mapping[str, AnyArray]
     cycles: int
     findings: tuple[Finding, ...]
+    is_strict: bool
 
 
 def _show(run: _Run) -> None:
@@ -94,6 +95,8 @@ def _show(run: _Run) -> None:
     clock_mhz = run.program.target.clock_mhz
     show_lines([f"{run.cycles:,} cycles, {run.cycles / clock_mhz:,.1f} us at {clock_mhz:,} MHz"])
     show_lines([str(finding) for finding in run.findings])
+    if run.is_strict and not run.findings:
+        show_lines(["strict: no race, every byte written before it is read, nothing out of bounds"])
 
 
 def _first_values(array: AnyArray) -> str:
