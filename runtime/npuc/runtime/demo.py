@@ -89,6 +89,7 @@ def _show_listing(program: Program) -> None:
 
 def _classify(program: Program, digits: Digits) -> None:
     machine = load(program)
+    machine.run({"x": digits.as_input_NCHW()[:BATCH]})  # the first run compiles the kernels
     started = time.perf_counter()
     logits_NC = _in_batches(digits, lambda x: machine.run({"x": x}).outputs["logits"])
     seconds = time.perf_counter() - started
