@@ -1,5 +1,6 @@
 """Structure of ``tile``: program, tensors, cores, buffers, loops and index arithmetic."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from npuc.compiler.dialects.tile_attributes import BufferType, DramType
@@ -65,6 +66,13 @@ class ProgramOp(IRDLOperation):
 
     def __init__(self) -> None:
         super().__init__(regions=[Region(Block())])
+
+    def verify_(self) -> None:
+        tensors = [op for op in self.body.block.ops if isinstance(op, TensorOp)]
+        counts = Counter(op.tensor_name.data for op in tensors)
+        repeated = [name for name, count in counts.items() if count > 1]
+        if repeated:
+            raise VerifyException(f"tensors share a name: {', '.join(repeated)}")
 
 
 @irdl_op_definition

@@ -46,6 +46,7 @@ class _Scheduler:
     ctx: NpuContext
     tensors: dict[SSAValue, SSAValue] = field(default_factory=dict)
     decided: list[GroupSchedule] = field(default_factory=list)
+    named: dict[str, int] = field(default_factory=dict)
 
     def run(self, graph: nn.GraphOp) -> ProgramOp:
         program = ProgramOp()
@@ -78,13 +79,19 @@ class _Scheduler:
     def _declare_constant(self, op: nn.ConstantOp) -> None:
         spec = DramType(TensorSpec(shape_of(op.result), dtype_of(op.result)))
         name = op.result.name_hint or f"constant {len(self.tensors)}"
-        self._bind(op.result, TensorOp(name, "constant", spec, op.key.data))
+        self._bind(op.result, TensorOp(self._unique(name), "constant", spec, op.key.data))
 
     def _declare(
         self, value: SSAValue, name: str, segment: str, shape: Sequence[int] | None = None
     ) -> None:
         spec = TensorSpec(tuple(shape if shape is not None else shape_of(value)), dtype_of(value))
-        self._bind(value, TensorOp(name, segment, DramType(spec)))
+        self._bind(value, TensorOp(self._unique(name), segment, DramType(spec)))
+
+    def _unique(self, name: str) -> str:
+        """``name``, numbered where another tensor has it: below, names are symbols."""
+        count = self.named.get(name, 0) + 1
+        self.named[name] = count
+        return name if count == 1 else self._unique(f"{name}.{count}")
 
     def _bind(self, value: SSAValue, op: TensorOp) -> None:
         self.body.add_op(op)
