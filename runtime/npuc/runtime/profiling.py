@@ -4,7 +4,7 @@ Reads control and time of one run; values are never computed, for time does not 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from npuc.emulator.machine import RunOptions, load
 from npuc.emulator.timing import (
@@ -19,6 +19,7 @@ from npuc.emulator.timing import (
 from npuc.isa.instructions import Engine
 from npuc.isa.program import Program
 from npuc.isa.target import Target
+from npuc.runtime.layer_activity import LayerActivity, layer_activities
 from npuc.runtime.tables import Cell, Table
 
 FJ_PER_NJ = 1e6
@@ -26,12 +27,18 @@ FJ_PER_NJ = 1e6
 
 @dataclass(frozen=True)
 class ProfileReport:
-    """What one run of ``program`` costs. The rows of ``layers`` sum to ``timing.wall_cycles``."""
+    """What one run of ``program`` costs. The rows of ``layers`` sum to ``timing.wall_cycles``.
+
+    ``activities`` belong to the layers one by one; ``estimates`` are the planner's closed-form
+    cycles by the nodes of a layer, known where the program was compiled on the way.
+    """
 
     program: Program
     timing: Timing
     layers: tuple[LayerRow, ...]
     energy: Energy
+    activities: tuple[LayerActivity, ...] = ()
+    estimates: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
     @property
     def cycles(self) -> int:
@@ -53,7 +60,10 @@ class ProfileReport:
             "macs": self.macs,
             "dram_read_bytes": self.timing.dram_read_bytes,
             "dram_written_bytes": self.timing.dram_written_bytes,
-            "layers": [_layer_to_json(row, self.energy) for row in self.layers],
+            "layers": [
+                {**_layer_to_json(row, self), **activity.to_json()}
+                for row, activity in zip(self.layers, self.activities, strict=True)
+            ],
             "engines": engine_cycles(self.timing),
             "energy_fj": dict(self.energy.levels),
             "energy_total_fj": self.energy.total_fj,
@@ -66,7 +76,11 @@ class ProfileReport:
         }  # fmt: skip
 
 
-def profile_program(program: Program, target: Target | None = None) -> ProfileReport:
+def profile_program(
+    program: Program,
+    target: Target | None = None,
+    estimates: Mapping[tuple[str, ...], int] | None = None,
+) -> ProfileReport:
     """Profile one run of ``program``, under another ``target`` if one is given.
 
     Raises: BinaryError or ExecutionError where the program cannot run.
@@ -74,7 +88,8 @@ def profile_program(program: Program, target: Target | None = None) -> ProfileRe
     streams = load(program, RunOptions(target=target)).streams
     timing = time_streams(program, streams, target)
     spent = energy(program, streams, timing)
-    return ProfileReport(program, timing, layer_table(program, timing), spent)
+    layers, activities = layer_table(program, timing), layer_activities(program, timing)
+    return ProfileReport(program, timing, layers, spent, activities, estimates or {})
 
 
 def engine_cycles(timing: Timing) -> list[dict[str, str | int]]:
@@ -106,10 +121,12 @@ def summary_lines(report: ProfileReport) -> list[str]:
 
 def layer_rows(report: ProfileReport) -> Table:
     """The per-layer cycle table; its last row is the whole run."""
+    known = bool(report.estimates)
     rows: list[tuple[Cell, ...]] = [
         (
             row.group,
             row.cycles,
+            *((_estimate_text(report, row),) if known else ()),
             f"{row.share:.1%}",
             row.macs,
             f"{row.mxu_utilisation:.1%}",
@@ -120,9 +137,10 @@ def layer_rows(report: ProfileReport) -> Table:
         for row in report.layers
     ]
     dram = sum(row.dram_bytes for row in report.layers)
-    total = ("all", report.cycles, "100.0%", report.macs, "", dram,
+    blank, title = (("",), ("estimate",)) if known else ((), ())
+    total = ("all", report.cycles, *blank, "100.0%", report.macs, "", dram,
              _nanojoules(report.energy.levels), "")  # fmt: skip
-    columns = ("layer", "cycles", "share", "MACs", "array", "DRAM bytes", "nJ", "bound by")
+    columns = ("layer", "cycles", *title, "share", "MACs", "array", "DRAM bytes", "nJ", "bound by")
     return Table("", columns, rows, total)
 
 
@@ -152,7 +170,12 @@ def energy_rows(report: ProfileReport) -> Table:
     return Table("energy table", ("event", "fJ", "node", "confidence", "source"), rows)
 
 
-def _layer_to_json(row: LayerRow, spent: Energy) -> dict[str, object]:
+def _estimate_text(report: ProfileReport, row: LayerRow) -> str:
+    estimate = report.estimates.get(row.nodes)
+    return "" if estimate is None else f"{estimate:,}"
+
+
+def _layer_to_json(row: LayerRow, report: ProfileReport) -> dict[str, object]:
     return {
         "group": row.group,
         "nodes": list(row.nodes),
@@ -162,7 +185,8 @@ def _layer_to_json(row: LayerRow, spent: Energy) -> dict[str, object]:
         "mxu_utilisation": row.mxu_utilisation,
         "dram_bytes": row.dram_bytes,
         "bound_by": row.bound_by,
-        "energy_fj": dict(spent.groups[row.group]),
+        "estimated_cycles": report.estimates.get(row.nodes),
+        "energy_fj": dict(report.energy.groups[row.group]),
     }
 
 

@@ -77,6 +77,12 @@ OutputOption: TypeAlias = Annotated[
 ProgramOutput: TypeAlias = Annotated[
     Path, typer.Option("--output", "-o", metavar="P.npu", help="The program file to write.")
 ]
+TraceOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace", metavar="T.json", help="Write a trace that ui.perfetto.dev opens here."
+    ),
+]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON document instead of tables.")
 ]

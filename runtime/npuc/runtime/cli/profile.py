@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from npuc.compiler.options import CompileOptions
+from npuc.compiler.remarks import Remark
 from npuc.isa.container import load as load_program
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
@@ -19,9 +20,11 @@ from npuc.runtime.cli.options import (
     LoadOption,
     ScheduleOption,
     ShapesOption,
+    TraceOption,
     parse_dims,
     parse_shapes,
 )
+from npuc.runtime.layer_activity import activity_rows, energy_level_rows, estimates
 from npuc.runtime.profiling import (
     ProfileReport,
     energy_rows,
@@ -30,6 +33,7 @@ from npuc.runtime.profiling import (
     profile_program,
     summary_lines,
 )
+from npuc.runtime.trace import save_trace
 
 SourceArgument = Annotated[
     Path,
@@ -61,14 +65,15 @@ def command(
     level: LevelOption = DEFAULTS.level,
     schedule: ScheduleOption = None,
     why: WhyOption = False,
+    trace: TraceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Profile one run of the program ``source``, or of the model compiled on the way."""
-    remarks: list[str] = []
+    remarks: tuple[Remark, ...] = ()
+    machine = load_target(target) if target else None
     if _is_program(source):
         _refuse_compile_options([*dim, *shape, *load, *([schedule] if schedule else [])])
-        program = load_program(source)
-        report = profile_program(program, load_target(target) if target else None)
+        report = profile_program(load_program(source), machine)
     else:
         options = CompileOptions(
             target=target or DEFAULTS.target,
@@ -79,18 +84,21 @@ def command(
         )
         with working(f"compiling {source}"):
             program, remarks = _compiled(source, options, load)
-        report = profile_program(program)
+        report = profile_program(program, estimates=estimates(remarks))
+    if trace is not None:
+        save_trace(trace, report.program, machine)
+    reasons = [str(remark) for remark in remarks]
     if as_json:
-        show_json({**report.to_json(), **({"why": _reasons(report, remarks)} if why else {})})
+        show_json({**report.to_json(), **({"why": _reasons(report, reasons)} if why else {})})
         return
     _show(report)
     if why:
-        _show_reasons(report, remarks)
+        _show_reasons(report, reasons)
 
 
 def _compiled(
     source: Path, options: CompileOptions, plugins: list[Path]
-) -> tuple[Program, list[str]]:
+) -> tuple[Program, tuple[Remark, ...]]:
     """The program of a model, and the compiler's remarks, which a program file does not hold."""
     # Here, for a program file needs no compiler and starts at once.
     from npuc.compiler.pipeline import Pipeline  # noqa: PLC0415
@@ -98,7 +106,7 @@ def _compiled(
     from npuc.runtime.plugins import extended  # noqa: PLC0415
 
     result = build(source, options, extended(Pipeline(), plugins))
-    return program_of(result), [str(remark) for remark in result.remarks]
+    return program_of(result), tuple(result.remarks)
 
 
 def _is_program(source: Path) -> bool:
@@ -123,6 +131,10 @@ def _show(report: ProfileReport) -> None:
 
 
 def _show_reasons(report: ProfileReport, remarks: list[str]) -> None:
+    show_lines([""])
+    show_table(activity_rows(report.activities, report.timing.target.cores))
+    show_lines([""])
+    show_table(energy_level_rows(report.energy))
     show_lines(["", "schedule", *report.program.debug.schedule_json.splitlines()])
     show_lines(["", "remarks", *(remarks or ["none: a program file holds no remarks"]), ""])
     show_table(energy_rows(report))

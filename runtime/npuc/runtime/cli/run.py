@@ -17,10 +17,11 @@ from npuc.isa.program import Program
 from npuc.runtime.arrays import AnyArray, Arrays
 from npuc.runtime.cli.console import show_json, show_lines, show_table
 from npuc.runtime.cli.failures import CHECK_FAILED, FINE
-from npuc.runtime.cli.options import InputOption, JsonOption, ProgramArgument
+from npuc.runtime.cli.options import InputOption, JsonOption, ProgramArgument, TraceOption
 from npuc.runtime.files import load_arrays, save_arrays
 from npuc.runtime.random_inputs import random_program_inputs
 from npuc.runtime.tables import Table
+from npuc.runtime.trace import save_trace
 
 ArraysOption = Annotated[
     Path | None,
@@ -46,6 +47,7 @@ def command(
     strict: StrictOption = False,
     no_values: NoValuesOption = False,
     plain: PlainOption = False,
+    trace: TraceOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Run ``program`` once; 1 when the strict checks find something."""
@@ -61,6 +63,8 @@ def command(
     findings = check(loaded, machine.streams) if strict else ()
     if output is not None:
         save_arrays(output, outputs)
+    if trace is not None:
+        save_trace(trace, loaded)
     cycles = time_streams(loaded, machine.streams).wall_cycles
     result = _Run(loaded, outputs, cycles, findings, strict)
     if as_json:
