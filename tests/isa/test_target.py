@@ -14,34 +14,48 @@ from npuc.isa.target import (
     target_text,
 )  # fmt: skip
 
-# Rows of the table of the machine description: path of the field, tiny, edge.
+# Rows of the table of the machine description: path of the field, then one value per machine.
+MACHINES = ("tiny", "edge", "ref-512", "ref-2048", "server")
 PUBLISHED = [
-    ("cores", 1, 1), ("clock_mhz", 1000, 1000),
-    ("mxu.rows", 8, 32), ("mxu.cols", 8, 32), ("mxu.macs_per_cycle", 64, 1024),
-    ("mxu.mac_rate_bf16", 1 / 2, 1 / 2), ("mxu.mac_rate_fp32", 1 / 8, 1 / 8),
-    ("mxu.weight_rows_per_cycle", 1, 1), ("mxu.transposed_rows_per_cycle", 1 / 4, 1 / 4),
-    ("mxu.weight_double_buffer", True, True), ("mxu.fold_overlap", True, True),
-    ("spm.capacity_bytes", 64 << 10, 512 << 10), ("spm.banks", 4, 8),
-    ("spm.bank_width_bytes", 16, 64),
-    ("acc.capacity_bytes", 8 << 10, 128 << 10), ("acc.banks", 2, 4),
-    ("vpu.lanes", 8, 32), ("vpu.chain_depth", 4, 8), ("vpu.startup_cycles", 8, 12),
-    ("vpu.mac8_lane_factor", 4, 4),
-    ("dram.bytes_per_cycle", 4, 16), ("dram.latency_cycles", 80, 120),
-    ("dram.burst_bytes", 64, 128), ("dram.efficiency", 0.955, 0.955),
-    ("dma.channels", 2, 2), ("dma.setup_cycles", 16, 24), ("dma.outstanding_bursts", 8, 24),
-    ("ctl.queue_depth", 4, 8), ("ctl.dispatch_cycles", 1, 1),
+    ("cores", 1, 1, 1, 1, 4), ("clock_mhz", 1000, 1000, 1000, 1000, 1000),
+    ("mxu.rows", 8, 32, 16, 32, 128), ("mxu.cols", 8, 32, 32, 64, 128),
+    ("mxu.macs_per_cycle", 64, 1024, 512, 2048, 16384),
+    ("mxu.mac_rate_bf16", 1 / 2, 1 / 2, 1 / 2, 1 / 2, 1),
+    ("mxu.mac_rate_fp32", 1 / 8, 1 / 8, 1 / 8, 1 / 8, 1 / 4),
+    ("mxu.weight_rows_per_cycle", 1, 1, 1, 2, 4),
+    ("mxu.transposed_rows_per_cycle", 1 / 4, 1 / 4, 1 / 4, 1 / 2, 1),
+    ("mxu.weight_double_buffer", True, True, True, True, True),
+    ("mxu.fold_overlap", True, True, True, True, True),
+    ("spm.capacity_bytes", 64 << 10, 512 << 10, 384 << 10, 384 << 10, 32 << 20),
+    ("spm.banks", 4, 8, 8, 8, 32), ("spm.bank_width_bytes", 16, 64, 32, 64, 128),
+    ("acc.capacity_bytes", 8 << 10, 128 << 10, 64 << 10, 128 << 10, 4 << 20),
+    ("acc.banks", 2, 4, 4, 4, 8),
+    ("vpu.lanes", 8, 32, 32, 64, 256), ("vpu.chain_depth", 4, 8, 8, 8, 8),
+    ("vpu.startup_cycles", 8, 12, 12, 12, 16), ("vpu.mac8_lane_factor", 4, 4, 4, 4, 4),
+    ("dram.bytes_per_cycle", 4, 16, 12, 12, 1200), ("dram.latency_cycles", 80, 120, 500, 500, 300),
+    ("dram.burst_bytes", 64, 128, 128, 128, 64),
+    ("dram.efficiency", 0.955, 0.955, 0.955, 0.955, 0.955),
+    ("dma.channels", 2, 2, 2, 2, 8), ("dma.setup_cycles", 16, 24, 24, 24, 32),
+    ("dma.outstanding_bursts", 8, 24, 64, 64, 256),
+    ("ctl.queue_depth", 4, 8, 8, 8, 16), ("ctl.dispatch_cycles", 1, 1, 1, 1, 1),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "tiny", "edge"), PUBLISHED)
+@pytest.mark.parametrize(
+    ("name", "path", "expected"),
+    [(name, row[0], row[1 + i]) for row in PUBLISHED for i, name in enumerate(MACHINES)],
+)
 def test_numbers_are_those_of_the_machine_description(
-    path: str, tiny: object, edge: object
+    name: str, path: str, expected: object
 ) -> None:
-    for name, expected in (("tiny", tiny), ("edge", edge)):
-        value: object = load_target(name)
-        for part in path.split("."):
-            value = getattr(value, part)
-        assert value == expected
+    value: object = load_target(name)
+    for part in path.split("."):
+        value = getattr(value, part)
+    assert value == expected
+
+
+def test_the_published_machines_are_all_there() -> None:
+    assert builtin_target_names() == tuple(sorted(MACHINES))
 
 
 @pytest.mark.parametrize("name", builtin_target_names())
