@@ -102,6 +102,12 @@ def wrong_channels(path: Path) -> None:
     save(path, [node("Conv", "x w", "y")], {"w": np.zeros((2, 3, 1, 1), np.float32)})
 
 
+def invalid_tensor_type(path: Path) -> None:
+    model = onnx.load(QDQ)
+    model.graph.initializer[0].data_type = 89
+    path.write_bytes(model.SerializeToString())
+
+
 def _external(path: Path, location: str) -> None:
     weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4, 4])
     weight.data_location = TensorProto.EXTERNAL
@@ -160,6 +166,7 @@ BAD_MODELS: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "two producers": (two_producers, ("y",)),
     "contradicting shapes": (contradicting_shapes, ("node_y",)),
     "wrong channels": (wrong_channels, ("node_y",)),
+    "tensor of unknown type": (invalid_tensor_type, ("89",)),
     "external data above": (external_above, ("secret.bin",)),
     "external data absolute": (external_absolute, ("secret.bin",)),
     "external data through a link": (external_link, ("weights.bin",)),

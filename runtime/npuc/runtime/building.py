@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import TypeAlias
 
+import onnx
+
 from npuc.compiler.context import make_context
 from npuc.compiler.driver import CompileResult, compile_ir, compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers, Pipeline
-from npuc.isa.errors import UsageError
+from npuc.isa.errors import ModelError, NpucError, UsageError
 from npuc.isa.program import Program
 from npuc.runtime.arrays import Arrays
 from npuc.runtime.files import read_text
@@ -25,7 +27,29 @@ def build(
 
     Raises: ModelError, CompileError, TargetError, UsageError, each naming what it is about.
     """
-    return compile_model(model, options, pipeline or Pipeline(), observers or Observers())
+    try:
+        return compile_model(model, options, pipeline or Pipeline(), observers or Observers())
+    except NpucError:
+        raise
+    except Exception as error:
+        complaint = _checker_complaint(model)
+        if complaint is None:
+            raise
+        raise ModelError(
+            "the model is not valid ONNX",
+            where="the given bytes" if isinstance(model, bytes) else str(model),
+            given=complaint,
+            next_step="export the model again",
+        ) from error
+
+
+def _checker_complaint(model: Model) -> str | None:
+    """What onnx's checker says against ``model`` in one line; None where it finds it valid."""
+    try:
+        onnx.checker.check_model(model if isinstance(model, bytes) else str(model))
+    except Exception as error:  # noqa: BLE001  # whatever it dislikes
+        return " ".join(str(error).split())
+    return None
 
 
 def program_of(result: CompileResult) -> Program:

@@ -100,7 +100,7 @@ def tensor_array(tensor: onnx.TensorProto, source: Source) -> Array:
         return _external_array(tensor, source)
     try:
         return numpy_helper.to_array(tensor)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ModelError(
             "a tensor's data does not suit its shape or type",
             where=_where(tensor, source),
