@@ -143,12 +143,25 @@ def merged(expected: list[str], printed: list[str]) -> list[str]:
         if line.strip() == ANY:
             result.append(line)
             continue
-        found = [i for i in range(position, len(printed)) if _loose(line) == _loose(printed[i])]
-        if not found:
+        found = _recognised(line, printed, position)
+        if found is None:
             return printed
-        result.append(printed[found[0]])
-        position = found[0] + 1
+        result.append(printed[found])
+        position = found + 1
     return result
+
+
+def _recognised(line: str, printed: list[str], start: int) -> int | None:
+    """Where ``line`` is in ``printed``: the same but for numbers, else with the same first word."""
+    for same in (_loose, _first_word):
+        found = [i for i in range(start, len(printed)) if same(line) == same(printed[i])]
+        if found:
+            return found[0]
+    return None
+
+
+def _first_word(line: str) -> str:
+    return _loose(line).partition(" ")[0]
 
 
 def _loose(line: str) -> str:

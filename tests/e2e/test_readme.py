@@ -45,4 +45,5 @@ def test_an_updated_transcript_keeps_its_cuts() -> None:
     assert merged(["head  22", "9 cycles", "..."], printed) == ["head  1", "12 cycles", "..."]
     assert merged(["...", "--", "tail"], printed) == ["...", "----", "tail"]
     assert merged(["9 cycles"], printed) == printed
+    assert merged(["head  of old", "..."], printed) == ["head  1", "..."]
     assert merged(["...", "gone"], printed) == printed
