@@ -25,6 +25,8 @@ from npuc.isa.target import parse_target, target_text
 from tests.isa.sample import sample_program
 from tests.isa.strategies import programs
 
+OLD_FILES = Path(__file__).parent / "files"  # the sample program, as each version wrote it
+
 
 def reseal(data: bytes) -> bytes:
     """``data`` with checksums that match what it now holds: what a hostile writer would do."""
@@ -250,15 +252,31 @@ def test_versions_read_older_minors_and_nothing_newer(monkeypatch: pytest.Monkey
     other_schema = reseal(data[: start + 24] + bytes(16) + data[start + 40 :])
     with pytest.raises(BinaryError, match="other definitions"):
         container.from_bytes(other_schema, "p.npu")
-    monkeypatch.setattr(f"{files}.VERSION", (1, 1))  # a later reader
+    major, minor = container.VERSION
+    monkeypatch.setattr(f"{files}.VERSION", (major, minor + 1))  # a later reader
     container.from_bytes(data, "p.npu")
     container.from_bytes(other_schema, "p.npu")
     newer = container.to_bytes(sample_program())
-    monkeypatch.setattr(f"{files}.VERSION", (2, 0))
+    monkeypatch.setattr(f"{files}.VERSION", (major + 1, 0))
     with pytest.raises(BinaryError, match="does not read") as caught:
         container.from_bytes(data, "p.npu")
-    assert (caught.value.given, caught.value.allowed) == ("version 1.0", "version 2.0 to 2.0")
+    assert (caught.value.given, caught.value.allowed) == (
+        f"version {major}.{minor}", f"version {major + 1}.0 to {major + 1}.0")  # fmt: skip
     monkeypatch.undo()
     with pytest.raises(BinaryError, match="does not read") as caught:
         container.from_bytes(newer, "p.npu")
-    assert caught.value.given == "version 1.1" and "compiled it" in caught.value.next_step
+    assert caught.value.given == f"version {major}.{minor + 1}"
+    assert "compiled it" in caught.value.next_step
+
+
+@pytest.mark.parametrize("file", sorted(OLD_FILES.glob("*.npu")), ids=lambda file: file.stem)
+def test_files_of_older_versions_of_the_format_still_load(file: Path) -> None:
+    old, now = container.load(file), sample_program()
+    assert [code.tobytes() for code in old.code] == [code.tobytes() for code in now.code]
+    assert (old.views, old.maps, old.kernels) == (now.views, now.maps, now.kernels)
+    assert (old.inputs, old.outputs, old.states) == (now.inputs, now.outputs, now.states)
+    assert np.array_equal(old.constants, now.constants) and old.debug == now.debug
+
+
+def test_there_are_files_of_older_versions() -> None:
+    assert OLD_FILES.joinpath("sample-1.0.npu").is_file()

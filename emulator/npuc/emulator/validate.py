@@ -14,7 +14,8 @@ from npuc.isa.descriptors import Segment, Space, TensorMap, View
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
 from npuc.isa.errors import BinaryError, ExecutionError
-from npuc.isa.instructions import BY_OPCODE, NO_INDEX, Engine
+from npuc.isa.extensions import needed_extensions
+from npuc.isa.instructions import NO_INDEX, Engine
 from npuc.isa.instructions.base import MAX_LOOP_DEPTH
 from npuc.isa.instructions.dma import Load, Store
 from npuc.isa.instructions.flow import Branch, Halt, Jump, Trap
@@ -80,23 +81,10 @@ class _Spot:
         )
 
 
-def _needed_extension(decoded: DecodedProgram, code: CoreCode, at: int) -> str:
-    cls = BY_OPCODE[int(code.opcode[at])]
-    if cls is Mma:
-        index = int(code.columns["a"][at])
-        views = decoded.program.views
-        if index < len(views) and views[index].dtype.is_float:
-            return "F"
-    return cls.extension
-
-
 def _check_extensions(decoded: DecodedProgram) -> None:
     lacking = dict.fromkeys(decoded.program.extensions, "no instruction")
-    for code in decoded.cores:
-        for at in np.flatnonzero(code.is_command):
-            letter = _needed_extension(decoded, code, int(at))
-            if letter and lacking.get(letter, "no instruction") == "no instruction":
-                lacking[letter] = str(decoded.site(code.core, int(at)))
+    for letter, (core, at) in needed_extensions(decoded.program).items():
+        lacking[letter] = str(decoded.site(core, at))
     for letter, first in lacking.items():
         if letter not in decoded.target.extensions:
             raise BinaryError(

@@ -1,6 +1,7 @@
 """The stage ``emit``: a placed ``npu`` program to ``npuc.isa.program.Program``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from npuc.compiler.xdsl_api import ModuleOp
 from npuc.isa.descriptors import Segment
 from npuc.isa.encoding import encode
 from npuc.isa.errors import CompileError
+from npuc.isa.extensions import needed_extensions
 from npuc.isa.instructions import Instruction
 from npuc.isa.program import (
     Argument,
@@ -44,7 +46,7 @@ def emit_program(module: ModuleOp, ctx: NpuContext, model_name: str = "") -> Pro
         _schedule_json(ctx),
         model_name,
     )
-    return Program(
+    made = Program(
         target=ctx.target,
         target_toml=ctx.target_toml,
         code=tuple(code for code, _ in emitted),
@@ -59,6 +61,7 @@ def emit_program(module: ModuleOp, ctx: NpuContext, model_name: str = "") -> Pro
         scratch_bytes=_segment_bytes(tensors, SegmentName.scratch),
         debug=debug,
     )
+    return replace(made, extensions=tuple(sorted(needed_extensions(made))))
 
 
 def _single_program(module: ModuleOp) -> npu.ProgramOp:
