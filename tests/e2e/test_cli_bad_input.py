@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from npuc.isa import container
 from npuc.isa.container import files as container_files
 from npuc.isa.target import builtin_target_names, target_text
 from tests.command_line import Outcome, npuc
 from tests.e2e.bad_models import BAD_MODELS, QDQ, one_large_mean
+from tests.emulator.programs import tiled_product
 
-# A program with every kind of section filled: one input, one output, one load and one store.
+# A program that does nothing, with one input and one output.
 PROGRAM_TEXT = """
 .target "tiny"
 .model "copy"
@@ -220,11 +222,14 @@ def sections_of(data: bytes) -> dict[str, tuple[int, int]]:
     return found
 
 
-def test_damage_in_any_section_is_found_and_named(program: Path) -> None:
+def test_damage_in_any_section_is_found_and_named(tmp_path: Path) -> None:
+    program, broken = tmp_path / "product.npu", tmp_path / "broken.npu"
+    container.save(tiled_product()[0], program)
     data = program.read_bytes()
     sections = {name: place for name, place in sections_of(data).items() if place[1]}
-    assert {".text.core0", ".npuc.args", ".npuc.target", ".note.npuc"} <= set(sections)
-    broken = program.with_name("broken.npu")
+    tables = {f".npuc.{name}" for name in ("views", "maps", "kernels", "params", "const", "args")}
+    assert {".text.core0", ".npuc.target", ".note.npuc", ".npuc.debug.sources"} <= set(sections)
+    assert tables <= set(sections)
     for name, (offset, size) in sections.items():
         # A damaged checksum looks like damage of the section that it belongs to.
         shown = "checksum" if name == ".npuc.checksums" else name
@@ -233,7 +238,7 @@ def test_damage_in_any_section_is_found_and_named(program: Path) -> None:
             damaged[position] ^= 0x55
             broken.write_bytes(damaged)
             for command in ("run", "disasm", "objdump", "profile"):
-                refuses(program.parent, ("section", shown), [command, broken])
+                refuses(tmp_path, ("section", shown), [command, broken])
 
 
 @pytest.mark.parametrize("keep", [0, 3, 64, 0.5, 0.99])
