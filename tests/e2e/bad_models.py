@@ -108,6 +108,20 @@ def invalid_tensor_type(path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
+def attribute_without_type(path: Path) -> None:
+    model = onnx.load(QDQ)
+    wanted = (n for n in model.graph.node if n.name == "18.weight_bias_DequantizeLinear")
+    next(wanted).attribute[0].ClearField("type")
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    path.write_bytes(model.SerializeToString())
+
+
+def name_that_is_no_text(path: Path) -> None:
+    data = QDQ.read_bytes()
+    assert b"node_Conv_151" in data
+    path.write_bytes(data.replace(b"node_Conv_151", b"node_Conv_\xff51"))
+
+
 def _external(path: Path, location: str) -> None:
     weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4, 4])
     weight.data_location = TensorProto.EXTERNAL
@@ -167,6 +181,8 @@ BAD_MODELS: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "contradicting shapes": (contradicting_shapes, ("node_y",)),
     "wrong channels": (wrong_channels, ("node_y",)),
     "tensor of unknown type": (invalid_tensor_type, ("89",)),
+    "attribute without type": (attribute_without_type, ("18.weight_bias_DequantizeLinear",)),
+    "name that is no text": (name_that_is_no_text, ("model.onnx", "UTF-8")),
     "external data above": (external_above, ("secret.bin",)),
     "external data absolute": (external_absolute, ("secret.bin",)),
     "external data through a link": (external_link, ("weights.bin",)),

@@ -71,6 +71,12 @@ def _parse(data: bytes, origin: str) -> onnx.ModelProto:
             allowed="a protobuf of onnx.ModelProto",
             next_step="check the file's size against its source; export it again",
         ) from error
+    if not _has_readable_names(model.graph):
+        raise ModelError(
+            "the model has a name that is not UTF-8 text",
+            where=origin,
+            next_step="check the file's size against its source; export it again",
+        )
     if not model.HasField("graph") or not model.opset_import:
         raise ModelError(
             "this is no ONNX model, or a truncated one",
@@ -80,6 +86,13 @@ def _parse(data: bytes, origin: str) -> onnx.ModelProto:
             next_step="check the file's size against its source; export it again",
         )
     return model
+
+
+def _has_readable_names(graph: onnx.GraphProto) -> bool:
+    """Whether all names are text: protobuf hands others out as bytes."""
+    named = (graph, *graph.node, *graph.input, *graph.output, *graph.initializer)
+    wires = (wire for node in graph.node for wire in (*node.input, *node.output, node.op_type))
+    return all(isinstance(name, str) for name in (*(n.name for n in named), *wires))
 
 
 def initializers(source: Source) -> Iterator[tuple[str, Array]]:
