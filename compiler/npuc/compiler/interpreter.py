@@ -13,7 +13,7 @@ import numpy as np
 from npuc.compiler.analysis.fingerprint import fingerprint
 from npuc.compiler.consts import ConstStore
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
-from npuc.compiler.dialects.nn import GraphOp, GroupOp, ReturnOp, YieldOp
+from npuc.compiler.dialects.nn import GraphOp, GroupOp, ReshapeOp, ReturnOp, YieldOp
 from npuc.compiler.ops import reference
 from npuc.compiler.ops.interface import Array
 from npuc.compiler.xdsl_api import Block, ModuleOp, Operation, SSAValue
@@ -43,6 +43,32 @@ def evaluate(
     evaluation = _Evaluation(consts, memo or Memo())
     values = evaluation.run(graph.block, arguments)
     return dict(zip([name.data for name in graph.result_names], values, strict=True))
+
+
+def group_values(
+    module: ModuleOp, inputs: Mapping[str, Array], consts: ConstStore, memo: Memo | None = None
+) -> dict[str, Array]:
+    """The result of every group of the graph by the name that its DRAM tensor gets, in order.
+
+    Raises: as ``evaluate``.
+    """
+    graph = graph_of(module)
+    arguments = [checked_input(name, value, inputs) for name, value in graph.inputs.items()]
+    values = _Evaluation(consts, memo or Memo()).values(graph.block, arguments)
+    names = {base_of(value): name for name, value in graph.outputs.items()}
+    groups = [op for op in graph.block.ops if isinstance(op, GroupOp)]
+    return {
+        names.get(result) or result.name_hint or group.group_name.data: values[result]
+        for group in groups
+        for result in group.outputs
+    }
+
+
+def base_of(value: SSAValue) -> SSAValue:
+    """The tensor whose bytes ``value`` shows: reshapes move nothing."""
+    while isinstance(value.owner, ReshapeOp):
+        value = value.owner.x
+    return value
 
 
 def graph_of(module: ModuleOp) -> GraphOp:
@@ -100,13 +126,19 @@ class _Evaluation:
 
     def run(self, block: Block, arguments: Sequence[Array]) -> list[Array]:
         """The operands of the terminator of ``block``."""
+        values, end = self.values(block, arguments), block.last_op
+        assert isinstance(end, ReturnOp | YieldOp), "a verified block ends in a terminator"
+        return [values[value] for value in end.values]
+
+    def values(self, block: Block, arguments: Sequence[Array]) -> dict[SSAValue, Array]:
+        """Every value of ``block`` outside the groups in it."""
         values: dict[SSAValue, Array] = dict(zip(block.args, arguments, strict=True))
         for op in block.ops:
             if isinstance(op, ReturnOp | YieldOp):
-                return [values[value] for value in op.values]
+                break
             results = self._memoised(op, [values[value] for value in op.operands])
             values.update(zip(op.results, results, strict=True))
-        raise AssertionError("a verified block ends in a terminator")
+        return values
 
     def _memoised(self, op: Operation, operands: list[Array]) -> tuple[Array, ...]:
         if isinstance(op, GroupOp):
