@@ -32,11 +32,18 @@ def has_onnx_runtime() -> bool:
 def judge(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Judgement:
     """Every output of ``model`` by name, computed by ONNX Runtime or onnx's reference evaluator.
 
+    The evaluator also judges what an installed ONNX Runtime refuses, such as a newer IR version.
     Raises: ModelError when neither can evaluate the model.
     """
-    if has_onnx_runtime():
+    if not has_onnx_runtime():
+        return Judgement("onnx reference", _run_reference(model, inputs))
+    try:
         return Judgement("ONNX Runtime", _run_onnx_runtime(model, inputs))
-    return Judgement("onnx reference", _run_reference(model, inputs))
+    except ModelError as refused:
+        try:
+            return Judgement("onnx reference", _run_reference(model, inputs))
+        except ModelError:
+            raise refused from None
 
 
 def _run_onnx_runtime(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Arrays:
