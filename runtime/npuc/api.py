@@ -73,11 +73,16 @@ class CompileKeywords(TypedDict, total=False):
 
 
 class VerifyKeywords(CompileKeywords, total=False):
-    """Also ``inputs`` by name, or a ``seed`` for random ones; ``onnx`` false leaves ONNX out."""
+    """Also ``inputs`` by name, or a ``seed`` for random ones; ``onnx`` false leaves ONNX out.
+
+    After a failure ``bisect`` names the pass to blame; ``reproduce`` is a folder that replays it.
+    """
 
     inputs: Mapping[str, AnyArray] | None
     seed: int
     onnx: bool
+    bisect: bool
+    reproduce: str | Path | None
 
 
 def compile(  # noqa: A001  # the verb that every reader looks for
@@ -117,11 +122,15 @@ def verify(
 
     Raises: as ``compile``; InputError for inputs that do not suit the model.
     """
+    folder = keywords.get("reproduce")
     chosen = VerifyOptions(
         inputs=keywords.get("inputs"),
         seed=keywords.get("seed", VerifyOptions().seed),
         onnx=keywords.get("onnx", True),
-        pipeline=_pipeline(keywords),
+        plugins=[Path(file) for file in keywords.get("load", ())],
+        pipeline=keywords.get("pipeline", Pipeline()),
+        bisect=keywords.get("bisect", False),
+        reproduce=None if folder is None else Path(folder),
     )
     return verify_model(model, _options(target, keywords), chosen)
 

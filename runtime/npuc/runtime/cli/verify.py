@@ -1,5 +1,6 @@
 """``npuc verify``: every level of a compilation, the binary and ONNX against each other."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +30,15 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the rand
 OnnxOption = Annotated[
     bool, typer.Option("--onnx/--no-onnx", help="Also compare with ONNX Runtime, or onnx itself.")
 ]
+BisectOption = Annotated[
+    bool, typer.Option("--bisect", help="After a failure, find the pass to blame.")
+]
+ReproduceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--reproduce", metavar="DIR", help="After a failure, write a folder that replays it."
+    ),
+]
 
 
 def command(
@@ -43,6 +53,8 @@ def command(
     schedule: ScheduleOption = None,
     seed: SeedOption = VerifyOptions().seed,
     onnx: OnnxOption = True,
+    bisect: BisectOption = False,
+    reproduce: ReproduceOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Verify ``model``; 1 when anything differs more than it may."""
@@ -54,7 +66,14 @@ def command(
         schedule=schedule,
     )
     arrays = load_arrays(inputs) if inputs is not None else None
-    chosen = VerifyOptions(inputs=arrays, seed=seed, onnx=onnx, plugins=tuple(load))
+    chosen = VerifyOptions(
+        inputs=arrays,
+        seed=seed,
+        onnx=onnx,
+        plugins=tuple(load),
+        bisect=bisect,
+        reproduce=reproduce,
+    )
     with working(f"verifying {model}"):
         report = verify_model(model, options, chosen)
     if as_json:

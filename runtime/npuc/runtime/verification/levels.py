@@ -1,4 +1,4 @@
-"""The values of a model at each level of one compilation: nn after each stage, then the binary."""
+"""The values of a model at each level of one compilation: nn after each stage, tile, the binary."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from npuc.compiler.driver import CompileResult
 from npuc.compiler.interpreter import Memo, evaluate, graph_of
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers, Pipeline
+from npuc.compiler.tile_interpreter import TileResult, evaluate_tiles
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.emulator.machine import RunOptions, run
 from npuc.isa.program import Program
@@ -20,10 +21,11 @@ EMULATOR_PATHS = ("fast", "plain")
 
 @dataclass(frozen=True)
 class Compilation:
-    """One compilation with the nn modules that its stages left, by stage in order."""
+    """One compilation with the nn and tile modules that its stages left, by stage in order."""
 
     result: CompileResult
     modules: Mapping[str, ModuleOp]
+    tiles: Mapping[str, ModuleOp]
 
     def input_kinds(self) -> dict[str, InputKind]:
         """Element type and shape of each input of the model."""
@@ -35,14 +37,14 @@ class Compilation:
 
 
 def compile_watched(model: Model, options: CompileOptions, pipeline: Pipeline) -> Compilation:
-    """Compile ``model`` and keep a copy of the nn module after each stage.
+    """Compile ``model`` and keep a copy of the module after each stage that ends in nn or tile.
 
     Raises: as ``build``.
     """
-    watcher = _Watcher({stage.name for stage in pipeline.stages if stage.dialect == "nn"})
+    watcher = _Watcher({stage.name: stage.dialect for stage in pipeline.stages})
     observers = Observers(after_stage=watcher.after_stage)
     result = build(model, options, pipeline, observers)
-    return Compilation(result, watcher.modules)
+    return Compilation(result, watcher.modules, watcher.tiles)
 
 
 def nn_values(compilation: Compilation, inputs: Mapping[str, AnyArray]) -> dict[str, Arrays]:
@@ -54,6 +56,17 @@ def nn_values(compilation: Compilation, inputs: Mapping[str, AnyArray]) -> dict[
     return {
         stage: evaluate(module, inputs, consts, memo)
         for stage, module in compilation.modules.items()
+    }
+
+
+def tile_values(compilation: Compilation, inputs: Mapping[str, AnyArray]) -> dict[str, TileResult]:
+    """Every tensor of the program after each tile stage, by stage in order.
+
+    Raises: ExecutionError where a command traps or leaves its slot.
+    """
+    consts = compilation.result.ctx.consts
+    return {
+        stage: evaluate_tiles(module, inputs, consts) for stage, module in compilation.tiles.items()
     }
 
 
@@ -69,9 +82,12 @@ def emulated_values(
 class _Watcher:
     """Copies modules as the pipeline passes them by: it goes on to change them in place."""
 
-    stages: set[str]
+    dialects: Mapping[str, str]
     modules: dict[str, ModuleOp] = field(default_factory=dict)
+    tiles: dict[str, ModuleOp] = field(default_factory=dict)
 
     def after_stage(self, stage: str, module: ModuleOp) -> None:
-        if stage in self.stages:
+        if self.dialects[stage] == "nn":
             self.modules[stage] = module.clone()
+        elif self.dialects[stage] == "tile":
+            self.tiles[stage] = module.clone()

@@ -33,6 +33,9 @@ def verdict_lines(report: VerifyReport) -> list[str]:
         f"NOT verified: {what}",
         f"first difference: {failure.stage} against {failure.against}, tensor {failure.tensor}",
         f"  {_difference(failure)}",
+        *(f"first origin, {origin}" for origin in report.origins),
+        *([f"to blame: {report.culprit}"] if report.culprit else []),
+        *([f"replay, inside the reproducer's folder: {report.replay}"] if report.replay else []),
     ]
 
 

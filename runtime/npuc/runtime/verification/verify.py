@@ -1,8 +1,8 @@
 """``verify``: a model's values at every level of its compilation, against each other and ONNX.
 
-nn is evaluated after each stage; from quantize on, each stage, the emulator's fast path and its
-plain twin must agree bit for bit. ONNX judges what comes before, and every quantised tensor inside
-the model by name, within the rules of ``exposure.output_rules``.
+nn is evaluated after each stage; from quantize on, each stage, the tile level, the emulator's fast
+path and its plain twin must agree bit for bit. ONNX judges what comes before, and every quantised
+tensor inside the model by name, within the rules of ``exposure.output_rules``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,23 +11,34 @@ from pathlib import Path
 
 import onnx
 
+from npuc.compiler.interpreter import group_values
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Pipeline
 from npuc.runtime.arrays import AnyArray, Arrays
 from npuc.runtime.building import Model, program_of
 from npuc.runtime.plugins import extended
 from npuc.runtime.random_inputs import DEFAULT_SEED, random_inputs
+from npuc.runtime.verification.bisection import Culprit, find_culprit
+from npuc.runtime.verification.case import QUANTIZE, Case
 from npuc.runtime.verification.comparison import EXACT, Comparison, Rule, Sides, compare
 from npuc.runtime.verification.exposure import expose_quantised, input_ranges, output_rules
 from npuc.runtime.verification.levels import (
+    EMULATOR_PATHS,
     Compilation,
     compile_watched,
     emulated_values,
     nn_values,
+    tile_values,
+)
+from npuc.runtime.verification.pinpoint import (
+    Origin,
+    first_split,
+    first_wrong_store,
+    first_wrong_tensor,
 )
 from npuc.runtime.verification.referee import Judgement, judge
+from npuc.runtime.verification.reproducer import check_folder, write_reproducer
 
-QUANTIZE = "quantize"
 NOBODY = "nobody"
 
 
@@ -35,7 +46,8 @@ NOBODY = "nobody"
 class VerifyOptions:
     """What to verify with: ``inputs`` by name, or seeded random ones that suit the model.
 
-    ``onnx`` false leaves ONNX out. ``plugins`` change ``pipeline`` (default: npuc's own).
+    ``onnx`` false leaves ONNX out. ``plugins`` change ``pipeline`` (default: npuc's own). After a
+    failure ``bisect`` looks for the pass to blame, and ``reproduce`` is the folder to write.
     """
 
     inputs: Mapping[str, AnyArray] | None = None
@@ -43,17 +55,26 @@ class VerifyOptions:
     onnx: bool = True
     plugins: Sequence[Path] = ()
     pipeline: Pipeline | None = None
+    bisect: bool = False
+    reproduce: Path | None = None
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """All comparisons, in the order of the levels; ``judge`` is who spoke for ONNX."""
+    """All comparisons, in the order of the levels; ``judge`` is who spoke for ONNX.
+
+    After a failure ``origins`` tell the first tensors and instructions that differ; ``culprit``
+    is the pass to blame where it was asked for, ``replay`` the command that repeats the failure.
+    """
 
     model: str
     target: str
     level: int
     judge: str
     comparisons: tuple[Comparison, ...]
+    origins: tuple[Origin, ...] = ()
+    culprit: Culprit | None = None
+    replay: str = ""
 
     @property
     def passed(self) -> bool:
@@ -75,6 +96,8 @@ class VerifyReport:
             "judge": self.judge,
             "passed": self.passed,
             "first_failure": failure.to_json() if failure else None,
+            "origins": [origin.to_json() for origin in self.origins],
+            "culprit": self.culprit.to_json() if self.culprit else None,
             "comparisons": [c.to_json() for c in self.comparisons],
         }
 
@@ -88,41 +111,66 @@ def verify_model(
     side cannot be computed.
     """
     chosen = chosen or VerifyOptions()
+    if chosen.reproduce is not None:
+        check_folder(chosen.reproduce)
     pipeline = extended(chosen.pipeline or Pipeline(), chosen.plugins)
     compilation = compile_watched(model, options, pipeline)
     proto = _load(model)
-    case = _Case(proto, options, pipeline, _inputs(compilation, proto, chosen))
-    values = nn_values(compilation, case.inputs)
+    inputs = _inputs(compilation, proto, chosen)
+    case = Case(model, proto, options, pipeline, inputs, chosen.plugins)
+    values = nn_values(compilation, inputs)
+    judgement = judge(expose_quantised(proto), inputs) if chosen.onnx else None
+    comparisons = _all_comparisons(case, compilation, values, judgement)
+    who = judgement.judge if judgement else NOBODY
+    report = VerifyReport(case.name, options.target, options.level, who, tuple(comparisons))
+    return report if report.passed else _explained(report, case, compilation, (chosen, judgement))
+
+
+def _all_comparisons(
+    case: Case,
+    compilation: Compilation,
+    values: Mapping[str, Arrays],
+    judgement: Judgement | None,
+) -> list[Comparison]:
     comparisons: list[Comparison] = []
-    who = NOBODY
-    if chosen.onnx:
-        exposed = expose_quantised(proto)
-        judgement = judge(exposed, case.inputs)
-        who = judgement.judge
+    if judgement is not None:
         comparisons += _early_stages(case, values, judgement)
-        comparisons += _every_tensor(case, exposed, judgement)
-    comparisons += _exact_stages(values)
-    comparisons += _emulator(compilation, values, case.inputs)
+        comparisons += _every_tensor(case, expose_quantised(case.proto), judgement)
+    comparisons += _exact_levels(compilation, values, case.inputs)
     if not all(c.passed for c in comparisons if c.rule == EXACT):
         comparisons += _inside(case)
-    name = model.name if isinstance(model, Path) else str(model) if isinstance(model, str) else ""
-    return VerifyReport(name, options.target, options.level, who, tuple(comparisons))
+    return comparisons
 
 
-@dataclass(frozen=True)
-class _Case:
-    """What is verified: the ONNX model, how it is compiled, and the inputs."""
+def _explained(
+    report: VerifyReport,
+    case: Case,
+    compilation: Compilation,
+    asked: tuple[VerifyOptions, Judgement | None],
+) -> VerifyReport:
+    """The failed ``report`` with where it went wrong and, where asked for, because of what."""
+    (chosen, judgement), culprit = asked, None
+    if chosen.bisect or chosen.reproduce is not None:
+        culprit = find_culprit(case, judgement)
+    told = replace(report, origins=tuple(_origins(case, compilation)), culprit=culprit)
+    if chosen.reproduce is None:
+        return told
+    found = (culprit, compilation.result.ctx.consts)
+    return replace(told, replay=write_reproducer(chosen.reproduce, case, told.to_json(), found))
 
-    proto: onnx.ModelProto
-    options: CompileOptions
-    pipeline: Pipeline
-    inputs: Mapping[str, AnyArray]
 
-    def compile_exposed(self, stop_after: str | None) -> Compilation:
-        """The compilation of the model whose quantised tensors are outputs."""
-        exposed = expose_quantised(self.proto).SerializeToString()
-        options = replace(self.options, stop_after=stop_after)
-        return compile_watched(exposed, options, self.pipeline)
+def _origins(case: Case, compilation: Compilation) -> Iterator[Origin]:
+    """The first tensor that differs at the tile level, the first instructions of the binary."""
+    consts, program = compilation.result.ctx.consts, program_of(compilation.result)
+    stages = list(compilation.modules)
+    expected = group_values(compilation.modules[stages[-1]], case.inputs, consts)
+    for stage, result in tile_values(compilation, case.inputs).items():
+        origin = first_wrong_tensor(f"tile after {stage}", result.tensors, expected)
+        if origin is not None:
+            yield origin
+    found = [first_wrong_store(program, case.inputs, path, expected) for path in EMULATOR_PATHS]
+    found.append(first_split(program, case.inputs))
+    yield from (origin for origin in found if origin is not None)
 
 
 def _load(model: Model) -> onnx.ModelProto:
@@ -143,7 +191,7 @@ def _inputs(
 
 
 def _early_stages(
-    case: _Case, values: Mapping[str, Arrays], judgement: Judgement
+    case: Case, values: Mapping[str, Arrays], judgement: Judgement
 ) -> Iterator[Comparison]:
     """Stages before quantize still compute in float where ONNX's integers are exact."""
     rules = output_rules(case.proto)
@@ -157,7 +205,7 @@ def _early_stages(
 
 
 def _every_tensor(
-    case: _Case, exposed: onnx.ModelProto, judgement: Judgement
+    case: Case, exposed: onnx.ModelProto, judgement: Judgement
 ) -> Iterator[Comparison]:
     """Every quantised tensor and every output, by ONNX's names, after quantize."""
     compilation = case.compile_exposed(QUANTIZE)
@@ -174,18 +222,22 @@ def _exact_stages(values: Mapping[str, Arrays]) -> Iterator[Comparison]:
         yield from _exactly(f"nn after {stage}", values[stage], values[QUANTIZE])
 
 
-def _emulator(
+def _exact_levels(
     compilation: Compilation, values: Mapping[str, Arrays], inputs: Mapping[str, AnyArray]
 ) -> Iterator[Comparison]:
+    """Everything after quantize against quantize: nn stages, tile, both paths of the emulator."""
+    yield from _exact_stages(values)
+    for stage, result in tile_values(compilation, inputs).items():
+        yield from _exactly(f"tile after {stage}", result.outputs, values[QUANTIZE])
     for path, outputs in emulated_values(program_of(compilation.result), inputs):
         yield from _exactly(f"emulator, {path}", outputs, values[QUANTIZE])
 
 
-def _inside(case: _Case) -> Iterator[Comparison]:
+def _inside(case: Case) -> Iterator[Comparison]:
     """Something differs in the outputs: which tensor inside is the first, at which level?"""
     compilation = case.compile_exposed(None)
     values = nn_values(compilation, case.inputs)
-    found = [*_exact_stages(values), *_emulator(compilation, values, case.inputs)]
+    found = _exact_levels(compilation, values, case.inputs)
     yield from (c for c in found if not c.passed)
 
 
