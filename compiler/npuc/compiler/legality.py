@@ -6,6 +6,7 @@ An entry is an operation's full name, or a prefix that ends in a dot.
 from collections.abc import Iterable, Iterator, Sequence
 
 from npuc.compiler.dialects.nn import (
+    ConcatOp,
     ConstantOp,
     Conv2dOp,
     GenericOp,
@@ -14,16 +15,18 @@ from npuc.compiler.dialects.nn import (
     MatmulOp,
     ReshapeOp,
     ReturnOp,
+    SliceOp,
 )
 from npuc.compiler.locations import describe
 from npuc.compiler.ops import has_interface, infer
 from npuc.compiler.xdsl_api import ModuleOp, Operation
 from npuc.isa.errors import CompileError
 
+_PIECES = ("nn.concat", "nn.slice")
 _STRUCTURE = ("builtin.module", "nn.graph", "nn.return", "nn.constant")
-_WORK = ("nn.conv2d", "nn.matmul", "nn.generic", "nn.reshape", "nn.transpose")
+_WORK = ("nn.conv2d", "nn.matmul", "nn.generic", "nn.reshape", "nn.transpose", *_PIECES)
 _QUANTISED = ("nn.quantize", "nn.dequantize", "nn.requantize")
-_NAMED = ("nn.elementwise", "nn.clip")
+_NAMED = ("nn.elementwise", "nn.clip", "nn.pad")
 _DECOMPOSED = ("nn.pool2d", "nn.reduce", "nn.softmax")
 _GROUPED = ("nn.group", "nn.yield")
 
@@ -93,7 +96,7 @@ def _after_quantize(op: Operation) -> Iterator[tuple[Operation, str]]:
 
 
 def _after_fuse(op: Operation) -> Iterator[tuple[Operation, str]]:
-    outside = (GraphOp, GroupOp, ConstantOp, ReshapeOp, ReturnOp)
+    outside = (GraphOp, GroupOp, ConstantOp, ReshapeOp, SliceOp, ConcatOp, ReturnOp)
     if isinstance(op.parent_op(), GraphOp) and not isinstance(op, outside):
         yield op, "work stands outside a group"
     if isinstance(op, GroupOp):

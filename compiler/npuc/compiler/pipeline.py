@@ -11,6 +11,7 @@ from npuc.compiler.backend.lower_tiles import LowerTiles
 from npuc.compiler.backend.place_memory import PlaceMemory
 from npuc.compiler.context import NpuContext
 from npuc.compiler.legality import check_legality
+from npuc.compiler.passes.absorb_pads import AbsorbPads
 from npuc.compiler.passes.absorb_transposes import AbsorbTransposes
 from npuc.compiler.passes.check_groups import CheckGroups
 from npuc.compiler.passes.compose_generics import ComposeGenerics
@@ -18,6 +19,7 @@ from npuc.compiler.passes.copy_outputs import CopyOutputs
 from npuc.compiler.passes.decompose import Decompose
 from npuc.compiler.passes.fold_constants import FoldConstants
 from npuc.compiler.passes.form_groups import FormGroups
+from npuc.compiler.passes.place_pieces import PlacePieces
 from npuc.compiler.passes.schedule_groups import ScheduleGroups
 from npuc.compiler.passes.sink_dequantize import SinkDequantize
 from npuc.compiler.passes.sink_transposes import SinkTransposes
@@ -55,6 +57,7 @@ STAGES: tuple[Stage, ...] = (
         "nn",
         (
             FoldQdq(),
+            AbsorbPads(),  # after fold-qdq: it knows the zero point; lower-elementwise ends padding
             FoldZeroPoints(),  # after fold-qdq: corrections go to the biases that it makes
             LowerQuantization(),
             LowerElementwise(),  # after fold-qdq: it looks for clips and additions by name
@@ -68,6 +71,7 @@ STAGES: tuple[Stage, ...] = (
             AbsorbTransposes(),
             ComposeGenerics(),
             CopyOutputs(),  # after compose-generics: a copy stays a copy
+            PlacePieces(),  # after copy-outputs: an output is never a piece of something else
             FormGroups(),  # last: it closes what is fused
         ),
     ),

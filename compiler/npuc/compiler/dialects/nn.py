@@ -6,6 +6,7 @@ which stage is written in ``npuc.compiler.legality``.
 """
 
 from npuc.compiler.dialects.nn_generic import GenericOp, MicroOp, Scalars, Space
+from npuc.compiler.dialects.nn_movement import ConcatOp, PadOp, SliceOp
 from npuc.compiler.dialects.nn_structure import (
     ConstantOp,
     GraphOp,
@@ -44,6 +45,9 @@ NN = Dialect(
         MatmulOp,
         ReshapeOp,
         TransposeOp,
+        ConcatOp,
+        SliceOp,
+        PadOp,
         QuantizeOp,
         DequantizeOp,
         ElementwiseOp,
@@ -59,6 +63,7 @@ NN = Dialect(
 __all__ = [
     "NN",
     "ClipOp",
+    "ConcatOp",
     "ConstantOp",
     "Conv2dOp",
     "DequantizeOp",
@@ -68,6 +73,7 @@ __all__ = [
     "GroupOp",
     "MatmulOp",
     "MicroOp",
+    "PadOp",
     "Pool2dOp",
     "QuantizeOp",
     "ReduceOp",
@@ -76,6 +82,7 @@ __all__ = [
     "ReshapeOp",
     "ReturnOp",
     "Scalars",
+    "SliceOp",
     "SoftmaxOp",
     "Space",
     "TransposeOp",

@@ -3,10 +3,10 @@
 The family modules register their functions when this package is imported.
 """
 
-from npuc.compiler.frontend import conv, elementwise, matmul, pool, quantized, shape
+from npuc.compiler.frontend import conv, elementwise, matmul, pieces, pool, quantized, shape
 from npuc.compiler.frontend.importer import import_model
 from npuc.compiler.frontend.node import TABLE
 
-FAMILIES = (conv, elementwise, matmul, pool, quantized, shape)
+FAMILIES = (conv, elementwise, matmul, pieces, pool, quantized, shape)
 
 __all__ = ["FAMILIES", "TABLE", "import_model"]

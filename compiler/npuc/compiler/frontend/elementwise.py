@@ -1,10 +1,18 @@
-"""Elementwise operators: arithmetic, Relu, Clip and the functions of one operand."""
+"""Elementwise operators: arithmetic, Relu, Clip, Cast and the functions of one operand."""
 
 import numpy as np
+import onnx
 
-from npuc.compiler.dialects.nn import ClipOp
-from npuc.compiler.frontend.node import Node, Result, onnx_operator
+from npuc.compiler.dialects.element_types import dtype_of, shape_of
+from npuc.compiler.dialects.nn import ClipOp, Scalars
+from npuc.compiler.dialects.nn_generic import DOMAIN_TYPES
+from npuc.compiler.frontend.node import Node, Result, Value, onnx_operator
+from npuc.compiler.frontend.unsigned import UNSIGNED_SHIFT
 from npuc.compiler.ops.elementwise import make_function
+from npuc.compiler.ops.scalar_ops import Body
+from npuc.compiler.ops.structured import make_elementwise
+from npuc.compiler.xdsl_api import SSAValue
+from npuc.isa.dtypes import DType
 
 BROADCASTING_OPSET = 7
 
@@ -81,3 +89,57 @@ def _clip(node: Node, low: float, high: float) -> Result:
     if bounds == (None, None):
         return [x]
     return [node.emit(ClipOp(x, *bounds))]
+
+
+_CAST_TO: dict[int, DType] = {
+    onnx.TensorProto.FLOAT: DType.f32,
+    onnx.TensorProto.INT8: DType.i8,
+    onnx.TensorProto.UINT8: DType.u8,
+    onnx.TensorProto.INT32: DType.i32,
+    onnx.TensorProto.INT64: DType.i64,
+}
+
+
+@onnx_operator("Cast", since=6)
+def cast(node: Node) -> Result:
+    """Floats to integers towards zero and saturated; integers to narrower ones wrap around."""
+    source, number = node.value(0), node.attribute("to", 0)
+    if number not in _CAST_TO:
+        name = onnx.TensorProto.DataType.Name(number)
+        allowed = ", ".join(dtype.name for dtype in _CAST_TO.values())
+        raise node.unsupported("Cast to this element type is not supported", name, allowed)
+    x, to = node.tensor(0), _CAST_TO[number]
+    if to is dtype_of(x) and not source.is_unsigned:
+        return [x]
+    body = Body("f" if dtype_of(x).is_float else "i")
+    value = _integer_of(body, to, is_unsigned=source.is_unsigned)
+    is_unsigned = to is DType.u8
+    if is_unsigned:
+        value = body("subi", value, body.number(UNSIGNED_SHIFT))
+    stored = DType.i8 if is_unsigned else to
+    made = make_elementwise([x], shape_of(x), stored, Scalars(body.done(value)))
+    return [Value(ssa=node.emit_made(made), is_unsigned=is_unsigned)]
+
+
+def _integer_of(body: Body, to: DType, *, is_unsigned: bool) -> SSAValue:
+    """The argument of ``body`` as what the store as ``to`` needs."""
+    (value,) = body.args
+    if value.type == DOMAIN_TYPES["i"]:
+        if is_unsigned:
+            value = body("addi", value, body.number(UNSIGNED_SHIFT))
+        return _wrapped(body, value, to)
+    if to is DType.f32:
+        return value
+    is_negative = body("ltf", value, body.number(0.0))
+    whole = body("selectf", is_negative, body("ceilf", value), body("floorf", value))
+    return body("f2i", whole)
+
+
+def _wrapped(body: Body, value: SSAValue, to: DType) -> SSAValue:
+    """The low bits of an integer, as ``to`` has them."""
+    if to is DType.u8:
+        return body("andi", value, body.number(2 ** (8 * to.bytes) - 1))
+    if to is not DType.i8:
+        return value
+    left = body.number(32 - 8 * to.bytes)
+    return body("shri", body("shli", value, left), left)

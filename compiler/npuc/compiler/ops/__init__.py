@@ -7,11 +7,19 @@ Adding one: a class with the methods of ``interface.OpInterface`` in a family fi
 from collections.abc import Sequence
 
 from npuc.compiler.consts import ConstStore
-from npuc.compiler.ops import contraction, elementwise, generic, movement, pooling, quantization
+from npuc.compiler.ops import (
+    contraction,
+    elementwise,
+    generic,
+    movement,
+    pieces,
+    pooling,
+    quantization,
+)
 from npuc.compiler.ops.interface import Array, OpInterface
 from npuc.compiler.xdsl_api import Attribute, Operation
 
-FAMILIES = (contraction, elementwise, generic, movement, pooling, quantization)
+FAMILIES = (contraction, elementwise, generic, movement, pieces, pooling, quantization)
 _BY_CLASS: dict[type[Operation], OpInterface] = {
     interface.op_class: interface for family in FAMILIES for interface in family.OPS
 }

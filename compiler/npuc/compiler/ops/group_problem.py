@@ -1,8 +1,9 @@
 """From a fused nn.group to the frozen problem that the scheduler solves."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from npuc.compiler.analysis.layouts import packed
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.nn import ConstantOp, GroupOp, YieldOp
 from npuc.compiler.locations import describe
@@ -22,14 +23,23 @@ from npuc.compiler.schedule.problem import (
 )
 from npuc.compiler.xdsl_api import Operation
 from npuc.isa.descriptors import Params
-from npuc.isa.dtypes import DType
 from npuc.isa.errors import CompileError
 
 ACCUMULATOR = -1
 
 
-def problem_of(group: GroupOp) -> GroupProblem:
+@dataclass(frozen=True)
+class Placed:
+    """Where a tensor of a group lies in its DRAM tensor: bytes before it, byte strides."""
+
+    base: int
+    strides: tuple[int, ...]
+
+
+def problem_of(group: GroupOp, places: Sequence[Placed] = ()) -> GroupProblem:
     """The problem of one fused group; its tensors are the group's operands, then its results.
+
+    ``places`` says where each of them lies; without, all are row-major tensors of their own.
 
     Raises: CompileError naming the ONNX nodes where no engine can hold the group's work.
     """
@@ -44,8 +54,18 @@ def problem_of(group: GroupOp) -> GroupProblem:
             "one contraction and its epilogue, or one vector operation",
         )
     if not contractions:
-        return _vector_problem(group, steps[0][1])
-    return _contraction_problem(group, contractions[0], steps[1][1] if len(steps) == 2 else None)
+        problem = _vector_problem(group, steps[0][1])
+    else:
+        epilogue = steps[1][1] if len(steps) == 2 else None
+        problem = _contraction_problem(group, contractions[0], epilogue)
+    return replace(problem, operands=tuple(_placed(o, places) for o in problem.operands))
+
+
+def _placed(operand: Operand, places: Sequence[Placed]) -> Operand:
+    if not places:
+        return operand
+    place = places[operand.argument]
+    return replace(operand, base=place.base, strides=place.strides)
 
 
 def _vector_problem(group: GroupOp, iteration: Iteration) -> GroupProblem:
@@ -126,7 +146,7 @@ def _operand(group: GroupOp, value: IndexedValue) -> Operand:
     name = outer.name_hint or f"operand {position}"
     dtype, shape = dtype_of(value.value), shape_of(value.value)
     return Operand(
-        position, dtype, shape, row_major(shape, dtype), value.forms, queue, value.fill, name
+        position, dtype, shape, packed(shape, dtype.bytes), value.forms, queue, value.fill, name
     )
 
 
@@ -137,17 +157,8 @@ def _output(group: GroupOp, forms: tuple[LinearForm, ...]) -> Operand:
         len(group.inputs),
         dtype,
         shape,
-        row_major(shape, dtype),
+        packed(shape, dtype.bytes),
         forms,
         "st",
         name=result.name_hint or "result",
     )
-
-
-def row_major(shape: tuple[int, ...], dtype: DType) -> tuple[int, ...]:
-    """Byte strides of a row-major tensor."""
-    strides, step = [], dtype.bytes
-    for extent in reversed(shape):
-        strides.append(step)
-        step *= extent
-    return tuple(reversed(strides))

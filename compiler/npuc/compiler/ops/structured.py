@@ -7,13 +7,14 @@ that neighbouring axes that behave alike become one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from npuc.compiler.dialects.element_types import shape_of, tensor_type
+from npuc.compiler.dialects.element_types import dtype_of, shape_of, tensor_type
 from npuc.compiler.dialects.index_forms import IndexForm, constant_form, dim_form
 from npuc.compiler.dialects.nn import GenericOp, Scalars, Space
 from npuc.compiler.dialects.nn_generic import Fill
 from npuc.compiler.ops.axis_groups import Axis, Groups, Shape, merge_axes, regroup
 from npuc.compiler.ops.contraction import ConvGeometry
 from npuc.compiler.ops.movement import make_reshape
+from npuc.compiler.ops.scalar_ops import Body
 from npuc.compiler.xdsl_api import Operation, SSAValue
 from npuc.isa.dtypes import DType
 
@@ -54,6 +55,25 @@ def make_elementwise(
     result_forms = tuple(dim_form(len(extents), d) for d in range(len(grouped)))
     space = Space(extents, len(extents), (*forms, result_forms), (None,) * len(values))
     generic = GenericOp(values, tensor_type(dtype, grouped), space, scalars)
+    return _with_shape([*ops, generic], generic.result, shape)
+
+
+def make_padding(x: SSAValue, widths: tuple[Shape, Shape], fill: int | float) -> Made:
+    """``x`` with ``widths`` (before, after) elements of ``fill`` around it on each axis."""
+    rows = list(zip(*widths, strict=True))
+    shape = tuple(a + n + b for (a, b), n in zip(rows, shape_of(x), strict=True))
+    axes = [Axis(n, i if any(rows[i]) else None) for i, n in enumerate(shape)]
+    groups = merge_axes(axes, lambda found: len(found) <= MAX_PARALLEL)
+    ops, (value,) = _regrouped([x], [shape_of(x)], groups)
+    extents = regroup(shape, groups)
+    rank = len(extents)
+    lows = [sum(widths[0][axis] for axis in group) for group in groups]
+    forms = tuple(dim_form(rank, d, constant=-low) for d, low in enumerate(lows))
+    result = tuple(dim_form(rank, d) for d in range(rank))
+    body = Body("f" if dtype_of(x).is_float else "i")
+    scalars = Scalars(body.done(body.args[0]))
+    space = Space(extents, rank, (forms, result), (fill,))
+    generic = GenericOp([value], tensor_type(dtype_of(x), extents), space, scalars)
     return _with_shape([*ops, generic], generic.result, shape)
 
 

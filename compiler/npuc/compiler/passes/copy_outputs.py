@@ -1,14 +1,14 @@
 """copy-outputs: every graph output gets work of its own that writes it.
 
-An output that is an input, a constant, a view of either, or the same value as another output has
-none; a copy is made for it.
+An output that is an input, a constant, a view of either, a part of a tensor, or the same value as
+another output has none; a copy is made for it.
 """
 
 from dataclasses import dataclass
 
 from npuc.compiler.context import npu_context
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
-from npuc.compiler.dialects.nn import ConstantOp, ReshapeOp, ReturnOp, Scalars
+from npuc.compiler.dialects.nn import ConstantOp, ReshapeOp, ReturnOp, Scalars, SliceOp
 from npuc.compiler.interpreter import graph_of
 from npuc.compiler.locations import named
 from npuc.compiler.ops.scalar_ops import Body
@@ -50,7 +50,9 @@ class CopyOutputs(ModulePass):
         written: set[SSAValue] = set()
         for position, name in enumerate(graph.result_names.data):
             source = source_of(last.values[position])
-            is_given = isinstance(source, BlockArgument) or isinstance(source.owner, ConstantOp)
+            is_given = isinstance(source, BlockArgument) or isinstance(
+                source.owner, ConstantOp | SliceOp
+            )
             if is_given or source in written:
                 self._copy(graph.block, last, position, name.data)
                 npu_context(ctx).remarks.applied(self.name, "an output is copied", (name.data,))

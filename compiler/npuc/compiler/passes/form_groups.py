@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from npuc.compiler.context import NpuContext, npu_context
 from npuc.compiler.dialects.element_types import shape_of
 from npuc.compiler.dialects.nn import (
+    ConcatOp,
     ConstantOp,
     Conv2dOp,
     GenericOp,
@@ -18,6 +19,7 @@ from npuc.compiler.dialects.nn import (
     MatmulOp,
     ReshapeOp,
     ReturnOp,
+    SliceOp,
     YieldOp,
 )
 from npuc.compiler.interpreter import graph_of
@@ -33,7 +35,7 @@ from npuc.compiler.xdsl_api import (
     SSAValue,
 )
 
-NOT_WORK = (ConstantOp, ReshapeOp, ReturnOp, GroupOp)
+NOT_WORK = (ConstantOp, ReshapeOp, SliceOp, ConcatOp, ReturnOp, GroupOp)
 
 
 def is_epilogue_of(contraction: Operation, op: Operation) -> bool:

@@ -7,13 +7,14 @@ what was decided is left in the context as data, and told in remarks.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from npuc.compiler.analysis.layouts import Layouts, layouts_of
 from npuc.compiler.context import NpuContext, npu_context
 from npuc.compiler.dialects import nn
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.tile_attributes import DramType, TensorSpec
 from npuc.compiler.dialects.tile_structure import CoreOp, ProgramOp, TensorOp
 from npuc.compiler.locations import describe, node_names
-from npuc.compiler.ops.group_problem import problem_of
+from npuc.compiler.ops.group_problem import Placed, problem_of
 from npuc.compiler.schedule.build import build_group
 from npuc.compiler.schedule.data import GroupSchedule, Schedule, check_tiling, shape_hash
 from npuc.compiler.schedule.problem import GroupProblem
@@ -47,11 +48,14 @@ class _Scheduler:
     tensors: dict[SSAValue, SSAValue] = field(default_factory=dict)
     decided: list[GroupSchedule] = field(default_factory=list)
     named: dict[str, int] = field(default_factory=dict)
+    layouts: Layouts = field(default_factory=Layouts)
 
     def run(self, graph: nn.GraphOp) -> ProgramOp:
         program = ProgramOp()
         self.body = program.body.block
         core = CoreOp(0, Region(Block()))
+        self.layouts = layouts_of(graph)
+        assert not self.layouts.copies, "place-pieces has made every piece a view"
         self._declare_arguments(graph)
         for op in graph.block.ops:
             if isinstance(op, nn.GroupOp):
@@ -67,8 +71,10 @@ class _Scheduler:
         for name, value in graph.inputs.items():
             self._declare(value, name, "input")
         for name, value in graph.outputs.items():
-            result = base_of(value)
-            if not isinstance(result.owner, nn.GroupOp) or result in self.tensors:
+            place = self.layouts.of[value]
+            result, is_whole = place.base, place.offset == 0
+            is_made = isinstance(result.owner, nn.GroupOp | nn.ConcatOp)
+            if not is_made or not is_whole or result in self.tensors:
                 raise CompileError(
                     "an output is not computed by a group of its own",
                     f"output {name}",
@@ -98,13 +104,14 @@ class _Scheduler:
         self.tensors[value] = op.tensor
 
     def _schedule(self, group: nn.GroupOp, core: CoreOp) -> None:
-        problem = problem_of(group)
+        locations = [self.layouts.of[v] for v in (*group.inputs, *group.outputs)]
+        problem = problem_of(group, [Placed(found.offset, found.strides) for found in locations])
         tiling = self._decide(group, problem)
         for result in group.outputs:
-            if result not in self.tensors:
-                self._declare(result, result.name_hint or group.group_name.data, "scratch")
-        values = [base_of(v) for v in group.inputs] + list(group.outputs)
-        tensors = [self.tensors[v] for v in values]
+            whole = self.layouts.of[result].base
+            if whole not in self.tensors:
+                self._declare(whole, whole.name_hint or group.group_name.data, "scratch")
+        tensors = [self.tensors[found.base] for found in locations]
         work = build_group(problem, tiling, self.ctx.target, tensors)
         for op in work.walk():
             op.location = group.location
@@ -155,10 +162,3 @@ class _Scheduler:
                     "a group of the schedule file suits no group of the model: it is ignored",
                     group.nodes,
                 )
-
-
-def base_of(value: SSAValue) -> SSAValue:
-    """The tensor whose bytes ``value`` shows: reshapes move nothing."""
-    while isinstance(value.owner, nn.ReshapeOp):
-        value = value.owner.x
-    return value

@@ -12,6 +12,11 @@ from npuc.compiler.ops.quantization import make_dequantize
 from npuc.compiler.ops.structured import Made
 from npuc.compiler.passes.rewriting import Pattern, apply_patterns, rebuilt, replace
 from npuc.compiler.passes.simplify_movement import movement_patterns
+from npuc.compiler.passes.sink_pieces import (
+    ConcatOfDequantize,
+    PartOfDequantize,
+    QuantizeOfConcat,
+)
 from npuc.compiler.xdsl_api import (
     Context,
     IntegerAttr,
@@ -19,6 +24,7 @@ from npuc.compiler.xdsl_api import (
     ModulePass,
     Operation,
     PatternRewriter,
+    RewritePattern,
     i64,
 )
 
@@ -76,9 +82,12 @@ class SinkDequantize(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         npu = npu_context(ctx)
-        patterns = [
+        patterns: list[RewritePattern] = [
             MoveBeforeDequantize(npu, self.name),
             QuantizeOfDequantize(npu, self.name),
+            PartOfDequantize(npu, self.name),
+            ConcatOfDequantize(npu, self.name),
+            QuantizeOfConcat(npu, self.name),
             *movement_patterns(npu, self.name),
         ]
         apply_patterns(op, patterns)

@@ -27,6 +27,7 @@ from npuc.compiler.ops.movement import make_constant, make_reshape, make_transpo
 from npuc.compiler.ops.structured import Made
 from npuc.compiler.passes.rewriting import Pattern, apply_patterns, constant_array, rebuilt, replace
 from npuc.compiler.passes.simplify_movement import movement_patterns
+from npuc.compiler.passes.sink_pieces import ConcatOfTransposes, PartOfTranspose
 from npuc.compiler.xdsl_api import (
     Attribute,
     Context,
@@ -226,5 +227,7 @@ class SinkTransposes(ModulePass):
             ReshapeBelowUnary(npu, self.name),
             BelowElementwise(npu, self.name),
             FlattenIntoWeights(npu, self.name),
+            PartOfTranspose(npu, self.name),
+            ConcatOfTransposes(npu, self.name),
         ]
         apply_patterns(op, patterns)

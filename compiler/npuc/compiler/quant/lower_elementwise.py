@@ -1,4 +1,4 @@
-"""lower-elementwise: named functions, bounds and grouped convolutions become structured generics.
+"""lower-elementwise: functions, bounds, padding, grouped convolutions become generics.
 
 They kept their names until here because quantisation patterns look for them.
 """
@@ -10,12 +10,18 @@ import numpy as np
 from npuc.compiler.consts import ConstStore
 from npuc.compiler.context import npu_context
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
-from npuc.compiler.dialects.nn import ClipOp, Conv2dOp, ElementwiseOp, Scalars
+from npuc.compiler.dialects.nn import ClipOp, Conv2dOp, ElementwiseOp, PadOp, Scalars
 from npuc.compiler.ops.contraction import geometry_of
 from npuc.compiler.ops.elementwise import clip_body, clip_bounds, function_body
 from npuc.compiler.ops.movement import make_constant, make_reshape
 from npuc.compiler.ops.scalar_ops import Body
-from npuc.compiler.ops.structured import Made, Window, make_elementwise, make_windows
+from npuc.compiler.ops.structured import (
+    Made,
+    Window,
+    make_elementwise,
+    make_padding,
+    make_windows,
+)
 from npuc.compiler.passes.rewriting import Pattern, apply_patterns, constant_array, replace
 from npuc.compiler.xdsl_api import (
     Context,
@@ -44,6 +50,17 @@ class FunctionIntoGeneric(Pattern[Region]):
         )
         replace(rewriter, op, made)
         return f"{op.name} became a structured operation"
+
+
+class PadIntoGeneric(Pattern[PadOp]):
+    """A padding == a copy that reads its value outside the tensor."""
+
+    def match(self, op: Operation) -> PadOp | None:
+        return op if isinstance(op, PadOp) else None
+
+    def rewrite(self, op: Operation, found: PadOp, rewriter: PatternRewriter) -> str:
+        replace(rewriter, op, make_padding(found.x, found.widths, found.number))
+        return "a padding became a structured operation"
 
 
 class DepthwiseIntoGeneric(Pattern[Conv2dOp]):
@@ -104,5 +121,5 @@ class LowerElementwise(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         npu = npu_context(ctx)
-        apply_patterns(op, [FunctionIntoGeneric(npu, self.name)])
+        apply_patterns(op, [FunctionIntoGeneric(npu, self.name), PadIntoGeneric(npu, self.name)])
         apply_patterns(op, [DepthwiseIntoGeneric(npu, self.name)])

@@ -226,11 +226,13 @@ class _GroupBuilder:
         steps = _packed(box, operand.dtype.bytes)
         if not box:
             size = operand.dtype.bytes
-            return TensorMap(Segment.scratch, operand.dtype, 0, (1,), (size,), (1,), (size,))
+            return TensorMap(
+                Segment.scratch, operand.dtype, operand.base, (1,), (size,), (1,), (size,)
+            )
         return TensorMap(
             Segment.scratch,
             operand.dtype,
-            0,
+            operand.base,
             operand.shape,
             operand.strides,
             box,

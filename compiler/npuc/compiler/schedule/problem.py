@@ -40,7 +40,8 @@ class LinearForm:
 class Operand:
     """A tensor of the group: where its axes lie in DRAM and how the space indexes them.
 
-    ``argument`` numbers the group's DRAM tensors; ``strides`` are bytes in DRAM per axis. Indices
+    ``argument`` numbers the group's DRAM tensors; ``strides`` are bytes in DRAM per axis,
+    ``base`` the bytes before the first element. Indices
     outside ``shape`` read as ``fill`` (raw bits). ``queue`` is the engine that loads it (ld0, ld1)
     or st for an output.
     """
@@ -53,6 +54,7 @@ class Operand:
     queue: str
     fill: int = 0
     name: str = field(default="", compare=False)
+    base: int = 0
 
     @cached_property
     def dims(self) -> frozenset[int]:
