@@ -358,6 +358,11 @@ EMPTY_GRAPH = 'builtin.module { nn.graph "g" args [] results [] { nn.return } }'
 BAD_IR: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "syntax": ("builtin.module {", "form-groups", ("x.mlir",)),
     "unknown operation": ('builtin.module { "no.such"() : () -> () }', "form-groups", ("no.such",)),
+    "open string": (
+        "builtin.module {\n" + '  "a" // "b"\n' * 30 + '  nn.constant "open\n}',
+        "form-groups",
+        ("line 32", "does not end"),
+    ),
     "no graph": ("builtin.module {}", "form-groups", ("nn.graph",)),
     "unknown pass": (EMPTY_GRAPH, "no-such-pass", ("no-such-pass", "form-groups")),
     "bad pass string": (EMPTY_GRAPH, "form-groups{", ("form-groups{",)),

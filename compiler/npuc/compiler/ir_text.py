@@ -1,5 +1,6 @@
 """IR as text: parse with our dialects, print with locations."""
 
+import re
 from io import StringIO
 
 from npuc.compiler.context import NpuContext
@@ -18,6 +19,7 @@ from npuc.compiler.xdsl_api import (
 )
 from npuc.isa.errors import UsageError
 
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 DIALECTS = (Builtin, Arith, Math, NN, Tile, Npu)
 
 
@@ -32,6 +34,7 @@ def load_dialects(ctx: NpuContext) -> None:
 def parse_module(text: str, ctx: NpuContext, origin: str = "IR") -> ModuleOp:
     """The module in ``text``. Raises: UsageError with the place for what does not parse."""
     load_dialects(ctx)
+    _check_strings(text, origin)
     try:
         module = Parser(ctx, text, origin).parse_module()
         module.verify()
@@ -42,6 +45,20 @@ def parse_module(text: str, ctx: NpuContext, origin: str = "IR") -> ModuleOp:
             "the IR text is not valid", where=origin, given=str(error).splitlines()[0]
         ) from error
     return module
+
+
+def _check_strings(text: str, origin: str) -> None:
+    """Refuse a string that does not end in its line: xDSL's lexer takes for ever over it."""
+    for number, line in enumerate(text.splitlines(), 1):
+        code = _STRING.sub("", line).partition("//")[0]
+        if '"' in code:
+            raise UsageError(
+                "the IR text has a string that does not end",
+                where=f"{origin}, line {number}",
+                given=line.strip()[:80],
+                allowed='"..." within one line',
+                next_step="close the string",
+            )
 
 
 def print_module(module: ModuleOp, *, with_locations: bool = True) -> str:
