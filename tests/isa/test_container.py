@@ -153,7 +153,7 @@ CONTENTS = [
     (".npuc.debug.buffers", 0, b"\x00", "a section is too long"),
     (".npuc.debug.model", 0, b"\xc0", "a text is not UTF-8"),
     (".note.npuc", 20, b"\x02", "a format that this npuc does not read"),
-    (".note.npuc", 22, b"\x01", "a format that this npuc does not read"),
+    (".note.npuc", 22, bytes([container.VERSION[1] + 1]), "a format that this npuc does not read"),
     (".note.npuc", 24, b"\x00\x00\x00", "other definitions of the instructions"),
     (".note.npuc", 40, b"X", "extension letters"),
     (".note.npuc", 12, b"X", "the note is not npuc's"),

@@ -1,23 +1,33 @@
 """The control pass: scalar code, loops and branches become one CommandStream per core.
 
-No instruction of ctl reads memory, so control never depends on data and runs ahead of values.
+Control runs ahead of values, but for word loads: there it stops until someone (``stepwise``) has
+the word.
 ``path="plain"`` is the truth in plain Python; ``"fast"`` is compiled and gives equal streams.
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from npuc.emulator.control_kernel import DONE, FULL, OVERRUN, ControlState, run_compiled
+from npuc.emulator.control_kernel import (
+    DONE,
+    FULL,
+    OVERRUN,
+    PAUSED,
+    ControlState,
+    run_compiled,
+)
 from npuc.emulator.decode import CoreCode, DecodedProgram
 from npuc.emulator.jit import HAS_NUMBA
 from npuc.emulator.stream import CommandStream, Int64s
 from npuc.emulator.validate import execution_error
-from npuc.isa.errors import ExecutionError
+from npuc.isa.errors import ExecutionError, UsageError
 from npuc.isa.instructions import BY_OPCODE
 from npuc.isa.instructions.base import REGISTERS
 from npuc.isa.instructions.flow import Branch, Break, Halt, Jump, Loop, Trap
 from npuc.isa.instructions.scalar import Scalar, wrap64
+from npuc.isa.instructions.word import LoadWord
 
 COMMAND_BUDGET = 200_000_000
 
@@ -31,17 +41,60 @@ class _Dispatched:
     registers: list[list[int]] = field(default_factory=list)
 
 
+class Walk(Protocol):
+    """One core's way through its code: it stops at each word load until the word is given."""
+
+    code: CoreCode
+
+    def advance(self) -> bool:
+        """Go on to the next word load (true: it is the last command noted) or to the end.
+
+        Raises: ExecutionError for traps and budgets.
+        """
+        ...
+
+    def give(self, word: int) -> None:
+        """The word that the load found."""
+        ...
+
+    def take(self) -> CommandStream:
+        """The commands noted since the last ``take``."""
+        ...
+
+
+def walk(
+    decoded: DecodedProgram, core: int, budget: int = COMMAND_BUDGET, path: str = "fast"
+) -> Walk:
+    """The way of one core from its first instruction, at most ``budget`` of them."""
+    compiled = path == "fast" and HAS_NUMBA
+    return (_CompiledWalk if compiled else _PlainWalk)(decoded, decoded.cores[core], budget)
+
+
+def loads_words(decoded: DecodedProgram) -> bool:
+    """Whether control depends on values: on the argument block, SPM or DRAM."""
+    return any((code.opcode == LoadWord.opcode).any() for code in decoded.cores)
+
+
 def control(
     decoded: DecodedProgram, budget: int = COMMAND_BUDGET, path: str = "fast"
 ) -> tuple[CommandStream, ...]:
     """One stream per core. Fences are rows of engine ctl, as are nops on ctl.
 
-    Raises: ExecutionError for a trap, for code that runs off its end, and when a core executes
-    more than ``budget`` instructions, naming the loop.
+    Raises: UsageError for a program that loads words, whose commands only a run knows;
+    ExecutionError for a trap, for code that runs off its end, and when a core executes more than
+    ``budget`` instructions, naming the loop.
     """
-    compiled = path == "fast" and HAS_NUMBA
-    walk = _walk_compiled if compiled else _walk_plain
-    return tuple(walk(decoded, code, budget) for code in decoded.cores)
+    if loads_words(decoded):
+        raise UsageError(
+            "the commands of this program depend on its inputs: it loads words of memory",
+            next_step="run it on inputs; the result holds its commands",
+        )
+    streams = []
+    for core in range(len(decoded.cores)):
+        way = walk(decoded, core, budget, path)
+        way.advance()
+        streams.append(way.take())
+    return tuple(streams)
 
 
 def _stream(
@@ -83,41 +136,64 @@ def _trapped(decoded: DecodedProgram, code: CoreCode, at: int) -> ExecutionError
 # -- the truth ------------------------------------------------------------------------------------
 
 
-def _walk_plain(decoded: DecodedProgram, code: CoreCode, budget: int) -> CommandStream:
-    registers, noted = [0] * REGISTERS, _Dispatched()
-    loops: list[list[int]] = []  # first instruction, end, trips left
-    pc, executed, since = 0, 0, 0
-    while pc < len(code):
-        while loops and pc == loops[-1][1]:
-            loops[-1][2] -= 1
-            if loops[-1][2] > 0:
-                pc = loops[-1][0]
-                break
-            loops.pop()
-        if executed == budget:
-            raise _overrun(decoded, code, pc, budget)
-        executed, since = executed + 1, since + 1
-        opcode = int(code.opcode[pc])
-        if opcode == Halt.opcode:
-            break
-        if opcode == Trap.opcode:
-            raise _trapped(decoded, code, pc)
-        if issubclass(BY_OPCODE[opcode], Scalar):
-            _compute(code, pc, registers)
-            pc += 1
-        elif opcode in (Loop.opcode, Break.opcode, Branch.opcode, Jump.opcode):
-            pc = _flow(code, pc, registers, loops)
-        else:
-            noted.instruction.append(pc)
-            noted.ctl_cycles.append(since)
-            noted.registers.append(list(registers))
-            since, pc = 0, pc + 1
-    return _stream(
-        code,
-        np.array(noted.instruction, np.int64),
-        np.array(noted.ctl_cycles, np.int64),
-        np.array(noted.registers, np.int64).reshape(-1, REGISTERS),
-    )
+class _PlainWalk:
+    """The interpreter in plain Python."""
+
+    def __init__(self, decoded: DecodedProgram, code: CoreCode, budget: int) -> None:
+        self.decoded, self.code, self.budget = decoded, code, budget
+        self.registers, self.noted = [0] * REGISTERS, _Dispatched()
+        self.loops: list[list[int]] = []  # first instruction, end, trips left
+        self.pc, self.executed, self.since = 0, 0, 0
+
+    def advance(self) -> bool:
+        code = self.code
+        while self.pc < len(code):
+            self._close_loops()
+            if self.executed == self.budget:
+                raise _overrun(self.decoded, code, self.pc, self.budget)
+            self.executed, self.since = self.executed + 1, self.since + 1
+            opcode = int(code.opcode[self.pc])
+            if opcode == Halt.opcode:
+                return False
+            if opcode == Trap.opcode:
+                raise _trapped(self.decoded, code, self.pc)
+            if issubclass(BY_OPCODE[opcode], Scalar):
+                _compute(code, self.pc, self.registers)
+                self.pc += 1
+            elif opcode in (Loop.opcode, Break.opcode, Branch.opcode, Jump.opcode):
+                self.pc = _flow(code, self.pc, self.registers, self.loops)
+            else:
+                self._note()
+                if opcode == LoadWord.opcode:
+                    return True
+        return False
+
+    def give(self, word: int) -> None:
+        if register := int(self.code.columns["rt"][self.pc - 1]):
+            self.registers[register] = word
+
+    def take(self) -> CommandStream:
+        noted, self.noted = self.noted, _Dispatched()
+        return _stream(
+            self.code,
+            np.array(noted.instruction, np.int64),
+            np.array(noted.ctl_cycles, np.int64),
+            np.array(noted.registers, np.int64).reshape(-1, REGISTERS),
+        )
+
+    def _note(self) -> None:
+        self.noted.instruction.append(self.pc)
+        self.noted.ctl_cycles.append(self.since)
+        self.noted.registers.append(list(self.registers))
+        self.since, self.pc = 0, self.pc + 1
+
+    def _close_loops(self) -> None:
+        while self.loops and self.pc == self.loops[-1][1]:
+            self.loops[-1][2] -= 1
+            if self.loops[-1][2] > 0:
+                self.pc = self.loops[-1][0]
+                return
+            self.loops.pop()
 
 
 def _compute(code: CoreCode, pc: int, registers: list[int]) -> None:
@@ -150,28 +226,46 @@ def _flow(code: CoreCode, pc: int, registers: list[int], loops: list[list[int]])
 # -- compiled -------------------------------------------------------------------------------------
 
 
-def _walk_compiled(decoded: DecodedProgram, code: CoreCode, budget: int) -> CommandStream:
-    table = _control_table(code)
-    state = ControlState.start(max(len(code), 1024))
-    while True:
-        status = run_compiled(table, state, budget)
-        at = int(state.scalars[0])
-        if status == DONE:
-            break
-        if status == FULL:
-            state = state.grown()
-        elif status == OVERRUN:
-            raise _overrun(decoded, code, at, budget)
-        else:
-            raise _trapped(decoded, code, at)
-    n = int(state.scalars[1])
-    return _stream(code, state.instruction[:n], state.ctl_cycles[:n], state.registers[:n])
+class _CompiledWalk:
+    """The compiled interpreter and its buffers."""
+
+    def __init__(self, decoded: DecodedProgram, code: CoreCode, budget: int) -> None:
+        self.decoded, self.code, self.budget = decoded, code, budget
+        self.table = _control_table(code)
+        self.state = ControlState.start(max(len(code), 1024))
+        self.taken = 0
+
+    def advance(self) -> bool:
+        while True:
+            status = run_compiled(self.table, self.state, self.budget)
+            at = int(self.state.scalars[0])
+            if status in (DONE, PAUSED):
+                return status == PAUSED
+            if status == FULL:
+                self.state = self.state.grown()
+            elif status == OVERRUN:
+                raise _overrun(self.decoded, self.code, at, self.budget)
+            else:
+                raise _trapped(self.decoded, self.code, at)
+
+    def give(self, word: int) -> None:
+        at = int(self.state.scalars[0]) - 1
+        if register := int(self.code.columns["rt"][at]):
+            self.state.file[register] = word
+
+    def take(self) -> CommandStream:
+        state, rows = self.state, slice(self.taken, int(self.state.scalars[1]))
+        self.taken = rows.stop
+        return _stream(
+            self.code, state.instruction[rows], state.ctl_cycles[rows], state.registers[rows]
+        )
 
 
 def _control_table(code: CoreCode) -> Int64s:
     """n x 6: opcode and, by opcode, the operands that control needs."""
     table = np.zeros((len(code), 6), np.int64)
-    table[:, 0] = np.where(code.is_command, 0, code.opcode)
+    runs_ahead = code.is_command & (code.opcode != LoadWord.opcode)
+    table[:, 0] = np.where(runs_ahead, 0, code.opcode)
     for column, names in enumerate(
         (("rd", "rc"), ("ra", "body"), ("rb", "offset"), ("imm",), ("count",)), start=1
     ):

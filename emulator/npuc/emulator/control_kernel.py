@@ -7,17 +7,17 @@ import numpy as np
 
 from npuc.emulator.jit import njit
 from npuc.emulator.stream import Int64s
-from npuc.isa.instructions import flow, order, scalar
+from npuc.isa.instructions import flow, order, scalar, word
 from npuc.isa.instructions.base import MAX_LOOP_DEPTH, REGISTERS
 
-DONE, FULL, OVERRUN, TRAPPED = 0, 1, 2, 3
+DONE, FULL, OVERRUN, TRAPPED, PAUSED = 0, 1, 2, 3, 4
 _ADD, _SUB, _MUL = scalar.Add.opcode, scalar.Sub.opcode, scalar.Mul.opcode
 _MIN, _MAX, _AND = scalar.Min.opcode, scalar.Max.opcode, scalar.And.opcode
 _OR, _XOR, _SHL = scalar.Or.opcode, scalar.Xor.opcode, scalar.Shl.opcode
 _SHR, _SLT, _SEQ = scalar.Shr.opcode, scalar.Slt.opcode, scalar.Seq.opcode
 _LOOP, _BREAK, _BRANCH = flow.Loop.opcode, flow.Break.opcode, flow.Branch.opcode
 _JUMP, _HALT, _TRAP = flow.Jump.opcode, flow.Halt.opcode, flow.Trap.opcode
-_FENCE = order.Fence.opcode
+_FENCE, _LOAD_WORD = order.Fence.opcode, word.LoadWord.opcode
 _COMMAND = 0
 # Scalar opcodes are below those of flow; the table holds _COMMAND for every engine command.
 
@@ -61,7 +61,10 @@ class ControlState:
 
 
 def run_compiled(table: Int64s, state: ControlState, budget: int) -> int:
-    """Go on until the end, a full buffer, the budget or a trap; the state says where."""
+    """Go on until the end, a word load, a full buffer, the budget or a trap.
+
+    The state says where: after a word load, behind it.
+    """
     return int(
         _run(
             table,
@@ -157,7 +160,8 @@ def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
             return OVERRUN
         row = table[pc]
         opcode = row[0]
-        if opcode in (_COMMAND, _FENCE) and scalars[1] == len(instruction):
+        is_noted = opcode in (_COMMAND, _FENCE, _LOAD_WORD)
+        if is_noted and scalars[1] == len(instruction):
             return FULL
         scalars[2] += 1
         scalars[3] += 1
@@ -165,12 +169,15 @@ def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
             return DONE
         if opcode == _TRAP:
             return TRAPPED
-        if opcode in (_COMMAND, _FENCE):
+        if is_noted:
             n = scalars[1]
             instruction[n], ctl_cycles[n] = pc, scalars[3]
             registers[n, :] = file
             scalars[1], scalars[3] = n + 1, 0
             pc += 1
+            if opcode == _LOAD_WORD:
+                scalars[0] = pc
+                return PAUSED
         elif opcode < _LOOP:
             value = _scalar(opcode, file[row[2]], file[row[3]] + row[4])
             if row[1] != 0:

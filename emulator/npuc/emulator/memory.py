@@ -31,6 +31,10 @@ class Memory:
         """The memory of a core that a view lies in."""
         return self.acc[core] if space is Space.acc else self.spm[core]
 
+    def bytes_of(self, core: int, memory: Space | Segment) -> Bytes:
+        """The memory that a word load or store of a core names."""
+        return self.segments[memory] if isinstance(memory, Segment) else self.space(core, memory)
+
     def read(self, argument: Argument) -> Tensor:
         """A copy of an argument's tensor."""
         segment = self.segments[argument.segment]

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from npuc.isa.descriptors import Kernel, TensorMap, View
+from npuc.isa.descriptors import Kernel, Segment, Space, TensorMap, View
+from npuc.isa.dtypes import DType
 
 
 class Region(NamedTuple):
@@ -45,8 +46,18 @@ class DmaWork(NamedTuple):
     is_load: bool
 
 
+class WordWork(NamedTuple):
+    """One resolved word load or store of ctl: ``value`` goes to ``address`` when ``is_store``."""
+
+    memory: Space | Segment
+    address: int
+    dtype: DType
+    is_store: bool
+    value: int
+
+
 class NoWork(NamedTuple):
     """A command that only waits and increments, or a fence."""
 
 
-Work = MmaWork | VexecWork | DmaWork | NoWork
+Work = MmaWork | VexecWork | DmaWork | WordWork | NoWork

@@ -10,15 +10,17 @@ import numpy as np
 
 from npuc.emulator.decode import CoreCode, DecodedProgram
 from npuc.emulator.footprint import Mask, touched_elements
-from npuc.emulator.region import DmaWork, MmaWork, NoWork, Region, VexecWork, Work
+from npuc.emulator.region import DmaWork, MmaWork, NoWork, Region, VexecWork, WordWork, Work
 from npuc.emulator.stream import CommandStream, Int64s
 from npuc.emulator.validate import MMA_OPERANDS, VEXEC_INPUTS, VEXEC_OUTPUTS, space_bytes
-from npuc.isa.descriptors import Kernel, Params, Space, View
+from npuc.isa.descriptors import Kernel, Params, Segment, Space, View
+from npuc.isa.dtypes import DType
 from npuc.isa.errors import ExecutionError
 from npuc.isa.instructions import NO_INDEX
 from npuc.isa.instructions.dma import Load, Store
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.vector import Vexec
+from npuc.isa.instructions.word import MEMORIES, SPM, WORD_TYPES, LoadWord, StoreWord
 
 _PARALLEL = 4
 _NO_PARAMS = Params(())
@@ -104,6 +106,8 @@ class ResolvedStream:
             Store.opcode: _TransferGroup,
             Mma.opcode: _MmaGroup,
             Vexec.opcode: _VexecGroup,
+            LoadWord.opcode: _WordGroup,
+            StoreWord.opcode: _WordGroup,
         }
         builder = builders.get(opcode, _Group)
         group = builder(self._decoded, self._code, at, self._stream.registers[commands])
@@ -292,6 +296,36 @@ class _TransferGroup(_Group):
     def work(self, row: int) -> Work:
         return DmaWork(
             self.map, tuple(self.corner[row].tolist()), int(self.address[row]), bool(self.is_load)
+        )
+
+
+class _WordGroup(_Group):
+    def build(self) -> None:
+        name = MEMORIES[self.column("memory")]
+        self.memory: Space | Segment = Space.spm if name == SPM else Segment[name]
+        self.dtype = DType[WORD_TYPES[self.column("dtype")]]
+        self.is_store = self.code.opcode[self.at] == StoreWord.opcode
+        self.address = self.registers[:, self.column("ra")] + self.column("address")
+        self.value = self.registers[:, self.column("rt")]
+        size = (
+            space_bytes(self.decoded.target, self.memory)
+            if isinstance(self.memory, Space)
+            else self.decoded.program.segment_bytes(self.memory)
+        )
+        self.fault(
+            (self.address < 0) | (self.address + self.dtype.bytes > size),
+            f"a word leaves {name}",
+            self.address,
+            f"{self.dtype.bytes} bytes within 0 to {size}",
+        )
+
+    def work(self, row: int) -> Work:
+        return WordWork(
+            self.memory,
+            int(self.address[row]),
+            self.dtype,
+            bool(self.is_store),
+            int(self.value[row]),
         )
 
 

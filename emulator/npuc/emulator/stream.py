@@ -4,7 +4,8 @@ Control resolves loops, branches and registers; values, time and checks each rea
 never the scalar code again. All arrays have one row per dispatched command, in dispatch order.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -36,3 +37,9 @@ class CommandStream:
     def __len__(self) -> int:
         """Number of commands."""
         return len(self.instruction)
+
+    @staticmethod
+    def joined(parts: Sequence["CommandStream"]) -> "CommandStream":
+        """The commands of several streams of one core, one after the other."""
+        names = [f.name for f in fields(CommandStream)]
+        return CommandStream(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))

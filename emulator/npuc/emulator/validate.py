@@ -21,6 +21,7 @@ from npuc.isa.instructions.dma import Load, Store
 from npuc.isa.instructions.flow import Branch, Halt, Jump, Trap
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.vector import Vexec
+from npuc.isa.instructions.word import MEMORIES, StoreWord
 from npuc.isa.program import Program
 from npuc.isa.target import EXTENSIONS, Target
 
@@ -29,6 +30,7 @@ VEXEC_INPUTS = ("in0", "in1", "in2", "in3", "in4", "in5")
 VEXEC_OUTPUTS = ("out0", "out1")
 _MMA_RANKS = {"acc": 4, "a": 6, "w": 4}
 _VEXEC_RANK = 7
+READ_ONLY = (Segment.constant.name, Segment.arguments.name)
 _PARALLEL = 4
 
 
@@ -139,6 +141,7 @@ def _check_commands(decoded: DecodedProgram, code: CoreCode) -> None:
         Store.opcode: _check_transfer,
         Mma.opcode: _check_mma,
         Vexec.opcode: _check_vexec,
+        StoreWord.opcode: _check_store_word,
     }
     for at in np.flatnonzero(code.is_command).tolist():
         check = checks.get(int(code.opcode[at]))
@@ -172,6 +175,12 @@ def _check_transfer(spot: _Spot) -> None:
         raise spot.refuse(
             "a store writes to the constants", segment.name, "output, scratch, state, input"
         )
+
+
+def _check_store_word(spot: _Spot) -> None:
+    memory = MEMORIES[spot.column("memory")]
+    if memory in READ_ONLY:
+        raise spot.refuse("a word store writes to what is only read", memory, "spm, other segments")
 
 
 def _operand_view(spot: _Spot, name: str) -> View | None:

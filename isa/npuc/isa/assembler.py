@@ -113,8 +113,9 @@ class _Reader:
 
     def _argument(self, tree: Tree[Token]) -> None:
         role, name, dtype, shape, offset, quant = tree.children
-        segment = Segment[str(role).removeprefix(".")]
-        self.arguments[segment].append(
+        word = str(role).removeprefix(".")
+        segment = Segment.arguments if word == "argument" else Segment[word]
+        self.arguments[Segment.input if word == "argument" else segment].append(
             Argument(
                 _string(name), code_of(DType, dtype),
                 tuple(uint(extent) for extent in present(subtree(shape))), segment, uint(offset),

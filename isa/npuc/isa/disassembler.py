@@ -14,10 +14,11 @@ from npuc.isa.assembly.text import (
     label_offset,
     quoted,
 )
+from npuc.isa.descriptors import Segment
 from npuc.isa.encoding import decode
 from npuc.isa.errors import UsageError
 from npuc.isa.instructions import Instruction
-from npuc.isa.program import Program, SourceRange
+from npuc.isa.program import Argument, Program, SourceRange
 from npuc.isa.target import builtin_target_names, target_text
 
 __all__ = ["disassemble", "instruction_text", "listing"]
@@ -65,13 +66,17 @@ def _head(program: Program) -> list[str]:
     lines.append(f".model {quoted(debug.model_name)}")
     lines.append(f".schedule {quoted(debug.schedule_json)}")
     lines.append(f".scratch {program.scratch_bytes}")
-    roles = (("input", program.inputs), ("output", program.outputs), ("state", program.states))
-    lines += [f".{role} {argument_text(a)}" for role, arguments in roles for a in arguments]
+    arguments = (*program.inputs, *program.outputs, *program.states)
+    lines += [f".{_role(a)} {argument_text(a)}" for a in arguments]
     for b in debug.buffers:
         tensor = f" tensor {quoted(b.tensor)}" if b.tensor else ""
         place = f"core {b.core} {b.space} {b.offset} {b.n_bytes}"
         lines.append(f".buffer {quoted(b.name)} {place}{tensor}")
     return lines + [f".source {_source(s)}" for s in debug.sources]
+
+
+def _role(argument: Argument) -> str:
+    return "argument" if argument.segment is Segment.arguments else argument.segment.name
 
 
 def _target(program: Program) -> list[str]:

@@ -22,7 +22,10 @@ class Quantisation:
 
 @dataclass(frozen=True)
 class Argument:
-    """An input, output or state tensor: row-major in ``segment`` at byte ``offset``."""
+    """An input, output or state tensor: row-major in ``segment`` at byte ``offset``.
+
+    Inputs lie in the segment ``input``, or in the argument block ``arguments``.
+    """
 
     name: str
     dtype: DType
@@ -101,9 +104,6 @@ class Program:
             return int(self.constants.size)
         if segment is Segment.scratch:
             return self.scratch_bytes
-        arguments = {
-            Segment.input: self.inputs,
-            Segment.output: self.outputs,
-            Segment.state: self.states,
-        }[segment]
-        return max((a.offset + a.n_bytes for a in arguments), default=0)
+        arguments = (*self.inputs, *self.outputs, *self.states)
+        ends = (a.offset + a.n_bytes for a in arguments if a.segment is segment)
+        return max(ends, default=0)

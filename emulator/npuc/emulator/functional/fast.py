@@ -1,12 +1,13 @@
 """The fast path: each command by the kernel of its engine, with the float32 weights it may keep."""
 
+from npuc.emulator.functional import plain
 from npuc.emulator.functional.dma import execute_transfer
 from npuc.emulator.functional.kernel_plan import PlanCache
 from npuc.emulator.functional.matrix import execute_mma
 from npuc.emulator.functional.vector import execute_vexec
 from npuc.emulator.functional.weights import WeightCache, byte_range
 from npuc.emulator.memory import Memory
-from npuc.emulator.region import DmaWork, MmaWork, VexecWork, Work
+from npuc.emulator.region import DmaWork, MmaWork, VexecWork, WordWork, Work
 from npuc.isa.descriptors import Space
 
 
@@ -30,6 +31,10 @@ class FastExecutor:
             execute_transfer(memory, core, work)
             if work.is_load:
                 self._weights.wrote(core, *_box_range(work))
+        elif isinstance(work, WordWork):
+            plain.execute_word(memory, core, work)
+            if work.is_store and work.memory is Space.spm:
+                self._weights.wrote(core, work.address, work.address + work.dtype.bytes)
 
 
 def _box_range(work: DmaWork) -> tuple[int, int]:

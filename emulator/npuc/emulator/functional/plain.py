@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from npuc.emulator.footprint import element_addresses, inside_windows
 from npuc.emulator.memory import Bytes, Memory
-from npuc.emulator.region import DmaWork, MmaWork, NoWork, Region, VexecWork, Work
+from npuc.emulator.region import DmaWork, MmaWork, NoWork, Region, VexecWork, WordWork, Work
 from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
@@ -33,6 +33,8 @@ def execute(memory: Memory, core: int, work: Work) -> None:
         execute_vexec(memory, core, work)
     elif isinstance(work, DmaWork):
         execute_transfer(memory, core, work)
+    elif isinstance(work, WordWork):
+        execute_word(memory, core, work)
     else:
         assert isinstance(work, NoWork)
 
@@ -184,3 +186,21 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
     else:
         moved = read_elements(spm, in_spm[inside], work.map.dtype)
         write_elements(segment, in_dram[inside], moved)
+
+
+# -- words of ctl ---------------------------------------------------------------------------------
+
+
+def execute_word(memory: Memory, core: int, work: WordWork) -> None:
+    """A store writes the low bytes of its value; a load's value is the business of control."""
+    if work.is_store:
+        raw = (work.value & ((1 << 64) - 1)).to_bytes(8, "little")[: work.dtype.bytes]
+        target = memory.bytes_of(core, work.memory)
+        target[work.address : work.address + work.dtype.bytes] = np.frombuffer(raw, np.uint8)
+
+
+def loaded_word(memory: Memory, core: int, work: WordWork) -> int:
+    """The number that a word load finds."""
+    source = memory.bytes_of(core, work.memory)
+    raw = source[work.address : work.address + work.dtype.bytes].tobytes()
+    return int.from_bytes(raw, "little", signed=work.dtype.name.startswith("i"))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npuc.emulator.footprint import Int64s, along, touched_bytes
-from npuc.emulator.region import DmaWork, MmaWork, Region, VexecWork, Work
+from npuc.emulator.region import DmaWork, MmaWork, Region, VexecWork, WordWork, Work
 from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors import Segment, Space
 
@@ -76,6 +76,10 @@ def _all_accesses(core: int, work: Work) -> Iterator[Access]:
         yield from _vexec(core, work)
     elif isinstance(work, DmaWork):
         yield from _transfer(core, work)
+    elif isinstance(work, WordWork):
+        owner = core if isinstance(work.memory, Space) else -1
+        whole = ByteSet(work.address, work.address + work.dtype.bytes, None)
+        yield Access(MemoryKey(work.memory.name, owner), whole, work.is_store, "word")
 
 
 def _of_view(core: int, region: Region, operand: str, *, is_write: bool = False) -> Access:

@@ -17,7 +17,9 @@ from npuc.isa.program import Program
 from npuc.isa.target import Target
 
 Marks = npt.NDArray[np.int32]
-_INITIALISED = (Segment.input.name, Segment.state.name, Segment.constant.name)
+_INITIALISED = tuple(
+    s.name for s in (Segment.input, Segment.state, Segment.constant, Segment.arguments)
+)
 
 
 @dataclass

@@ -20,6 +20,7 @@ from npuc.isa.instructions import NO_INDEX, Engine
 from npuc.isa.instructions.dma import Load, Store
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.vector import Vexec
+from npuc.isa.instructions.word import ARGUMENTS, MEMORIES, SPM, WORD_TYPES, LoadWord, StoreWord
 from npuc.isa.program import Program
 from npuc.isa.target import Target
 
@@ -106,7 +107,32 @@ def command_work(program: Program, core: int, stream: CommandStream, target: Tar
     work.fixed[:] += work.isolated == 0  # an engine spends a cycle on any command
     on_ctl = code.engine[source.instruction] == Engine.ctl.value
     work.fixed[on_ctl] = target.ctl.dispatch_cycles
+    _put_words(source, work)
     return work.take(inverse)
+
+
+def _put_words(source: _Source, work: Work) -> None:
+    """Words of ctl: one burst of DRAM, or one word of SPM; the argument block is in ctl."""
+    rows = source.of_opcode(LoadWord.opcode, StoreWord.opcode)
+    if not rows.size:
+        return
+    target, memory = source.target, source.column("memory", rows)
+    sizes = np.array([DType[name].bytes for name in WORD_TYPES], np.int64)
+    n_bytes = sizes[source.column("dtype", rows)]
+    in_spm = memory == MEMORIES.index(SPM)
+    in_dram = ~in_spm & (memory != MEMORIES.index(ARGUMENTS))
+    is_store = source.code.opcode[source.instruction[rows]] == StoreWord.opcode
+    bursts = in_dram.astype(np.int64)
+    bus_bytes = bursts * target.dram.burst_bytes
+    words = in_spm.astype(np.int64)
+    work.put(
+        rows,
+        fixed=cost.word_fixed_cycles(target, in_dram),
+        moving=cost.transfer_moving_cycles(target, bursts, words),
+        dram_read=np.where(is_store, 0, bus_bytes), dram_written=np.where(is_store, bus_bytes, 0),
+        dram_useful=np.where(in_dram, n_bytes, 0),
+        spm_words=words, spm_bytes=np.where(in_spm, n_bytes, 0),
+    )
 
 
 def _static(code: CoreCode, views: ViewTable) -> Mask:

@@ -74,8 +74,10 @@ def _argument_faults(program: Program) -> Iterator[Fault]:
 
 def _place_faults(argument: Argument, role: Segment) -> Iterator[Fault]:
     section, what = ".npuc.args", f"{role.name} tensor {argument.name!r}"
-    if argument.segment is not role:
-        yield section, f"{what} lies in another segment", argument.segment.name, role.name
+    homes = (role, Segment.arguments) if role is Segment.input else (role,)
+    if argument.segment not in homes:
+        allowed = " or ".join(home.name for home in homes)
+        yield section, f"{what} lies in another segment", argument.segment.name, allowed
     is_in_range = all(0 <= extent <= MAX_SEGMENT_BYTES for extent in argument.shape)
     if len(argument.shape) > MAX_RANK or not is_in_range:
         yield section, f"{what} has no usable shape", str(argument.shape), f"rank <= {MAX_RANK}"
@@ -93,6 +95,8 @@ def _map_faults(program: Program) -> Iterator[Fault]:
     limits = {segment: program.segment_bytes(segment) for segment in Segment}
     for number, tensor_map in enumerate(program.maps):
         limit = limits[tensor_map.segment]
+        if tensor_map.segment is Segment.arguments:
+            yield ".npuc.maps", f"map {number} lies in the argument block", "", "other segments"
         if tensor_map.base > limit:
             what = f"map {number} begins outside the {tensor_map.segment.name} segment"
             yield ".npuc.maps", what, str(tensor_map.base), f"0 to {limit} bytes"

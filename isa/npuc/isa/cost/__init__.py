@@ -23,6 +23,7 @@ from npuc.isa.cost.transfer import (
     transfer_fixed_cycles,
     transfer_moving_cycles,
     transfer_rate,
+    word_fixed_cycles,
 )
 from npuc.isa.cost.vector import (
     VEXEC_WALKS,
@@ -63,4 +64,5 @@ __all__ = [
     "transfer_rate",
     "vexec_cycles",
     "vexec_lane_ops",
+    "word_fixed_cycles",
 ]

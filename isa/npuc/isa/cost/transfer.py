@@ -1,6 +1,7 @@
 """Cycles of a DMA transfer: set-up, latency, then burst-rounded bytes at the DRAM's rate."""
 
 import numpy as np
+import numpy.typing as npt
 
 from npuc.isa.cost.rounding import Int64s, Ints, ceil_div, ceil_rate, int64s
 from npuc.isa.target import Target
@@ -67,6 +68,12 @@ def transfer_fixed_cycles(target: Target, bursts: Ints) -> Int64s:
     """Cycles before the first byte: set-up, and latency where DRAM is touched at all."""
     latency = np.where(int64s(bursts) > 0, target.dram.latency_cycles, 0)
     return np.asarray(target.dma.setup_cycles + latency, np.int64)
+
+
+def word_fixed_cycles(target: Target, in_dram: npt.NDArray[np.bool_]) -> Int64s:
+    """Cycles before a word load or store of ctl moves: its dispatch, and latency for DRAM."""
+    latency = np.where(in_dram, target.dram.latency_cycles, 0)
+    return np.asarray(target.ctl.dispatch_cycles + latency, np.int64)
 
 
 def transfer_moving_cycles(target: Target, bursts: Ints, spm_words: Ints = 0) -> Int64s:

@@ -31,13 +31,17 @@ MAP_BYTES = _LAYOUT.size
 
 
 class Segment(Enum):
-    """A region of DRAM that the loader places; the value is its code."""
+    """A region of DRAM that the loader places; the value is its code.
+
+    ``arguments`` is the argument block: small inputs that only ctl reads, known before a run.
+    """
 
     constant = 0
     input = 1
     output = 2
     scratch = 3
     state = 4
+    arguments = 5
 
 
 @dataclass(frozen=True)

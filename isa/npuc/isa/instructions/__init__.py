@@ -4,7 +4,7 @@
 from the classes; nothing about one instruction stands anywhere else.
 """
 
-from npuc.isa.instructions import dma, flow, matrix, order, scalar, vector
+from npuc.isa.instructions import dma, flow, matrix, order, scalar, vector, word
 from npuc.isa.instructions.base import (
     INSTRUCTION_BYTES,
     NO_INDEX,
@@ -20,6 +20,7 @@ from npuc.isa.instructions.base import (
 INSTRUCTIONS: tuple[type[Instruction], ...] = (
     *scalar.INSTRUCTIONS,
     *flow.INSTRUCTIONS,
+    *word.INSTRUCTIONS,
     *dma.INSTRUCTIONS,
     *matrix.INSTRUCTIONS,
     *vector.INSTRUCTIONS,
