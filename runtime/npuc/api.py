@@ -92,7 +92,7 @@ def compile(  # noqa: A001  # the verb that every reader looks for
 
     The result has ``program``, ``remarks`` and ``snapshots``. Raises: NpucError.
     """
-    return build(model, _options(target, keywords), _pipeline(keywords))
+    return build(model, compile_options(target, keywords), chosen_pipeline(keywords))
 
 
 def load(path: str | Path) -> Program:
@@ -132,7 +132,7 @@ def verify(
         bisect=keywords.get("bisect", False),
         reproduce=None if folder is None else Path(folder),
     )
-    return verify_model(model, _options(target, keywords), chosen)
+    return verify_model(model, compile_options(target, keywords), chosen)
 
 
 def profile(
@@ -156,7 +156,10 @@ def _program(program: Runnable) -> Program:
     return program if isinstance(program, Program) else load(program)
 
 
-def _options(target: str | Path, keywords: CompileKeywords | VerifyKeywords) -> CompileOptions:
+def compile_options(
+    target: str | Path, keywords: CompileKeywords | VerifyKeywords
+) -> CompileOptions:
+    """The options of a compilation from a target and keywords. Raises: UsageError."""
     schedule = keywords.get("schedule")
     defaults = CompileOptions()
     return CompileOptions(
@@ -170,6 +173,7 @@ def _options(target: str | Path, keywords: CompileKeywords | VerifyKeywords) -> 
     )
 
 
-def _pipeline(keywords: CompileKeywords | VerifyKeywords) -> Pipeline:
+def chosen_pipeline(keywords: CompileKeywords | VerifyKeywords) -> Pipeline:
+    """The pipeline that keywords ask for, with their plug-ins. Raises: UsageError."""
     files = [Path(file) for file in keywords.get("load", ())]
     return extended(keywords.get("pipeline", Pipeline()), files)

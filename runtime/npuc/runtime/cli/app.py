@@ -53,6 +53,11 @@ COMMANDS = (
         "npuc profile model.onnx --dim batch=1 --why",
     ),
     Entry(
+        "bench",
+        "Measure models and hold their cycles against a baseline, layer by layer.",
+        "npuc bench model.onnx --baseline cycles.json --max-regress 1%",
+    ),
+    Entry(
         "opt",
         "Run chosen passes over IR text.",
         "npuc opt graph.mlir -p 'compose-generics,form-groups' -o result.mlir",
