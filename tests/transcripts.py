@@ -122,13 +122,18 @@ def _stripped(lines: tuple[str, ...] | list[str]) -> list[str]:
 
 def matches(expected: list[str], printed: list[str]) -> bool:
     """Whether the lines agree; ``...`` is a wildcard, alone on a line for any lines."""
-    parts = [
-        r"(?:.*\n)*"
-        if line.strip() == ANY
-        else ".*".join(re.escape(piece) for piece in line.split(ANY)) + r"\n"
-        for line in expected
-    ]
-    return re.fullmatch("".join(parts), "".join(f"{line}\n" for line in printed)) is not None
+    pattern = "".join(_pattern(line) for line in expected)
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed)) is not None
+
+
+def _pattern(line: str) -> str:
+    """What ``line`` stands for; where text is left out, the width of columns is free too."""
+    if line.strip() == ANY:
+        return r"(?:.*\n)*"
+    if ANY not in line:
+        return re.escape(line) + r"\n"
+    pieces = (r"\s+".join(map(re.escape, piece.split())) for piece in line.split(ANY))
+    return r"\s*.*\s*".join(pieces) + r"\n"
 
 
 def merged(expected: list[str], printed: list[str]) -> list[str]:
@@ -146,13 +151,16 @@ def merged(expected: list[str], printed: list[str]) -> list[str]:
         found = _recognised(line, printed, position)
         if found is None:
             return printed
-        result.append(printed[found])
+        result.append(line if ANY in line else printed[found])
         position = found + 1
-    return result
+    return result if matches(result, printed) else printed
 
 
 def _recognised(line: str, printed: list[str], start: int) -> int | None:
     """Where ``line`` is in ``printed``: the same but for numbers, else with the same first word."""
+    if ANY in line:
+        found = [i for i in range(start, len(printed)) if matches([line], [printed[i]])]
+        return found[0] if found else None
     for same in (_loose, _first_word):
         found = [i for i in range(start, len(printed)) if same(line) == same(printed[i])]
         if found:
