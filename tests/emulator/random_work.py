@@ -4,7 +4,18 @@ import numpy as np
 
 from npuc.emulator.memory import Memory
 from npuc.emulator.region import DmaWork, MmaWork, Region, VexecWork
-from npuc.isa.descriptors import Kernel, Op, Output, Segment, Space, Stream, TensorMap, View, Window
+from npuc.isa.descriptors import (
+    Kernel,
+    Op,
+    Output,
+    Segment,
+    Space,
+    Stream,
+    Table,
+    TensorMap,
+    View,
+    Window,
+)
 from npuc.isa.dtypes import DType
 from npuc.isa.microops import MICRO_OPS
 
@@ -29,6 +40,10 @@ SPECIAL = np.array(
         0x807FFFFF,
     ],
     np.uint32,
+)
+
+TABLES = tuple(
+    Table(tuple(np.random.default_rng(i).integers(0, 1 << 32, 256).tolist())) for i in range(2)
 )
 
 
@@ -178,7 +193,9 @@ def _append(rng: Rng, ops: list[Op], domains: dict[int, str], choice: list) -> N
         param = int(rng.integers(8, 16))
         operands.append(int(rng.choice(able)) if able and rng.integers(4) else param)
     domains[16 + len(ops)] = spec.result
-    ops.append(Op(spec.name, tuple(operands)))
+    legal = len(TABLES) if spec.extra == "table" else len(spec.immediates)
+    immediate = spec.immediates[int(rng.integers(legal))] if spec.extra else 0
+    ops.append(Op(spec.name, tuple(operands), immediate))
 
 
 def random_vexec(rng: Rng, names: tuple[str, ...] = ()) -> VexecWork:
@@ -203,7 +220,7 @@ def random_vexec(rng: Rng, names: tuple[str, ...] = ()) -> VexecWork:
             np.concatenate([SPECIAL, rng.integers(0, 1 << 32, 4).astype(np.uint32)]), 8
         )
     )
-    return VexecWork(kernel, words, inputs, outputs, space)
+    return VexecWork(kernel, words, inputs, outputs, space, TABLES)
 
 
 def _stream(rng: Rng, extents: tuple[int, ...], *, output: bool) -> Region:

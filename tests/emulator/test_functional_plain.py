@@ -313,3 +313,16 @@ def test_boxes_are_clipped_to_the_tensor(corner, box, is_load: bool) -> None:
             tensor[y, z] = 99
     assert np.array_equal(take(segment, 10, (3, 4), np.uint16), tensor)
     assert not segment[:10].any() and not segment[34:].any()
+
+
+def test_coordinates_count_along_their_dimension() -> None:
+    found_in = memory()
+    space = (2, 1, 3, 2, 1, 2, 2)
+    steps = tuple(4 * int(np.prod(space[d + 1 :])) for d in range(7))
+    for dimension in range(7):
+        kernel = Kernel((), (Op("index", (), dimension),), 1, (Output(16),))
+        out = Region(View(DType.i32, Space.spm, 0, space, steps), 0, space, ())
+        work = VexecWork(kernel, (0,) * 8, (), (out,), space)
+        plain.execute(found_in, 0, work)
+        found = found_in.spm[0][: 4 * int(np.prod(space))].view(np.int32).reshape(space)
+        assert np.array_equal(found, np.indices(space)[dimension])

@@ -11,6 +11,7 @@ from npuc.isa.descriptors import (
     Segment,
     Space,
     Stream,
+    Table,
     TensorMap,
     View,
     Window,
@@ -108,7 +109,8 @@ def kernels(draw: st.DrawFn) -> Kernel:
             ]))
             for domain in spec.operands
         )  # fmt: skip
-        ops.append(Op(spec.name, operands, draw(st.just(0) | I32)))
+        legal = st.sampled_from(spec.immediates[:200]) if spec.extra else st.just(0) | I32
+        ops.append(Op(spec.name, operands, 0 if spec.extra == "table" else draw(legal)))
     outputs = st.sampled_from([_output(ops, i, body_count) for i in range(len(ops))] or [Output(8)])
     return Kernel(
         streams, tuple(ops), body_count, tuple(draw(st.lists(outputs, min_size=1, max_size=2)))
@@ -155,6 +157,7 @@ def programs(draw: st.DrawFn) -> Program:
         maps=tuple(draw(st.lists(tensor_maps(), max_size=3))),
         kernels=tuple(draw(st.lists(kernels(), max_size=2))),
         params=tuple(draw(st.lists(params(), max_size=2))),
+        tables=(Table(tuple(range(7, 263))), *draw(st.lists(TABLES, max_size=1))),
         constants=np.frombuffer(draw(st.binary(max_size=150)), np.uint8),
         inputs=draw(arguments(Segment.input)),
         outputs=draw(arguments(Segment.output)),
@@ -170,6 +173,7 @@ def programs(draw: st.DrawFn) -> Program:
     )
 
 
+TABLES = st.builds(Table, st.lists(U32, min_size=256, max_size=256).map(tuple))
 BUFFERS = st.builds(
     BufferRecord, NAMES, st.integers(0, 15), st.sampled_from(["spm", "acc", "dram"]),
     st.integers(0, 1 << 40), st.integers(0, 1 << 40), NAMES,

@@ -57,6 +57,7 @@ def test_bytes_of_any_program_come_back(program: Program) -> None:
     assert (back.inputs, back.outputs, back.states) == (
         program.inputs, program.outputs, program.states)  # fmt: skip
     assert (back.views, back.maps, back.kernels) == (program.views, program.maps, program.kernels)
+    assert back.tables == program.tables
     assert [p.pack() for p in back.params] == [p.pack() for p in program.params]
     assert (back.target, back.extensions) == (program.target, program.extensions)
     assert back.scratch_bytes == program.scratch_bytes

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from npuc.isa.descriptors import Kernel, Segment, Space, TensorMap, View
+from npuc.isa.descriptors import Kernel, Segment, Space, Table, TensorMap, View
 from npuc.isa.dtypes import DType
 
 
@@ -35,6 +35,7 @@ class VexecWork(NamedTuple):
     inputs: tuple[Region, ...]
     outputs: tuple[Region, ...]
     space: tuple[int, ...]
+    tables: tuple[Table, ...] = ()
 
 
 class DmaWork(NamedTuple):

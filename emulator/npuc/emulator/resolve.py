@@ -250,6 +250,7 @@ class _VexecGroup(_Group):
             tuple(o.region(row) for o in self.inputs),
             tuple(o.region(row) for o in self.outputs),
             tuple(self.space[row].tolist()),
+            self.decoded.program.tables,
         )
 
 

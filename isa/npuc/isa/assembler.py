@@ -8,7 +8,14 @@ import numpy as np
 from lark import Token, Tree
 
 from npuc.isa.assembly.code import CoreReader
-from npuc.isa.assembly.descriptors import code_of, read_kernel, read_map, read_params, read_view
+from npuc.isa.assembly.descriptors import (
+    code_of,
+    read_kernel,
+    read_map,
+    read_params,
+    read_table,
+    read_view,
+)
 from npuc.isa.assembly.reading import NEXT, fail, parse, present, signed, subtree, token, uint
 from npuc.isa.container.checks import check_program
 from npuc.isa.descriptors import Segment
@@ -31,6 +38,7 @@ READERS = {
     "maps": ("map", read_map),
     "kernels": ("kernel", read_kernel),
     "params": ("params", read_params),
+    "tables": ("table", read_table),
 }
 
 

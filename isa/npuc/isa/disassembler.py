@@ -24,7 +24,13 @@ from npuc.isa.target import builtin_target_names, target_text
 __all__ = ["disassemble", "instruction_text", "listing"]
 CONSTANTS_PER_LINE = 32
 NUMBER = 6  # columns of an instruction's number in a listing
-DIRECTIVES = {"views": ".view", "maps": ".map", "kernels": ".kernel", "params": ".params"}
+DIRECTIVES = {
+    "views": ".view",
+    "maps": ".map",
+    "kernels": ".kernel",
+    "params": ".params",
+    "tables": ".table",
+}
 
 
 def disassemble(program: Program) -> str:

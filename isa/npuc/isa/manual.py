@@ -13,9 +13,20 @@ from importlib import resources
 from npuc.isa.assembly.text import instruction_text
 from npuc.isa.container import CONTENTS, VERSION
 from npuc.isa.container.elf import EM_NPUC
-from npuc.isa.descriptors import Kernel, Params, Segment, Space, TensorMap, View, Window, kernel
+from npuc.isa.descriptors import (
+    Kernel,
+    Params,
+    Segment,
+    Space,
+    Table,
+    TensorMap,
+    View,
+    Window,
+    kernel,
+)
 from npuc.isa.descriptors.kernel import KERNEL_ROWS, PARAMS_ROWS
 from npuc.isa.descriptors.layout import Row
+from npuc.isa.descriptors.table import TABLE_ROWS
 from npuc.isa.descriptors.tensor_map import MAP_ROWS
 from npuc.isa.descriptors.view import VIEW_ROWS
 from npuc.isa.dtypes import DType
@@ -183,6 +194,7 @@ def _descriptors() -> str:
         ("Tensor map", (TensorMap,), MAP_ROWS),
         ("Kernel", (Kernel,), KERNEL_ROWS),
         ("Parameters", (Params,), PARAMS_ROWS),
+        ("Table", (Table,), TABLE_ROWS),
     ]
     codes = [
         (kind, ", ".join(f"{member.value} `{member.name}`" for member in members))

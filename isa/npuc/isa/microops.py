@@ -5,17 +5,27 @@ lists the domains of the operands and of the result. Meanings are written in pla
 ``npuc.isa.numerics``; every faster kernel is checked against them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy.typing as npt
 
-from npuc.isa.numerics import compare, convert, elementary, ieee, integer, reduction, trigonometric
+from npuc.isa.numerics import (
+    compare,
+    convert,
+    elementary,
+    ieee,
+    integer,
+    lookup,
+    reduction,
+    trigonometric,
+)
 
 Values = npt.NDArray[Any]
 Meaning = Callable[..., Values]
+MAX_TABLES = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,9 @@ class MicroOp:
     """One micro-op. ``code`` is its stable number in kernels.
 
     ``meaning`` maps operand arrays to the result; for a reduction it maps operands whose last
-    axis is the flattened reduction space to the reduced result.
+    axis is the flattened reduction space to the reduced result. ``extra`` says what the meaning
+    takes after the operands: nothing, the immediate, the coordinate along dimension ``immediate``,
+    or the words of table ``immediate``; then ``immediates`` are the legal ones.
     """
 
     name: str
@@ -31,6 +43,8 @@ class MicroOp:
     signature: str
     meaning: Meaning
     is_reduction: bool = False
+    extra: str = ""
+    immediates: Sequence[int] = ()
 
     @property
     def operands(self) -> str:
@@ -76,6 +90,7 @@ _FLOAT: tuple[tuple[str, int, str, Meaning], ...] = (
     ("ltf", 21, "ff>i", _compare("lt")),
     ("lef", 22, "ff>i", _compare("le")),
     ("eqf", 23, "ff>i", _compare("eq")),
+    ("nef", 24, "ff>i", _compare("ne")),
 )
 _INTEGER: tuple[tuple[str, int, str, Meaning], ...] = (
     ("addi", 32, "ii>i", integer.i32_add),
@@ -95,12 +110,21 @@ _INTEGER: tuple[tuple[str, int, str, Meaning], ...] = (
     ("lti", 46, "ii>i", _compare("lt")),
     ("lei", 47, "ii>i", _compare("le")),
     ("eqi", 48, "ii>i", _compare("eq")),
+    ("nei", 49, "ii>i", _compare("ne")),
+    ("randi", 50, "ii>i", lookup.random_word),
 )
 _BETWEEN: tuple[tuple[str, int, str, Meaning], ...] = (
     ("i2f", 56, "i>f", convert.i32_to_f32),
     ("f2i", 57, "f>i", convert.f32_to_i32),
     ("selectf", 58, "iff>f", compare.select_f32),
     ("selecti", 59, "iii>i", compare.select_i32),
+    ("randf", 60, "ii>f", lookup.random_real),
+)
+_EXTRA: tuple[tuple[str, int, str, Meaning, str, Sequence[int]], ...] = (
+    ("mulshift", 64, "ii>i", lookup.multiply_shift, "immediate", lookup.MULTIPLY_SHIFT_CODES),
+    ("index", 65, ">i", lookup.coordinate, "coordinate", range(7)),
+    ("tablei", 66, "i>i", lookup.table_i32, "table", range(MAX_TABLES)),
+    ("tablef", 67, "i>f", lookup.table_f32, "table", range(MAX_TABLES)),
 )
 _REDUCTIONS: tuple[tuple[str, int, str, Meaning], ...] = (
     ("sumf", 80, "f>f", reduction.reduce_sum),
@@ -111,11 +135,17 @@ _REDUCTIONS: tuple[tuple[str, int, str, Meaning], ...] = (
     ("rmini", 85, "i>i", reduction.reduce_min),
     ("rmaxi", 86, "i>i", reduction.reduce_max),
     ("mac8", 87, "ii>i", _mac),
+    ("prodi", 88, "i>i", reduction.reduce_prod),
+    ("argminf", 89, "f>i", reduction.reduce_argmin),
+    ("argmaxf", 90, "f>i", reduction.reduce_argmax),
+    ("argmini", 91, "i>i", reduction.reduce_argmin),
+    ("argmaxi", 92, "i>i", reduction.reduce_argmax),
 )
 
-MICRO_OPS: tuple[MicroOp, ...] = tuple(
-    MicroOp(*row, is_reduction=row in _REDUCTIONS)
-    for row in (*_FLOAT, *_INTEGER, *_BETWEEN, *_REDUCTIONS)
+MICRO_OPS: tuple[MicroOp, ...] = (
+    *(MicroOp(*row) for row in (*_FLOAT, *_INTEGER, *_BETWEEN)),
+    *(MicroOp(*row[:4], extra=row[4], immediates=row[5]) for row in _EXTRA),
+    *(MicroOp(*row, is_reduction=True) for row in _REDUCTIONS),
 )
 BY_NAME = {op.name: op for op in MICRO_OPS}
 BY_CODE = {op.code: op for op in MICRO_OPS}

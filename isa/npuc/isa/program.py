@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from npuc.isa.descriptors import Kernel, Params, Segment, TensorMap, View
+from npuc.isa.descriptors import Kernel, Params, Segment, Table, TensorMap, View
 from npuc.isa.dtypes import DType
 from npuc.isa.target import Target
 
@@ -97,6 +97,7 @@ class Program:
     scratch_bytes: int = 0
     extensions: tuple[str, ...] = ()
     debug: Debug = field(default_factory=Debug)
+    tables: tuple[Table, ...] = ()
 
     def segment_bytes(self, segment: Segment) -> int:
         """Bytes of a DRAM segment."""

@@ -25,6 +25,7 @@ class Step:
     compiled: Compiled | None
     in_body: bool
     result: type[np.generic]
+    immediate: int
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,14 @@ def plan_kernel(kernel: Kernel) -> KernelPlan:
         compiled = (REDUCTIONS if spec.is_reduction else ELEMENTWISE).get(op.name)
         operands = tuple(zip(op.operands, spec.operands, strict=True))
         steps.append(
-            Step(spec, operands, compiled, position < kernel.body_count, DOMAIN_DTYPE[spec.result])
+            Step(
+                spec,
+                operands,
+                compiled,
+                position < kernel.body_count,
+                DOMAIN_DTYPE[spec.result],
+                op.immediate,
+            )
         )
     return KernelPlan(kernel, tuple(loads), tuple(steps))
 

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from npuc.emulator.footprint import element_addresses, inside_windows
+from npuc.emulator.footprint import along, element_addresses, inside_windows
 from npuc.emulator.memory import Bytes, Memory
 from npuc.emulator.region import DmaWork, MmaWork, NoWork, Region, VexecWork, WordWork, Work
 from npuc.emulator.resolve import body_streams, epilogue_streams
-from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
+from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Op
 from npuc.isa.dtypes import DType
 from npuc.isa.microops import BY_NAME
 from npuc.isa.numerics.convert import load_convert, quiet_nan, store_convert
@@ -102,7 +102,7 @@ def execute_vexec(memory: Memory, core: int, work: VexecWork) -> None:
     points, per_point = int(np.prod(parallel)), int(np.prod(reduction))
     values = Interpretation(memory, core, work, (points, per_point))
     for position, op in enumerate(kernel.ops):
-        values.run(position, op.name, op.operands)
+        values.run(position, op)
     results = [values.output(i) for i in range(len(kernel.outputs))]
     for region, result in zip(work.outputs, results, strict=True):
         target = memory.space(core, region.view.space)
@@ -140,16 +140,28 @@ class Interpretation:
             return np.broadcast_to(word, self.shape if in_body else self.shape[:1])
         return self.body[number] if in_body else self.once[number]
 
-    def run(self, position: int, name: str, operands: tuple[int, ...]) -> None:
+    def run(self, position: int, op: Op) -> None:
         """Append the result of one micro-op."""
-        spec = BY_NAME[name]
+        spec = BY_NAME[op.name]
         in_body = position < self.work.kernel.body_count
         values = [
             self.value(number, domain, in_body)
-            for number, domain in zip(operands, spec.operands, strict=True)
+            for number, domain in zip(op.operands, spec.operands, strict=True)
         ]
-        assert spec.meaning is not None
+        if spec.extra == "coordinate":
+            values.append(self._coordinate(op.immediate, in_body))
+        elif spec.extra == "table":
+            values.append(self.work.tables[op.immediate].array)
+        elif spec.extra:
+            self.results.append(np.asarray(spec.meaning(*values, op.immediate)))
+            return
         self.results.append(np.asarray(spec.meaning(*values)))
+
+    def _coordinate(self, dimension: int, in_body: bool) -> Values:
+        reduction = self.work.space[PARALLEL:] if in_body else (1, 1, 1)
+        space = (*self.work.space[:PARALLEL], *reduction)
+        line = along(np.arange(space[dimension]), dimension, len(space)).astype(np.int32)
+        return np.broadcast_to(line, space).reshape(self.shape if in_body else self.shape[:1])
 
     def output(self, position: int) -> Values:
         """The elements that output ``position`` stores, in row-major order."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from npuc.emulator.footprint import along
 from npuc.emulator.functional import plain
 from npuc.emulator.functional.gather import elements, is_plain_store, strided
 from npuc.emulator.functional.kernel_plan import (
@@ -185,9 +186,25 @@ class _Strip:
             step.compiled(out, *values)
             return out
         try:
-            return np.ascontiguousarray(step.spec.meaning(*values))
+            return np.ascontiguousarray(step.spec.meaning(*values, *self._extra(step)))
         except NumericTrap as trap:
             raise self._rebased(trap, step.in_body) from trap
+
+    def _extra(self, step: Step) -> tuple[Values | int, ...]:
+        """What a meaning takes after the operands."""
+        if step.spec.extra == "coordinate":
+            return (self._coordinate(step.immediate, step.in_body),)
+        if step.spec.extra == "table":
+            return (self.work.tables[step.immediate].array,)
+        return (step.immediate,) if step.spec.extra else ()
+
+    def _coordinate(self, dimension: int, in_body: bool) -> Values:
+        reduction = self.work.space[PARALLEL:] if in_body else (1, 1, 1)
+        extents = self.block.sizes + reduction
+        starts = (*self.block.starts, 0, 0, 0)
+        line = starts[dimension] + np.arange(extents[dimension])
+        whole = np.broadcast_to(along(line, dimension, len(extents)), extents)
+        return whole.astype(np.int32).reshape(-1)
 
     def _reduce(self, step: Step, values: list[Values]) -> Values:
         rows = [v.reshape(self.points, self.per_point) for v in values]

@@ -26,11 +26,13 @@ from npuc.isa.descriptors import (
     Segment,
     Space,
     Stream,
+    Table,
     TensorMap,
     View,
     Window,
 )
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
+from npuc.isa.descriptors.table import TABLE_BYTES
 from npuc.isa.dtypes import DType
 
 C = TypeVar("C", bound=Enum)
@@ -119,7 +121,8 @@ def read_kernel(tree: Tree[Token]) -> Kernel:
 
 def _micro(tree: Tree[Token], values: dict[str, int]) -> Op:
     result, name, operands, immediate = tree.children
-    numbers = tuple(_value(operand, values) for operand in subtree(operands).children)
+    given = [] if operands is None else subtree(operands).children
+    numbers = tuple(_value(operand, values) for operand in given)
     if str(result) in values:
         raise fail(token(result), "a value is defined twice", result)
     values[str(result)] = FIRST_RESULT + len(values)
@@ -167,3 +170,12 @@ def _word(tree: Tree[Token]) -> int:
         return int.from_bytes(struct.pack("<f", float(number)), "little")
     except OverflowError as error:
         raise fail(number, "a real number does not fit float32", number) from error
+
+
+def read_table(tree: Tree[Token]) -> Table:
+    """The table after its name: its bytes in hexadecimal."""
+    with located(tree):
+        raw = bytes.fromhex("".join(str(line) for line in tree.children[1:]))
+        if len(raw) != TABLE_BYTES:
+            raise fail(tree, "a table has the wrong length", len(raw), f"{TABLE_BYTES} bytes")
+        return Table.unpack(raw)

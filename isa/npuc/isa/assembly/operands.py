@@ -7,7 +7,7 @@ from functools import cache
 from npuc.isa.instructions import INSTRUCTIONS, Field, Instruction, Kind
 
 TABLES = {Kind.view: "views", Kind.map: "maps", Kind.kernel: "kernels", Kind.params: "params"}
-PREFIXES = {"views": "v", "maps": "m", "kernels": "k", "params": "p"}
+PREFIXES = {"views": "v", "maps": "m", "kernels": "k", "params": "p", "tables": "t"}
 NONE = "none"
 
 

@@ -33,6 +33,7 @@ class Surroundings:
 
 
 ALONE = Surroundings()
+TABLE_LINE = 32  # bytes of a table on one line
 MAX_BRACES = 64  # deeper bodies are written as numbers
 
 
@@ -138,9 +139,9 @@ def kernel_lines(kernel: Kernel) -> list[str]:
     for position, op in enumerate(kernel.ops):
         if position == kernel.body_count:
             lines.append("epilogue:")
-        operands = ", ".join(map(value_name, op.operands))
+        operands = " ".join(["", ", ".join(map(value_name, op.operands))]).rstrip()
         immediate = f" # {op.immediate}" if op.immediate else ""
-        lines.append(f"  %{position} = {op.name} {operands}{immediate}")
+        lines.append(f"  %{position} = {op.name}{operands}{immediate}")
     for output in kernel.outputs:
         section = "epilogue" if output.epilogue else "body"
         lines.append(f"  store {section} {value_name(output.value)}")
@@ -201,6 +202,10 @@ def descriptor_lines(program: Program, table: str, index: int) -> list[str]:
     if table == "kernels":
         first, *rest = kernel_lines(row)
         return [f"{name} {first}", *rest]
+    if table == "tables":
+        raw = row.pack()
+        starts = range(0, len(raw), TABLE_LINE)
+        return [f"{name} {{", *(f"  {raw[i : i + TABLE_LINE].hex()}" for i in starts), "}"]
     if table == "params":
         reading = params_reading(row)
         return [f"{name} = {params_text(row)} ; {reading}" if reading else f"{name} ="]

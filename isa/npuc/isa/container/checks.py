@@ -8,6 +8,7 @@ from npuc.isa.encoding import check_rows
 from npuc.isa.errors import EncodingError
 from npuc.isa.instructions import INSTRUCTION_BYTES
 from npuc.isa.instructions.base import NO_INDEX
+from npuc.isa.microops import BY_NAME
 from npuc.isa.program import Argument, Program
 from npuc.isa.target import EXTENSIONS
 
@@ -36,6 +37,7 @@ def _faults(program: Program) -> Iterator[Fault]:
     yield from _code_faults(program)
     yield from _argument_faults(program)
     yield from _map_faults(program)
+    yield from _kernel_faults(program)
     yield from _debug_faults(program)
 
 
@@ -47,7 +49,8 @@ def _code_faults(program: Program) -> Iterator[Fault]:
             yield (f".text.core{core}", "code is not rows of bytes", f"{code.dtype}{code.shape}",
                    f"uint8 (n, {INSTRUCTION_BYTES})")  # fmt: skip
     tables = (("views", program.views), ("maps", program.maps),
-              ("kernels", program.kernels), ("params", program.params))  # fmt: skip
+              ("kernels", program.kernels), ("params", program.params),
+              ("tables", program.tables))  # fmt: skip
     for name, table in tables:
         if len(table) > NO_INDEX:
             yield f".npuc.{name}", "a table is too long", str(len(table)), f"at most {NO_INDEX}"
@@ -100,6 +103,14 @@ def _map_faults(program: Program) -> Iterator[Fault]:
         if tensor_map.base > limit:
             what = f"map {number} begins outside the {tensor_map.segment.name} segment"
             yield ".npuc.maps", what, str(tensor_map.base), f"0 to {limit} bytes"
+
+
+def _kernel_faults(program: Program) -> Iterator[Fault]:
+    for number, kernel in enumerate(program.kernels):
+        for op in kernel.ops:
+            if BY_NAME[op.name].extra == "table" and op.immediate >= len(program.tables):
+                yield (".npuc.kernels", f"kernel {number} names no table", str(op.immediate),
+                       f"less than {len(program.tables)}")  # fmt: skip
 
 
 def _debug_faults(program: Program) -> Iterator[Fault]:

@@ -35,8 +35,9 @@ from npuc.isa.container.tables import (
     write_buffers,
     write_sources,
 )
-from npuc.isa.descriptors import Kernel, Params, Segment, TensorMap, View
+from npuc.isa.descriptors import Kernel, Params, Segment, Table, TensorMap, View
 from npuc.isa.descriptors.kernel import KERNEL_BYTES, PARAMS_BYTES
+from npuc.isa.descriptors.table import TABLE_BYTES
 from npuc.isa.descriptors.tensor_map import MAP_BYTES
 from npuc.isa.descriptors.view import VIEW_BYTES
 from npuc.isa.errors import BinaryError, EncodingError, TargetError, UsageError
@@ -46,6 +47,7 @@ from npuc.isa.target import Target, parse_target
 
 NOTE, TARGET, ARGS, CONST = ".note.npuc", ".npuc.target", ".npuc.args", ".npuc.const"
 TEXT = ".text.core"
+TABLES = ".npuc.tables"
 CONST_ALIGN = 64
 CONTENTS = {
     ".npuc.checksums": "BLAKE2b-128 of headers and of each further section",
@@ -55,6 +57,7 @@ CONTENTS = {
     ".npuc.maps": "tensor maps, 128 bytes each",
     ".npuc.kernels": "vector kernels, 320 bytes each",
     ".npuc.params": "parameter records, 40 bytes each",
+    TABLES: "lookup tables, 1024 bytes each (since 1.1)",
     CONST: "the constant segment, aligned to 64 bytes so that it is used where it is mapped",
     ARGS: "size of the scratch segment; inputs, outputs and states: name, dtype, shape, segment, "
     "offset, quantisation",
@@ -68,6 +71,7 @@ CONTENTS = {
 _NOTE_HEAD = struct.Struct(f"<3I8s2H{HASH_BYTES}s")
 _OWNER = b"npuc\0"
 _NOTE_TYPE = 1
+SINCE_TABLES = (1, 1)
 
 
 def to_bytes(program: Program) -> bytes:
@@ -111,6 +115,7 @@ def from_bytes(data: bytes | memoryview, origin: str) -> Program:
         scratch_bytes=scratch_bytes,
         extensions=extensions,
         debug=file.debug(),
+        tables=unpack_rows(file.reader(TABLES), TABLE_BYTES, Table.unpack),
     )
     file.end()
     try:
@@ -171,6 +176,7 @@ def _sections(program: Program) -> tuple[Section, ...]:
         Section(".npuc.maps", pack_rows(program.maps), entry_bytes=MAP_BYTES),
         Section(".npuc.kernels", pack_rows(program.kernels), entry_bytes=KERNEL_BYTES),
         Section(".npuc.params", pack_rows(program.params), entry_bytes=PARAMS_BYTES),
+        Section(TABLES, pack_rows(program.tables), entry_bytes=TABLE_BYTES),
         Section(CONST, constants, flags=SHF_ALLOC, align=CONST_ALIGN),
         Section(ARGS, write_arguments(program)),
         Section(TARGET, program.target_toml.encode()),
@@ -245,6 +251,8 @@ class _File:
                 f"{self.origin}, section {NOTE}", f"schema {schema.hex()}",
                 f"schema {schema_hash().hex()}", "compile the model again with this npuc",
             )  # fmt: skip
+        if (major, minor) < SINCE_TABLES:
+            self.parts.setdefault(TABLES, memoryview(b""))
         letters = bytes(data[_NOTE_HEAD.size :]).rstrip(b"\0").decode("latin-1")
         if size != 4 + HASH_BYTES + len(data) - _NOTE_HEAD.size:
             raise damaged(NOTE, self.origin, "the note's size is wrong", size)

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from npuc.isa.descriptors import Segment, Space
 from npuc.isa.descriptors.kernel import KERNEL_ROWS, PARAMS_ROWS
 from npuc.isa.descriptors.layout import Row
+from npuc.isa.descriptors.table import TABLE_ROWS
 from npuc.isa.descriptors.tensor_map import MAP_ROWS
 from npuc.isa.descriptors.view import VIEW_ROWS
 from npuc.isa.dtypes import DType
@@ -26,7 +27,10 @@ def schema_text() -> str:
         for name, spec, start in cls.layout():
             names = " ".join(spec.choices)
             lines.append(f"  {name} {spec.kind.name} {start}+{spec.width} {names}")
-    lines += [f"micro-op {op.name} {op.code} {op.signature} {op.is_reduction}" for op in MICRO_OPS]
+    lines += [
+        f"micro-op {op.name} {op.code} {op.signature} {op.is_reduction} {op.extra}"
+        for op in MICRO_OPS
+    ]
     for title, rows in DESCRIPTORS.items():
         lines += [f"{title}: {row.name} {row.layout}" for row in rows]
     for codes in (DType, Segment, Space, Engine):
@@ -39,6 +43,7 @@ DESCRIPTORS: dict[str, tuple[Row, ...]] = {
     "tensor map": MAP_ROWS,
     "kernel": KERNEL_ROWS,
     "parameters": PARAMS_ROWS,
+    "table": TABLE_ROWS,
 }
 
 

@@ -1,6 +1,7 @@
-"""Immutable descriptors that commands name by index: views, tensor maps, kernels, parameters."""
+"""Immutable descriptors: views, tensor maps, kernels, parameter records, lookup tables."""
 
 from npuc.isa.descriptors.kernel import Kernel, Op, Output, Params, Stream
+from npuc.isa.descriptors.table import Table
 from npuc.isa.descriptors.tensor_map import Segment, TensorMap
 from npuc.isa.descriptors.view import Space, View, Window
 
@@ -12,6 +13,7 @@ __all__ = [
     "Segment",
     "Space",
     "Stream",
+    "Table",
     "TensorMap",
     "View",
     "Window",

@@ -201,6 +201,8 @@ def _check_op(kernel: Kernel, position: int, op: Op) -> None:
     spec = BY_NAME[op.name]
     if len(op.operands) != len(spec.operands):
         raise EncodingError("wrong number of operands", where, str(op), spec.signature)
+    if spec.extra and op.immediate not in spec.immediates:
+        raise EncodingError("an immediate has no meaning", where, f"{op.name} # {op.immediate}")
     if spec.is_reduction and position >= kernel.body_count:
         raise EncodingError("a reduction stands in the epilogue", where, op.name)
     for value, domain in zip(op.operands, spec.operands, strict=True):
