@@ -16,12 +16,10 @@ def identity(node: Node) -> Result:
 
 @onnx_operator("Dropout")
 def dropout(node: Node) -> Result:
-    """The same value: npuc compiles inference."""
-    if node.uses_output(1):
-        raise node.unsupported("Dropout's second output (mask) is not supported")
+    """The same value, and a mask that keeps everything: npuc compiles inference."""
     if node.has(2) and bool(np.any(node.constant(2))):
         raise node.unsupported("Dropout in training mode is not supported")
-    return [node.value(0)]
+    return [node.value(0), Value(array=np.broadcast_to(np.True_, node.value(0).shape))]
 
 
 @onnx_operator("Shape")
