@@ -12,6 +12,7 @@ BLAKE2b each: of ELF header and section header table together, then of sections 
 import struct
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 from npuc.isa.container.records import damaged
 from npuc.isa.errors import BinaryError
@@ -41,6 +42,17 @@ class Section:
     link: int = 0
     info: int = 0
     entry_bytes: int = 0
+
+
+class SectionHeader(NamedTuple):
+    """What the file says of one section; ``kind`` and ``flags`` are ELF's numbers."""
+
+    name: str
+    kind: int
+    flags: int
+    offset: int
+    n_bytes: int
+    align: int
 
 
 def section_number(position: int) -> int:
@@ -101,6 +113,21 @@ def _aligned(position: int, align: int) -> int:
 
 def _digest(data: bytes | memoryview) -> bytes:
     return blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def read_section_headers(data: memoryview, origin: str) -> tuple[SectionHeader, ...]:
+    """Where each section of the file lies, in file order; the file is checked as by ``read_elf``.
+
+    Raises: BinaryError.
+    """
+    read_elf(data, origin)
+    shoff, count = _read_header(data, origin)
+    rows = [_SHDR.unpack_from(data, shoff + i * _SHDR.size) for i in range(count)]
+    contents = _slices(data, rows, shoff, origin)
+    return tuple(
+        SectionHeader(_name(contents[-1], row[0], origin), *(row[i] for i in (1, 2, 4, 5, 8)))
+        for row in rows[1:]
+    )
 
 
 def _read_header(data: memoryview, origin: str) -> tuple[int, int]:

@@ -21,14 +21,15 @@ GroupOption = Annotated[
 def command(program: ProgramArgument, output: OutputOption = None, group: GroupOption = "") -> None:
     """Print ``program`` as text, or write it to ``output``."""
     loaded = load(program)
-    text = _listing(loaded, group) if group else disassemble(loaded)
+    text = group_listing(loaded, group) if group else disassemble(loaded)
     if output is None:
         show_lines(text.splitlines())
     else:
         write_text(output, text)
 
 
-def _listing(program: Program, group: str) -> str:
+def group_listing(program: Program, group: str) -> str:
+    """The annotated listing of one group. Raises: UsageError naming the groups that exist."""
     names = tuple(dict.fromkeys(source.group for source in program.debug.sources))
     if group not in names:
         raise UsageError(
