@@ -5,134 +5,45 @@ Commands whose work no register decides are computed once per instruction.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from npuc.emulator.decode import CoreCode, decode_columns
 from npuc.emulator.stream import CommandStream
-from npuc.emulator.timing.tables import MAP_RANK, MapTable, Mask, ViewTable, kernel_costs
+from npuc.emulator.timing.dma_work import put_transfers, put_words
+from npuc.emulator.timing.source import Source, Work
+from npuc.emulator.timing.tables import Mask, ViewTable, kernel_costs
 from npuc.isa import cost
 from npuc.isa.cost import Int64s
 from npuc.isa.descriptors.view import MAX_RANK
 from npuc.isa.dtypes import DType
 from npuc.isa.instructions import NO_INDEX, Engine
-from npuc.isa.instructions.dma import Load, Store
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.vector import Vexec
-from npuc.isa.instructions.word import ARGUMENTS, MEMORIES, SPM, WORD_TYPES, LoadWord, StoreWord
 from npuc.isa.program import Program
 from npuc.isa.target import Target
 
+__all__ = ["Work", "command_work"]
 INPUTS = tuple(f"in{i}" for i in range(6))
 OUTPUTS = ("out0", "out1")
-
-
-@dataclass(frozen=True)
-class Work:
-    """Work of n commands, one int64 array (n) per fact.
-
-    ``fixed`` cycles pass at their own pace, ``moving`` cycles stretch where memories are shared.
-    DRAM bytes are whole bursts; ``dram_useful`` counts elements. ``spm_words`` and ``acc_words``
-    are accesses at the ports, ``*_bytes`` what energy counts. ``macs`` are of ``mac_dtype``
-    (DType code). ``lane_ops`` are vpu operations weighted by cost.
-    """
-
-    fixed: Int64s
-    moving: Int64s
-    dram_read: Int64s
-    dram_written: Int64s
-    dram_useful: Int64s
-    spm_words: Int64s
-    acc_words: Int64s
-    spm_bytes: Int64s
-    acc_bytes: Int64s
-    macs: Int64s
-    mac_dtype: Int64s
-    lane_ops: Int64s
-
-    @staticmethod
-    def zeros(n: int) -> "Work":
-        """No work at all, to be filled with ``put``."""
-        return Work(*(np.zeros(n, np.int64) for _ in fields(Work)))
-
-    def put(self, rows: Int64s, **facts: Int64s) -> None:
-        """Set some facts of ``rows``."""
-        for name, values in facts.items():
-            getattr(self, name)[rows] = values
-
-    def take(self, rows: Int64s) -> "Work":
-        """The work of ``rows``, in that order; rows may repeat."""
-        return Work(*(getattr(self, f.name)[rows] for f in fields(Work)))
-
-    @property
-    def isolated(self) -> Int64s:
-        """Cycles of each command alone on the machine."""
-        return self.fixed + self.moving
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Everything that work is read from: tables, code columns and the chosen commands.
-
-    ``instruction`` (n) and ``registers`` (n, 32) belong to the chosen commands.
-    """
-
-    target: Target
-    program: Program
-    views: ViewTable
-    code: CoreCode
-    instruction: Int64s
-    registers: Int64s
-
-    def of_opcode(self, *opcodes: int) -> Int64s:
-        """Positions of the commands with one of these opcodes."""
-        return np.flatnonzero(np.isin(self.code.opcode[self.instruction], opcodes))
-
-    def column(self, name: str, rows: Int64s) -> Int64s:
-        """Operand field ``name`` of the commands at ``rows``."""
-        return self.code.columns[name][self.instruction[rows]]
 
 
 def command_work(program: Program, core: int, stream: CommandStream, target: Target) -> Work:
     """The work of every command of one core's stream under ``target``."""
     code, views = decode_columns(program, core), ViewTable.of(program.views)
     chosen, inverse = _representatives(stream.instruction, _static(code, views))
-    source = _Source(target, program, views, code, stream.instruction[chosen],
+    source = Source(target, program, views, code, stream.instruction[chosen],
                      stream.registers[chosen])
     work = Work.zeros(len(chosen))
-    steps: tuple[Callable[[_Source, Work], None], ...] = (_put_transfers, _put_mma, _put_vexec)
+    steps: tuple[Callable[[Source, Work], None], ...] = (put_transfers, _put_mma, _put_vexec)
     for step in steps:
         step(source, work)
     work.fixed[:] += work.isolated == 0  # an engine spends a cycle on any command
     on_ctl = code.engine[source.instruction] == Engine.ctl.value
     work.fixed[on_ctl] = target.ctl.dispatch_cycles
-    _put_words(source, work)
+    put_words(source, work)
     return work.take(inverse)
-
-
-def _put_words(source: _Source, work: Work) -> None:
-    """Words of ctl: one burst of DRAM, or one word of SPM; the argument block is in ctl."""
-    rows = source.of_opcode(LoadWord.opcode, StoreWord.opcode)
-    if not rows.size:
-        return
-    target, memory = source.target, source.column("memory", rows)
-    sizes = np.array([DType[name].bytes for name in WORD_TYPES], np.int64)
-    n_bytes = sizes[source.column("dtype", rows)]
-    in_spm = memory == MEMORIES.index(SPM)
-    in_dram = ~in_spm & (memory != MEMORIES.index(ARGUMENTS))
-    is_store = source.code.opcode[source.instruction[rows]] == StoreWord.opcode
-    bursts = in_dram.astype(np.int64)
-    bus_bytes = bursts * target.dram.burst_bytes
-    words = in_spm.astype(np.int64)
-    work.put(
-        rows,
-        fixed=cost.word_fixed_cycles(target, in_dram),
-        moving=cost.transfer_moving_cycles(target, bursts, words),
-        dram_read=np.where(is_store, 0, bus_bytes), dram_written=np.where(is_store, bus_bytes, 0),
-        dram_useful=np.where(in_dram, n_bytes, 0),
-        spm_words=words, spm_bytes=np.where(in_spm, n_bytes, 0),
-    )
 
 
 def _static(code: CoreCode, views: ViewTable) -> Mask:
@@ -163,70 +74,7 @@ def _representatives(instruction: Int64s, static: Mask) -> tuple[Int64s, Int64s]
     return np.concatenate([first[used], changing]), inverse
 
 
-def _put_transfers(source: _Source, work: Work) -> None:
-    """Boxes inside their tensor cost what their map says; clipped ones are computed each."""
-    rows = source.of_opcode(Load.opcode, Store.opcode)
-    if not rows.size:
-        return
-    maps = MapTable.of(source.program.maps)
-    index, inside = source.column("map", rows), np.empty((len(rows), MAP_RANK), np.int64)
-    for d in range(MAP_RANK):
-        start = _coordinate(source, d, rows)
-        stop = np.minimum(start + maps.box[index, d], maps.extents[index, d])
-        inside[:, d] = np.maximum(stop - np.maximum(start, 0), 0)
-    is_store = source.code.opcode[source.instruction[rows]] == Store.opcode
-    clipped = np.flatnonzero((inside != maps.box[index]).any(axis=1))
-    boxes = _Boxes(
-        np.concatenate([np.arange(len(maps.box)), index[clipped]]),
-        np.concatenate([maps.box, inside[clipped]]),
-        np.concatenate([np.zeros(len(maps.box), np.bool_), is_store[clipped]]),
-    )
-    facts, which = _transfer_facts(source.target, maps, boxes), index.copy()
-    which[clipped] = len(maps.box) + np.arange(len(clipped))
-    bus_bytes = facts.pop("bus_bytes")[which]
-    work.put(
-        rows,
-        dram_read=np.where(is_store, 0, bus_bytes), dram_written=np.where(is_store, bus_bytes, 0),
-        **{name: values[which] for name, values in facts.items()},
-    )
-
-
-@dataclass(frozen=True)
-class _Boxes:
-    """Boxes to cost: map index (b), extents inside the tensor (b, 5), whether it is a store (b)."""
-
-    index: Int64s
-    inside: Int64s
-    is_store: Mask
-
-
-def _transfer_facts(target: Target, maps: MapTable, boxes: _Boxes) -> dict[str, Int64s]:
-    """Facts of Work per box; ``bus_bytes`` are its DRAM bytes in whole bursts."""
-    index, element = boxes.index, maps.element_bytes[boxes.index]
-    runs, run_bytes = cost.contiguous_runs(boxes.inside, maps.dram_strides[index], element)
-    bursts = cost.transfer_bursts(target, runs, run_bytes)
-    # A load writes its fill, too.
-    moved = np.where(boxes.is_store[:, np.newaxis], boxes.inside, maps.box[index])
-    spm_runs, spm_run_bytes = cost.contiguous_runs(moved, maps.spm_strides[index], element)
-    words = spm_runs * cost.ceil_div(spm_run_bytes, target.spm.bank_width_bytes)
-    return {
-        "bus_bytes": bursts * target.dram.burst_bytes,
-        "fixed": cost.transfer_fixed_cycles(target, bursts),
-        "moving": cost.transfer_moving_cycles(target, bursts, words),
-        "dram_useful": runs * run_bytes,
-        "spm_words": words,
-        "spm_bytes": moved.prod(axis=1) * element,
-    }
-
-
-def _coordinate(source: _Source, dimension: int, rows: Int64s) -> Int64s:
-    register, offset = (source.column(f"{name}{dimension}", rows) for name in ("rc", "i"))
-    if not register.any():
-        return offset
-    return source.registers[rows, register] + offset
-
-
-def _put_mma(source: _Source, work: Work) -> None:
+def _put_mma(source: Source, work: Work) -> None:
     rows = source.of_opcode(Mma.opcode)
     a, w = (source.column(name, rows) for name in ("a", "w")) if rows.size else (rows, rows)
     codes = source.views.dtype[a] if rows.size else rows
@@ -236,7 +84,7 @@ def _put_mma(source: _Source, work: Work) -> None:
 
 
 def _put_mma_of(
-    source: _Source, work: Work, rows: Int64s, operands: tuple[Int64s, Int64s, DType]
+    source: Source, work: Work, rows: Int64s, operands: tuple[Int64s, Int64s, DType]
 ) -> None:
     a, w, dtype = operands
     target, views, size = source.target, source.views, dtype.bytes
@@ -272,7 +120,7 @@ def _put_mma_of(
     )
 
 
-def _row_accesses(source: _Source, a: Int64s, k_extents: Int64s) -> tuple[Int64s, Int64s]:
+def _row_accesses(source: Source, a: Int64s, k_extents: Int64s) -> tuple[Int64s, Int64s]:
     """(cycles, words) of one row of A per command; each distinct row is counted once."""
     keys, inverse = np.unique(np.column_stack([a, k_extents]), axis=0, return_inverse=True)
     views = source.views
@@ -296,7 +144,7 @@ class _PortSums:
     n_bytes: Int64s
 
 
-def _put_vexec(source: _Source, work: Work) -> None:
+def _put_vexec(source: Source, work: Work) -> None:
     rows = source.of_opcode(Vexec.opcode)
     if not rows.size:
         return
@@ -323,7 +171,7 @@ def _put_vexec(source: _Source, work: Work) -> None:
     )
 
 
-def _port_sums(source: _Source, rows: Int64s, walk: tuple[int, ...]) -> _PortSums:
+def _port_sums(source: Source, rows: Int64s, walk: tuple[int, ...]) -> _PortSums:
     views = source.views
     sums = _PortSums(*(np.zeros((2, len(rows)), np.int64) for _ in range(3)))
     assert len(walk) == MAX_RANK
