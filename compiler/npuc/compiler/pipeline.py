@@ -18,6 +18,7 @@ from npuc.compiler.passes.compose_generics import ComposeGenerics
 from npuc.compiler.passes.copy_outputs import CopyOutputs
 from npuc.compiler.passes.decompose import Decompose
 from npuc.compiler.passes.fold_constants import FoldConstants
+from npuc.compiler.passes.fold_scales import FoldScales
 from npuc.compiler.passes.form_groups import FormGroups
 from npuc.compiler.passes.place_pieces import PlacePieces
 from npuc.compiler.passes.schedule_groups import ScheduleGroups
@@ -50,6 +51,7 @@ STAGES: tuple[Stage, ...] = (
             SinkDequantize(),  # after the transposes met: it moves the rest before dequantisation
             Decompose(),  # after sink-dequantize: max pooling of integers needs no float
             FoldConstants(),
+            FoldScales(),  # after fold-constants and sink-transposes: weights are known and beside
         ),
     ),
     Stage(

@@ -3,10 +3,34 @@
 The family modules register their functions when this package is imported.
 """
 
-from npuc.compiler.frontend import conv, elementwise, matmul, pieces, pool, quantized, shape
+from npuc.compiler.frontend import (
+    activations,
+    conv,
+    conv_transpose,
+    elementwise,
+    matmul,
+    normalisation,
+    pieces,
+    pool,
+    quantized,
+    resize,
+    shape,
+)
 from npuc.compiler.frontend.importer import import_model
 from npuc.compiler.frontend.node import TABLE
 
-FAMILIES = (conv, elementwise, matmul, pieces, pool, quantized, shape)
+FAMILIES = (
+    activations,
+    conv,
+    conv_transpose,
+    elementwise,
+    matmul,
+    normalisation,
+    pieces,
+    pool,
+    quantized,
+    resize,
+    shape,
+)
 
 __all__ = ["FAMILIES", "TABLE", "import_model"]

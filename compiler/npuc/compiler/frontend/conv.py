@@ -6,7 +6,7 @@ import numpy as np
 
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.frontend.node import Node, Result, onnx_operator
-from npuc.compiler.frontend.windows import TO_NCHW, TO_NHWC, onnx_window
+from npuc.compiler.frontend.windows import TO_NCHW, TO_NHWC, as_image, from_image, onnx_window
 from npuc.compiler.ops.contraction import ZeroPoints, make_conv2d
 from npuc.compiler.ops.elementwise import make_function
 from npuc.compiler.ops.movement import make_transpose
@@ -24,39 +24,35 @@ def conv(node: Node) -> Result:
     result = convolution(node, (0, 1), ZeroPoints())
     if node.has(2):
         result = node.emit(make_function("add", [result, node.tensor(2)]))
-    return [node.emit(make_transpose(result, TO_NCHW))]
+    return [from_image(node, node.emit(make_transpose(result, TO_NCHW)), len(node.value(0).shape))]
 
 
 def convolution(node: Node, operands: tuple[int, int], zero: ZeroPoints) -> SSAValue:
     """The accumulators in NHWC of the convolution of inputs ``operands`` (x_NCHW, w_OIHW)."""
-    x_NCHW, w_OIHW = node.tensor(operands[0]), weight_tensor(node, operands[1])
-    groups = node.attribute("group", 1)
-    shape = shape_of(w_OIHW)  # already HWIO
-    window = onnx_window(node, shape_of(x_NCHW), shape[:2] if len(shape) == 4 else shape)
-    _check_groups(node, groups, shape_of(x_NCHW)[1])
+    x_NCHW, w_HWIO = as_image(node, node.tensor(operands[0])), weight_tensor(node, operands[1])
+    groups, kernel = node.attribute("group", 1), node.value(operands[1]).shape[2:]
+    if list(kernel) != node.integers("kernel_shape", kernel):
+        stated = node.integers("kernel_shape", kernel)
+        raise node.unsupported(
+            "kernel_shape contradicts the weights", f"{stated} and {list(kernel)}"
+        )
+    window = onnx_window(node, shape_of(x_NCHW), kernel)
     x_NHWC = node.emit(make_transpose(x_NCHW, TO_NHWC))
     geometry = replace(window.geometry, groups=groups)
-    return node.emit(make_conv2d(x_NHWC, w_OIHW, geometry, zero))
+    return node.emit(make_conv2d(x_NHWC, w_HWIO, geometry, zero))
 
 
 def weight_tensor(node: Node, index: int) -> SSAValue:
     """The weights of input ``index`` as HWIO; constants are turned here and now."""
     value = node.value(index)
-    if len(value.shape) != 4:
+    if len(value.shape) not in (3, 4):
         raise node.unsupported(
-            "only two spatial axes are supported",
+            "only one or two spatial axes are supported",
             f"weights of shape {list(value.shape)}",
-            "w[O, I, KH, KW]",
+            "w[O, I, K] or w[O, I, KH, KW]",
         )
+    shape = (*value.shape[:2], *[1] * (4 - len(value.shape)), *value.shape[2:])
     if value.array is not None:
-        return node.constant_tensor(np.ascontiguousarray(value.array.transpose(OIHW_TO_HWIO)))
-    return node.emit(make_transpose(node.tensor(index), OIHW_TO_HWIO))
-
-
-def _check_groups(node: Node, groups: int, channels: int) -> None:
-    if groups not in (1, channels):
-        raise node.unsupported(
-            "grouped convolution is supported as depthwise only",
-            f"{groups} groups of {channels} channels",
-            f"1 or {channels} groups",
-        )
+        array = value.array.reshape(shape).transpose(OIHW_TO_HWIO)
+        return node.constant_tensor(np.ascontiguousarray(array))
+    return node.emit(make_transpose(as_image(node, node.tensor(index)), OIHW_TO_HWIO))

@@ -15,6 +15,7 @@ from npuc.compiler.frontend.load import Array, Source, initializers, load_model,
 from npuc.compiler.frontend.node import Node, UnsupportedError, Value, import_function
 from npuc.compiler.frontend.order import describe_node, node_name, ordered_nodes
 from npuc.compiler.frontend.unsigned import UNSIGNED_SHIFT, to_signed
+from npuc.compiler.frontend.validity import check_node
 from npuc.compiler.locations import named
 from npuc.compiler.ops.movement import make_constant
 from npuc.compiler.ops.scalar_ops import Body
@@ -116,6 +117,7 @@ class Importer:
     def _results(self, proto: onnx.NodeProto, known: list[str]) -> list[Value]:
         if proto.op_type == "Constant":
             return [Value(array=_constant_of(proto, self.source))]
+        check_node(proto, self.values, self.source.opsets)
         arrays = {name: self.values[name].array for name in known}
         constants = {name: array for name, array in arrays.items() if array is not None}
         if len(constants) == len(arrays) and is_foldable(proto):

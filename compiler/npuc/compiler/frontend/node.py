@@ -14,8 +14,10 @@ from onnx import helper
 
 from npuc.compiler.context import NpuContext
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
+from npuc.compiler.dialects.nn import ConstantOp, DequantizeOp
 from npuc.compiler.frontend.load import Array
 from npuc.compiler.frontend.order import describe_node
+from npuc.compiler.ops import reference
 from npuc.compiler.ops.structured import Made
 from npuc.compiler.xdsl_api import IRDLOperation, Operation, SSAValue
 from npuc.isa.dtypes import DType
@@ -146,11 +148,23 @@ class Node:
         return value
 
     def constant(self, index: int) -> Array:
-        """Input ``index`` as an array. Raises: UnsupportedError when it is not constant."""
-        array = self.value(index).array
+        """Input ``index`` as an array, dequantised where it is quantised.
+
+        Raises: UnsupportedError when it is not constant.
+        """
+        value = self.value(index)
+        array = self._dequantised(value.ssa) if value.array is None else value.array
         if array is None:
             raise self.unsupported("this input must be constant", self.proto.input[index])
         return array
+
+    def _dequantised(self, value: SSAValue | None) -> Array | None:
+        """The values of a dequantised constant: quantisation stays visible in the IR."""
+        op = value.owner if value is not None else None
+        if not isinstance(op, DequantizeOp) or not isinstance(op.x.owner, ConstantOp):
+            return None
+        consts = self.importer.ctx.consts
+        return reference(op, [consts.get(op.x.owner.key.data)], consts)[0]
 
     def constant_or(self, index: int, default: T) -> Array | T:
         """Input ``index`` as an array, or ``default`` where it is absent."""

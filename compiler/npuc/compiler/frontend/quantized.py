@@ -17,7 +17,7 @@ from npuc.compiler.frontend.matmul import matrix, product
 from npuc.compiler.frontend.node import MICROSOFT, Node, Result, Value, onnx_operator
 from npuc.compiler.frontend.pool import reduce_over
 from npuc.compiler.frontend.unsigned import to_signed
-from npuc.compiler.frontend.windows import TO_NCHW
+from npuc.compiler.frontend.windows import TO_NCHW, from_image
 from npuc.compiler.ops.contraction import ZeroPoints, make_matmul
 from npuc.compiler.ops.elementwise import make_function
 from npuc.compiler.ops.movement import make_transpose
@@ -123,7 +123,8 @@ def qlinear_conv(node: Node) -> Result:
     bias = node.tensor(8) if node.has(8) else None
     result = _requantize(node, acc, bias, (x.scale * w.scale / y.scale, y))
     assert result.ssa is not None
-    moved = node.emit(make_transpose(result.ssa, TO_NCHW))
+    image = node.emit(make_transpose(result.ssa, TO_NCHW))
+    moved = from_image(node, image, len(node.value(0).shape))
     return [Value(ssa=moved, is_unsigned=y.is_unsigned)]
 
 

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from npuc.compiler.dialects.element_types import shape_of
 from npuc.compiler.frontend.node import Node
 from npuc.compiler.ops.contraction import ConvGeometry
+from npuc.compiler.ops.movement import make_reshape
+from npuc.compiler.xdsl_api import SSAValue
 
 TO_NHWC = (0, 2, 3, 1)
 TO_NCHW = (0, 3, 1, 2)
@@ -12,30 +15,54 @@ SPATIAL = 2
 
 @dataclass(frozen=True)
 class OnnxWindow:
-    """Kernel height and width, and the geometry with explicit pads."""
+    """Kernel height and width, and the geometry with explicit pads.
+
+    ``stated_pads`` are those without what ceil_mode adds at the end.
+    """
 
     kernel: tuple[int, int]
     geometry: ConvGeometry
+    stated_pads: tuple[int, int, int, int]
 
 
 def onnx_window(node: Node, x_NCHW: tuple[int, ...], kernel: tuple[int, ...]) -> OnnxWindow:
     """The window of a convolution or pooling node on an input of this shape.
 
+    ``x_NCHW`` may be an image of height 1 for a node of one spatial axis (``as_image``).
+
     Raises: UnsupportedError for other than two spatial axes.
     """
-    if len(x_NCHW) != 4 or len(kernel) != SPATIAL:
+    spatial = len(kernel)
+    if len(x_NCHW) != 4 or not 1 <= spatial <= SPATIAL:
         raise node.unsupported(
-            "only two spatial axes are supported", f"x of shape {list(x_NCHW)}", "x[N, C, H, W]"
+            "only one or two spatial axes are supported",
+            f"x of shape {list(x_NCHW)}, kernel {list(kernel)}",
+            "x[N, C, L] or x[N, C, H, W]",
         )
-    strides = node.integers("strides", [1, 1])
-    dilations = node.integers("dilations", [1, 1])
+    missing = [1] * (SPATIAL - spatial)
+    strides = missing + node.integers("strides", [1] * spatial)
+    dilations = missing + node.integers("dilations", [1] * spatial)
+    kernel = (*missing, *kernel)
     pads = _pads(node, x_NCHW[2:], kernel, (strides, dilations))
+    stated = (pads[0], pads[1], pads[2], pads[3])
     if node.attribute("ceil_mode", 0):
         pads = _ceiled(x_NCHW[2:], kernel, (strides, dilations), pads)
     geometry = ConvGeometry(
         (strides[0], strides[1]), (pads[0], pads[1], pads[2], pads[3]), (dilations[0], dilations[1])
     )
-    return OnnxWindow((kernel[0], kernel[1]), geometry)
+    return OnnxWindow((kernel[0], kernel[1]), geometry, stated)
+
+
+def as_image(node: Node, x: SSAValue) -> SSAValue:
+    """``x[N, C, L]`` as an image of height 1; images are as they are."""
+    shape = shape_of(x)
+    return x if len(shape) != 3 else node.emit(make_reshape(x, (*shape[:2], 1, shape[2])))
+
+
+def from_image(node: Node, y_NCHW: SSAValue, rank: int) -> SSAValue:
+    """``y_NCHW`` as a tensor of the rank that the node had."""
+    n, c, _, width = shape_of(y_NCHW)
+    return y_NCHW if rank == 4 else node.emit(make_reshape(y_NCHW, (n, c, width)))
 
 
 def _pads(
@@ -44,6 +71,8 @@ def _pads(
     mode = node.attribute("auto_pad", "NOTSET")
     if mode in ("NOTSET", ""):
         pads = node.integers("pads", [0, 0, 0, 0])
+        if len(pads) == SPATIAL:  # one axis
+            pads = [0, pads[0], 0, pads[1]]
         if min(pads) < 0:
             raise node.unsupported("negative pads are not supported", pads)
         return pads

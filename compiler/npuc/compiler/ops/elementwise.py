@@ -19,6 +19,8 @@ from npuc.isa.dtypes import DType
 
 LOG2_E = 1.4426950408889634
 LN_2 = 0.6931471805599453
+HALF_SQRT = 0.7071067811865476
+SQRT_2_OVER_PI = 0.7978845608028654
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,76 @@ def _sigmoid(b: Body, x: SSAValue) -> SSAValue:
     return b("recip", b("addf", exponential, b.number(1.0)))
 
 
+def _select(b: Body, test: tuple[str, SSAValue, SSAValue], *cases: SSAValue) -> SSAValue:
+    return b("selectf", b(*test), *cases)
+
+
+def _leaky_relu(b: Body, x: SSAValue, slope: SSAValue) -> SSAValue:
+    return _select(b, ("ltf", x, b.number(0.0)), b("mulf", x, slope), x)
+
+
+def _elu(b: Body, x: SSAValue, alpha: SSAValue) -> SSAValue:
+    below = b("mulf", alpha, b("subf", _exp(b, x), b.number(1.0)))
+    return _select(b, ("ltf", x, b.number(0.0)), below, x)
+
+
+def _celu(b: Body, x: SSAValue, alpha: SSAValue) -> SSAValue:
+    below = b("mulf", alpha, b("subf", _exp(b, b("divf", x, alpha)), b.number(1.0)))
+    return _select(b, ("ltf", x, b.number(0.0)), below, x)
+
+
+def _softplus(b: Body, x: SSAValue) -> SSAValue:
+    """max(x, 0) + log(1 + exp(-|x|)): no overflow."""
+    power = _exp(b, b("negf", b("absf", x)))
+    rest = b("mulf", b("log2", b("addf", power, b.number(1.0))), b.number(LN_2))
+    return b("addf", b("maxf", x, b.number(0.0)), rest)
+
+
+def _softsign(b: Body, x: SSAValue) -> SSAValue:
+    return b("divf", x, b("addf", b("absf", x), b.number(1.0)))
+
+
+def _hard_swish(b: Body, x: SSAValue) -> SSAValue:
+    gate = b("addf", b("mulf", x, b.number(1 / 6)), b.number(0.5))
+    return b("mulf", x, b("minf", b("maxf", gate, b.number(0.0)), b.number(1.0)))
+
+
+def _gelu(b: Body, x: SSAValue) -> SSAValue:
+    error = b("erf", b("mulf", x, b.number(HALF_SQRT)))
+    return b("mulf", b("mulf", x, b.number(0.5)), b("addf", error, b.number(1.0)))
+
+
+def _gelu_tanh(b: Body, x: SSAValue) -> SSAValue:
+    cube = b("mulf", b("mulf", b("mulf", x, x), x), b.number(0.044715))
+    inner = b("mulf", b("addf", x, cube), b.number(SQRT_2_OVER_PI))
+    return b("mulf", b("mulf", x, b.number(0.5)), b("addf", b("tanh", inner), b.number(1.0)))
+
+
+def _hyperbolic(name: str) -> Callable[..., SSAValue]:
+    def write(b: Body, x: SSAValue) -> SSAValue:
+        both = b(name, _exp(b, x), _exp(b, b("negf", x)))
+        return b("mulf", both, b.number(0.5))
+
+    return write
+
+
+def _sign(b: Body, x: SSAValue) -> SSAValue:
+    zero = b.number(0.0)
+    below = _select(b, ("ltf", x, zero), b.number(-1.0), zero)
+    return _select(b, ("ltf", zero, x), b.number(1.0), below)
+
+
+def _pow(b: Body, x: SSAValue, y: SSAValue) -> SSAValue:
+    """exp2(y * log2 |x|); negative x: the sign of an odd y, NaN where y is not whole."""
+    zero = b.number(0.0)
+    size = b("exp2", b("mulf", y, b("log2", b("absf", x))))
+    half = b("mulf", y, b.number(0.5))
+    even = _select(b, ("eqf", b("floorf", half), half), size, b("negf", size))
+    whole = _select(b, ("eqf", b("floorf", y), y), even, b.number(float("nan")))
+    signed = _select(b, ("ltf", x, zero), whole, size)
+    return _select(b, ("eqf", y, zero), b.number(1.0), signed)
+
+
 FUNCTIONS: dict[str, Function] = {
     "add": _micro("addf", 2),
     "sub": _micro("subf", 2),
@@ -63,6 +135,25 @@ FUNCTIONS: dict[str, Function] = {
     "exp": Function(1, _exp),
     "log": Function(1, lambda b, x: b("mulf", b("log2", x), b.number(LN_2))),
     "sigmoid": Function(1, _sigmoid),
+    "leaky_relu": Function(2, _leaky_relu),
+    "elu": Function(2, _elu),
+    "selu": Function(3, lambda b, x, alpha, gamma: b("mulf", _elu(b, x, alpha), gamma)),
+    "celu": Function(2, _celu),
+    "thresholded_relu": Function(
+        2, lambda b, x, alpha: _select(b, ("ltf", alpha, x), x, b.number(0.0))
+    ),
+    "softplus": Function(1, _softplus),
+    "softsign": Function(1, _softsign),
+    "mish": Function(1, lambda b, x: b("mulf", x, b("tanh", _softplus(b, x)))),
+    "swish": Function(2, lambda b, x, alpha: b("mulf", x, _sigmoid(b, b("mulf", x, alpha)))),
+    "hard_swish": Function(1, _hard_swish),
+    "gelu": Function(1, _gelu),
+    "gelu_tanh": Function(1, _gelu_tanh),
+    "tan": Function(1, lambda b, x: b("divf", b("sin", x), b("cos", x))),
+    "sinh": Function(1, _hyperbolic("subf")),
+    "cosh": Function(1, _hyperbolic("addf")),
+    "sign": Function(1, _sign),
+    "pow": Function(2, _pow),
     "relu": Function(1, lambda b, x: b("maxf", x, b.number(0.0))),
 }
 

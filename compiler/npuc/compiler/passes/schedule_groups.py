@@ -38,7 +38,7 @@ class ScheduleGroups(ModulePass):
         (graph,) = [o for o in op.body.block.ops if isinstance(o, nn.GraphOp)]
         program = _Scheduler(npu_context(ctx)).run(graph)
         op.body.block.insert_op_before(program, graph)
-        graph.detach()
+        graph.detach()  # type: ignore[no-untyped-call]  # xDSL
         graph.erase()
 
 

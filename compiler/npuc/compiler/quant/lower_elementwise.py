@@ -12,7 +12,7 @@ from npuc.compiler.context import npu_context
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.nn import ClipOp, Conv2dOp, ElementwiseOp, PadOp, Scalars
 from npuc.compiler.ops.contraction import geometry_of
-from npuc.compiler.ops.elementwise import clip_body, clip_bounds, function_body
+from npuc.compiler.ops.elementwise import FUNCTIONS, clip_body, clip_bounds
 from npuc.compiler.ops.movement import make_constant, make_reshape
 from npuc.compiler.ops.scalar_ops import Body
 from npuc.compiler.ops.structured import (
@@ -40,14 +40,27 @@ class FunctionIntoGeneric(Pattern[Region]):
 
     def match(self, op: Operation) -> Region | None:
         if isinstance(op, ElementwiseOp):
-            return function_body(op.function.data)
+            return self._with_numbers(op)
         return clip_body(*clip_bounds(op)) if isinstance(op, ClipOp) else None
 
+    def _number(self, value: SSAValue) -> float | None:
+        """The one number of a constant operand."""
+        array = constant_array(value, self.ctx.consts)
+        return float(array.reshape(()).item()) if array is not None and array.size == 1 else None
+
+    def _with_numbers(self, op: ElementwiseOp) -> Region:
+        """The function's body; constant operands of one number are written into it."""
+        numbers = [self._number(value) for value in op.inputs]
+        body = Body("f" * numbers.count(None))
+        rest = iter(body.args)
+        arguments = [next(rest) if n is None else body.number(n) for n in numbers]
+        return body.done(FUNCTIONS[op.function.data].write(body, *arguments))
+
     def rewrite(self, op: Operation, found: Region, rewriter: PatternRewriter) -> str:
-        result = op.results[0]
-        made = make_elementwise(
-            list(op.operands), shape_of(result), dtype_of(result), Scalars(found)
-        )
+        result, operands = op.results[0], list(op.operands)
+        if len(found.block.args) < len(operands):
+            operands = [value for value in operands if self._number(value) is None]
+        made = make_elementwise(operands, shape_of(result), dtype_of(result), Scalars(found))
         replace(rewriter, op, made)
         return f"{op.name} became a structured operation"
 

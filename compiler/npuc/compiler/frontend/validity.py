@@ -1,0 +1,80 @@
+"""Is a node what ONNX's own definition of its operator allows? Asked before it is imported.
+
+Import functions read only what they need; attributes that are unknown, axes out of range and
+shapes that do not go together are found here, by the definitions of the onnx package.
+"""
+
+from collections.abc import Mapping
+
+import onnx
+from onnx import defs, helper, numpy_helper, shape_inference
+
+from npuc.compiler.dialects.element_types import dtype_of
+from npuc.compiler.frontend.node import Value
+from npuc.compiler.frontend.order import describe_node
+from npuc.isa.dtypes import DType
+from npuc.isa.errors import ModelError
+
+_LARGEST_SHOWN_DATA = 64  # elements: shapes and axes are shown to ONNX's rules, weights are not
+
+
+def check_node(
+    proto: onnx.NodeProto, values: Mapping[str, Value], opsets: Mapping[str, int]
+) -> None:
+    """Pass a node that suits its operator's definition, or one that onnx does not define.
+
+    Raises: ModelError naming the node, and the attribute or what ONNX's rules say against it.
+    """
+    schema = _schema(proto, opsets)
+    if schema is None:
+        return
+    _check_attributes(proto, schema)
+    named = {name: values[name] for name in proto.input if name}
+    types = {name: _type_of(value) for name, value in named.items()}
+    data = {
+        name: numpy_helper.from_array(value.array, name)
+        for name, value in named.items()
+        if value.array is not None and value.array.size <= _LARGEST_SHOWN_DATA
+    }
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    try:
+        shape_inference.infer_node_outputs(schema, proto, types, data, opset_imports=imports)
+    except shape_inference.InferenceError as error:
+        raise _invalid(
+            "the node breaks the rules of its operator", proto, " ".join(str(error).split())
+        ) from error
+
+
+def _schema(proto: onnx.NodeProto, opsets: Mapping[str, int]) -> defs.OpSchema | None:
+    domain = "" if proto.domain == "ai.onnx" else proto.domain
+    version = opsets.get(domain, 1)
+    if not defs.has(proto.op_type, version, domain):
+        return None
+    return defs.get_schema(proto.op_type, version, domain)
+
+
+def _check_attributes(proto: onnx.NodeProto, schema: defs.OpSchema) -> None:
+    for attribute in proto.attribute:
+        known = schema.attributes.get(attribute.name)
+        if known is None:
+            allowed = ", ".join(sorted(schema.attributes)) or "none"
+            raise _invalid("unknown attribute", proto, attribute.name, allowed)
+        if int(attribute.type) != known.type.value:
+            given = onnx.AttributeProto.AttributeType.Name(attribute.type)
+            raise _invalid(
+                "wrong type of attribute", proto, f"{attribute.name}: {given}", known.type.name
+            )
+
+
+def _invalid(what: str, proto: onnx.NodeProto, given: str, allowed: str = "") -> ModelError:
+    return ModelError(what, describe_node(proto), given, allowed, "export the model again")
+
+
+def _type_of(value: Value) -> onnx.TypeProto:
+    if value.array is not None:
+        element = helper.np_dtype_to_tensor_dtype(value.array.dtype)
+    else:
+        assert value.ssa is not None
+        dtype = DType.u8 if value.is_unsigned else dtype_of(value.ssa)
+        element = helper.np_dtype_to_tensor_dtype(dtype.numpy)
+    return helper.make_tensor_type_proto(element, value.shape)
