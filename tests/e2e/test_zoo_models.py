@@ -1,0 +1,76 @@
+"""Known architectures with seeded weights, from ONNX to the machine, in float32 and int8.
+
+The emulator must equal the nn level bit for bit, on every target; ONNX Runtime, optimisations off,
+judges both: float32 within rounding, int8 within a few steps of the largest logit, because its
+float accumulation rounds some ties of intermediate tensors to the other side.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import onnx
+import pytest
+
+from models.zoo import NAMES, build, quantised
+from models.zoo.quantise import seeded_inputs
+from npuc.compiler.interpreter import Memo, evaluate
+from npuc.compiler.options import CompileOptions
+from npuc.emulator.machine import run
+from tests.e2e.whole_path import FIXED, Tensors, assert_same_bits, compile_watched, onnx_runtime
+
+pytest.importorskip("onnxruntime")
+
+QUICK = (("mobilenet_v2", "int8"), ("light_squeezenet", "int8"))
+LARGE = ("light_bvlc_alexnet", "light_zfnet512", "light_vgg19")  # minutes to quantise
+PRECISIONS = ("fp32", "int8")
+CASES = [
+    pytest.param(name, precision, marks=() if (name, precision) in QUICK else pytest.mark.slow)
+    for name in NAMES
+    for precision in PRECISIONS
+    if not (name in LARGE and precision == "int8")
+]
+FLOAT_TOLERANCE = 1e-5  # of the largest output
+INT8_TOLERANCE = 0.03  # of the largest output: a step of int8 is 0.008 of it
+MIN_CORRELATION = 0.9995
+
+
+@cache
+def model(name: str, precision: str) -> onnx.ModelProto:
+    made = build(name)
+    return quantised(made) if precision == "int8" else made
+
+
+@cache
+def inputs(name: str) -> Tensors:
+    return seeded_inputs(model(name, "fp32"), 1, seed=7)[0]
+
+
+@cache
+def machine_outputs(name: str, precision: str, target: str) -> Tensors:
+    """Of the emulator; equal to those of the nn level, which is evaluated before scheduling."""
+    data = model(name, precision).SerializeToString()
+    compiled = compile_watched(data, CompileOptions(target=target))
+    last = compiled.modules[FIXED[-1]]
+    want = evaluate(last, inputs(name), compiled.result.ctx.consts, Memo())
+    got = run(compiled.program, inputs(name)).outputs
+    assert_same_bits(got, want, f"{name} {precision} on {target}")
+    return got
+
+
+@pytest.mark.parametrize(("name", "precision"), CASES)
+def test_machine_agrees_with_onnx_runtime(name: str, precision: str) -> None:
+    (got,) = machine_outputs(name, precision, "edge").values()
+    (want,) = onnx_runtime(model(name, precision), inputs(name)).values()
+    assert got.shape == want.shape
+    tolerance = FLOAT_TOLERANCE if precision == "fp32" else INT8_TOLERANCE
+    np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * float(np.abs(want).max()))
+    assert np.corrcoef(got.ravel(), want.ravel())[0, 1] > MIN_CORRELATION
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "precision"), CASES)
+def test_targets_change_no_bit(name: str, precision: str) -> None:
+    edge, other = (machine_outputs(name, precision, t) for t in ("edge", "ref-2048"))
+    assert_same_bits(other, edge, "ref-2048")
