@@ -76,8 +76,8 @@ docs: $(VENV)/base.stamp  ## render the pages that come from the source
 docs-check: $(VENV)/base.stamp  ## are the rendered pages those of this source?
 	$(BIN)/python docs/render.py --check
 
-bench: $(VENV)/test.stamp  ## wall times, recorded and not gated
-	$(PYTEST) tests/bench -m bench -s $(ARGS)
+bench: $(VENV)/test.stamp  ## wall times, recorded and not gated: writes docs/performance.md
+	$(ONE_THREAD) $(BIN)/python -m tests.bench.performance $(ARGS)
 
 wheel: $(VENV)/base.stamp  ## build dist/npuc-*.whl
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) .
