@@ -28,6 +28,7 @@ from npuc.compiler.quant.fold_qdq import FoldQdq
 from npuc.compiler.quant.fold_zero_points import FoldZeroPoints
 from npuc.compiler.quant.lower_elementwise import LowerElementwise
 from npuc.compiler.quant.lower_quantization import LowerQuantization
+from npuc.compiler.quant.split_groups import SplitGroups
 from npuc.compiler.xdsl_api import ModuleOp, ModulePass, VerifyException
 from npuc.isa.errors import CompileError, UsageError
 
@@ -60,6 +61,7 @@ STAGES: tuple[Stage, ...] = (
         (
             FoldQdq(),
             AbsorbPads(),  # after fold-qdq: it knows the zero point; lower-elementwise ends padding
+            SplitGroups(),  # before fold-zero-points: each group has its own correction
             FoldZeroPoints(),  # after fold-qdq: corrections go to the biases that it makes
             LowerQuantization(),
             LowerElementwise(),  # after fold-qdq: it looks for clips and additions by name

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tests.compiler.ops.case import U8, Builder, Case
+from tests.compiler.ops.case import I8, U8, Builder, Case
 
 
 def grouped(name: str, x: tuple[int, ...], w: tuple[int, ...], **attributes: object) -> Case:
@@ -51,7 +51,33 @@ def resize_unsigned() -> Case:
 
 
 ASYMMETRIC = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+
+
+def grouped_integers(name: str, kind: type, w_zero: int) -> Case:
+    """Two groups of two channels to three, a scale per output channel."""
+    b = Builder(len(name))
+    onnx_kind = U8 if kind is np.uint8 else I8
+    scales = b.const(np.linspace(0.01, 0.03, 6).astype(np.float32))
+    zeros = b.const(np.full(6, w_zero, kind))
+    y = b.node(
+        "QLinearConv",
+        *(b.input((1, 4, 6, 6), onnx_kind), b.const(np.float32(0.05)), b.const(kind(7))),
+        *(b.int8(6, 2, 3, 3, kind=kind), scales, zeros),
+        *(b.const(np.float32(0.3)), b.const(kind(3))),
+        b.const(b.rng.integers(-2000, 2000, 6).astype(np.int32)),
+        group=2,
+        pads=[1, 1, 1, 1],
+    )
+    return b.case(name, y, kind=onnx_kind, exact=True)
+
+
 IMAGE_CASES: list[Case] = [
+    grouped("conv_grouped", (2, 6, 7, 7), (4, 3, 3, 3), group=2, pads=[1, 1, 1, 1]),
+    grouped("conv_grouped_pointwise", (1, 8, 5, 5), (12, 2, 1, 1), group=4, strides=[2, 2]),
+    grouped("conv_depthwise_twice", (1, 3, 6, 6), (6, 1, 3, 3), group=3),
+    grouped("conv_grouped_1d", (1, 4, 9), (6, 2, 3), group=2),
+    grouped_integers("qlinear_grouped", np.int8, 0),
+    grouped_integers("qlinear_grouped_u8", np.uint8, 130),
     transposed("transposed_2x2", (1, 3, 4, 5), (3, 4, 2, 2), strides=[2, 2]),
     transposed("transposed_3x3", (2, 3, 4, 5), (3, 2, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1]),
     transposed("transposed_plain", (1, 2, 5, 4), (2, 3, 3, 2)),

@@ -104,7 +104,9 @@ class FactorIntoTerm(_OfConstant):
         inner = self.affine(found.value.owner, "add")
         assert inner is not None
         factor = make_constant(found.array, self.ctx.consts)
-        term = make_constant(np.multiply(inner.array, found.array).astype(np.float32), self.ctx.consts)
+        term = make_constant(
+            np.multiply(inner.array, found.array).astype(np.float32), self.ctx.consts
+        )
         product = make_function("mul", [inner.value, factor.result])
         total = make_function("add", [product.result, term.result])
         replace(rewriter, op, Made((factor, term, product, total), total.result), [inner.op])
