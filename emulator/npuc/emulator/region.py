@@ -39,12 +39,32 @@ class VexecWork(NamedTuple):
 
 
 class DmaWork(NamedTuple):
-    """One resolved transfer: the box at ``corner`` of the map, at ``address`` in SPM."""
+    """One resolved transfer: the box at ``corner`` of the map, at ``address`` in SPM.
+
+    A load goes to the SPM of ``cores``, or of the command's own core where that is empty.
+    """
 
     map: TensorMap
     corner: tuple[int, ...]
     address: int
     is_load: bool
+    cores: tuple[int, ...] = ()
+
+
+class IndexedWork(NamedTuple):
+    """One resolved gather or scatter: ``first`` is the transfer of index 0 at position 0."""
+
+    first: DmaWork
+    indices: Region
+    step: int
+
+
+class MoveWork(NamedTuple):
+    """One resolved copy or, without a source, fill with the raw ``bits``."""
+
+    target: Region
+    source: Region | None
+    bits: int
 
 
 class WordWork(NamedTuple):
@@ -61,4 +81,4 @@ class NoWork(NamedTuple):
     """A command that only waits and increments, or a fence."""
 
 
-Work = MmaWork | VexecWork | DmaWork | WordWork | NoWork
+Work = MmaWork | VexecWork | DmaWork | IndexedWork | MoveWork | WordWork | NoWork

@@ -10,14 +10,25 @@ import numpy as np
 
 from npuc.emulator.decode import CoreCode, DecodedProgram
 from npuc.emulator.footprint import Mask, touched_elements
-from npuc.emulator.region import DmaWork, MmaWork, NoWork, Region, VexecWork, WordWork, Work
+from npuc.emulator.region import (
+    DmaWork,
+    IndexedWork,
+    MmaWork,
+    MoveWork,
+    NoWork,
+    Region,
+    VexecWork,
+    WordWork,
+    Work,
+)
 from npuc.emulator.stream import CommandStream, Int64s
 from npuc.emulator.validate import MMA_OPERANDS, VEXEC_INPUTS, VEXEC_OUTPUTS, space_bytes
 from npuc.isa.descriptors import Kernel, Params, Segment, Space, View
+from npuc.isa.descriptors.tensor_map import MAX_RANK
 from npuc.isa.dtypes import DType
 from npuc.isa.errors import ExecutionError
 from npuc.isa.instructions import NO_INDEX
-from npuc.isa.instructions.dma import Load, Store
+from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.vector import Vexec
 from npuc.isa.instructions.word import MEMORIES, SPM, WORD_TYPES, LoadWord, StoreWord
@@ -104,6 +115,10 @@ class ResolvedStream:
         builders = {
             Load.opcode: _TransferGroup,
             Store.opcode: _TransferGroup,
+            Gather.opcode: _IndexedGroup,
+            Scatter.opcode: _IndexedGroup,
+            Copy.opcode: _MoveGroup,
+            Fill.opcode: _MoveGroup,
             Mma.opcode: _MmaGroup,
             Vexec.opcode: _VexecGroup,
             LoadWord.opcode: _WordGroup,
@@ -258,10 +273,7 @@ class _TransferGroup(_Group):
     def build(self) -> None:
         self.map = self.decoded.program.maps[self.column("map")]
         rank = len(self.map.extents)
-        corner = np.stack(
-            [self.registers[:, self.column(f"rc{d}")] + self.column(f"i{d}") for d in range(5)],
-            axis=1,
-        )
+        corner = np.stack([self._coordinate(d) for d in range(MAX_RANK)], axis=1)
         self.fault(
             (corner[:, rank:] != 0).any(axis=1),
             "coordinates beyond the map's rank are not 0",
@@ -270,7 +282,7 @@ class _TransferGroup(_Group):
         )
         self.corner = corner[:, :rank]
         self.address = self.registers[:, self.column("rs")] + self.column("spm")
-        self.is_load = self.code.opcode[self.at] == Load.opcode
+        self.is_load = self.code.opcode[self.at] in (Load.opcode, Gather.opcode)
         low, high = self._range()
         size = space_bytes(self.decoded.target, Space.spm)
         self.fault(
@@ -279,6 +291,9 @@ class _TransferGroup(_Group):
             np.stack([low, high], axis=1),
             f"bytes 0 to {size}",
         )
+
+    def _coordinate(self, dimension: int) -> Int64s:
+        return self.registers[:, self.column(f"rc{dimension}")] + self.column(f"i{dimension}")
 
     def _range(self) -> tuple[Int64s, Int64s]:
         """SPM bytes that the box touches; a load touches all of it, a store the inside."""
@@ -295,9 +310,63 @@ class _TransferGroup(_Group):
         return np.where(empty, 0, low), np.where(empty, 0, high)
 
     def work(self, row: int) -> Work:
+        return self.transfer(row)
+
+    def transfer(self, row: int) -> DmaWork:
+        """The transfer of one dispatch."""
+        mask = self.column("cores") if self.code.opcode[self.at] == Load.opcode else 0
         return DmaWork(
-            self.map, tuple(self.corner[row].tolist()), int(self.address[row]), bool(self.is_load)
+            self.map,
+            tuple(self.corner[row].tolist()),
+            int(self.address[row]),
+            bool(self.is_load),
+            tuple(core for core in range(len(self.decoded.cores)) if mask >> core & 1),
         )
+
+
+class _IndexedGroup(_TransferGroup):
+    def build(self) -> None:
+        self.index = self.operand("index")
+        super().build()
+
+    def _coordinate(self, dimension: int) -> Int64s:
+        return self.registers[:, self.column(f"rc{dimension}")] + (
+            self.column("i0") if dimension == 0 else 0
+        )
+
+    def _range(self) -> tuple[Int64s, Int64s]:
+        """SPM bytes of all boxes, each taken whole: only their indices say what is inside."""
+        spans = [(b - 1) * s for b, s in zip(self.map.box, self.map.spm_strides, strict=True)]
+        count = self.index.extents[:, 0]
+        way = (count - 1) * self.column("step")
+        low = self.address + sum(s for s in spans if s < 0) + np.minimum(way, 0)
+        high = self.address + sum(s for s in spans if s > 0) + np.maximum(way, 0)
+        empty = (count == 0) | (0 in self.map.box)
+        return np.where(empty, 0, low), np.where(empty, 0, high + self.map.dtype.bytes)
+
+    def work(self, row: int) -> Work:
+        return IndexedWork(self.transfer(row), self.index.region(row), self.column("step"))
+
+
+class _MoveGroup(_Group):
+    def build(self) -> None:
+        self.target = self.operand("to")
+        self.source: Operand | None = None
+        self.bits = np.zeros(len(self.registers), np.int64)
+        if self.code.opcode[self.at] == Fill.opcode:
+            self.bits = self.registers[:, self.column("rv")] + self.column("value")
+            return
+        self.source = self.operand("source")
+        self.fault(
+            (self.target.extents != self.source.extents).any(axis=1),
+            "extents of the two views differ",
+            np.concatenate([self.target.extents, self.source.extents], axis=1),
+            "equal",
+        )
+
+    def work(self, row: int) -> Work:
+        source = None if self.source is None else self.source.region(row)
+        return MoveWork(self.target.region(row), source, int(self.bits[row]))
 
 
 class _WordGroup(_Group):

@@ -17,7 +17,7 @@ from npuc.isa.errors import BinaryError, ExecutionError
 from npuc.isa.extensions import needed_extensions
 from npuc.isa.instructions import NO_INDEX, Engine
 from npuc.isa.instructions.base import MAX_LOOP_DEPTH
-from npuc.isa.instructions.dma import Load, Store
+from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
 from npuc.isa.instructions.flow import Branch, Halt, Jump, Trap
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.vector import Vexec
@@ -139,6 +139,10 @@ def _check_commands(decoded: DecodedProgram, code: CoreCode) -> None:
     checks = {
         Load.opcode: _check_transfer,
         Store.opcode: _check_transfer,
+        Gather.opcode: _check_indexed,
+        Scatter.opcode: _check_indexed,
+        Copy.opcode: _check_copy,
+        Fill.opcode: _check_fill,
         Mma.opcode: _check_mma,
         Vexec.opcode: _check_vexec,
         StoreWord.opcode: _check_store_word,
@@ -171,10 +175,44 @@ def _check_transfer(spot: _Spot) -> None:
     if index >= len(maps):
         raise spot.refuse("a command names no map", index, f"less than {len(maps)}")
     segment = maps[index].segment
-    if spot.code.opcode[spot.at] == Store.opcode and segment is Segment.constant:
+    opcode = int(spot.code.opcode[spot.at])
+    if opcode == Load.opcode and spot.column("cores") >> len(spot.decoded.cores):
+        raise spot.refuse(
+            "a load goes to a core that the program does not use",
+            f"mask {spot.column('cores'):#x}",
+            f"cores 0 to {len(spot.decoded.cores) - 1}",
+        )
+    if opcode in (Store.opcode, Scatter.opcode) and segment is Segment.constant:
         raise spot.refuse(
             "a store writes to the constants", segment.name, "output, scratch, state, input"
         )
+
+
+def _check_indexed(spot: _Spot) -> None:
+    _check_transfer(spot)
+    view = _spm_view(spot, "index")
+    if len(view.extents) != 1 or view.dtype is not DType.i32:
+        raise spot.refuse("the index list is no vector of i32", view, "rank 1, i32")
+
+
+def _check_copy(spot: _Spot) -> None:
+    to, source = _spm_view(spot, "to"), _spm_view(spot, "source")
+    if to.dtype is not source.dtype or len(to.extents) != len(source.extents):
+        raise spot.refuse(
+            "a copy's views differ in element type or rank", f"{to}, {source}", "equal ones"
+        )
+
+
+def _check_fill(spot: _Spot) -> None:
+    _spm_view(spot, "to")
+
+
+def _spm_view(spot: _Spot, name: str) -> View:
+    """Operand ``name``, which must be a view in SPM."""
+    view = _operand_view(spot, name)
+    if view is None or view.space is not Space.spm:
+        raise spot.refuse(f"operand {name} is no view in SPM", view, "a view in spm")
+    return view
 
 
 def _check_store_word(spot: _Spot) -> None:

@@ -3,9 +3,9 @@
 import numpy as np
 
 from npuc.emulator.functional import plain
-from npuc.emulator.functional.gather import steps_apart
+from npuc.emulator.functional.gather import elements, is_plain_store, steps_apart, strided
 from npuc.emulator.memory import Memory
-from npuc.emulator.region import DmaWork
+from npuc.emulator.region import DmaWork, MoveWork
 
 # Elements are moved as unsigned integers of their size: no bit of a NaN can change.
 _RAW = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
@@ -21,7 +21,7 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
     )
     counts = tuple(max(0, s - f) for f, s in zip(first, stop, strict=True))
     written = tensor_map.spm_strides if work.is_load else tensor_map.dram_strides
-    if not steps_apart(tensor_map.box, written, tensor_map.dtype.bytes):
+    if work.cores or not steps_apart(tensor_map.box, written, tensor_map.dtype.bytes):
         plain.execute_transfer(memory, core, work)
         return
     raw = _RAW[tensor_map.dtype.bytes]
@@ -43,3 +43,17 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
         inside[...] = tensor
     else:
         tensor[...] = inside
+
+
+def execute_move(memory: Memory, core: int, work: MoveWork) -> None:
+    """Copy or fill inside SPM, bit for bit as the twin."""
+    if not is_plain_store(work.target) or 0 in work.target.extents:
+        plain.execute_move(memory, core, work)
+        return
+    spm, raw = memory.spm[core], _RAW[work.target.view.dtype.bytes]
+    target = strided(spm, work.target).view(raw)
+    if work.source is None:
+        bits = work.bits & ((1 << 64) - 1)
+        target[...] = plain.fill_element(bits, work.target.view.dtype).view(raw)
+    else:
+        target[...] = elements(spm, work.source).view(raw)

@@ -1,13 +1,13 @@
 """The fast path: each command by the kernel of its engine, with the float32 weights it may keep."""
 
 from npuc.emulator.functional import plain
-from npuc.emulator.functional.dma import execute_transfer
+from npuc.emulator.functional.dma import execute_move, execute_transfer
 from npuc.emulator.functional.kernel_plan import PlanCache
 from npuc.emulator.functional.matrix import execute_mma
 from npuc.emulator.functional.vector import execute_vexec
 from npuc.emulator.functional.weights import WeightCache, byte_range
 from npuc.emulator.memory import Memory
-from npuc.emulator.region import DmaWork, MmaWork, VexecWork, WordWork, Work
+from npuc.emulator.region import DmaWork, IndexedWork, MmaWork, MoveWork, VexecWork, WordWork, Work
 from npuc.isa.descriptors import Space
 
 
@@ -28,13 +28,22 @@ class FastExecutor:
                 if out.view.space is Space.spm:
                     self._weights.wrote(core, *byte_range(out))
         elif isinstance(work, DmaWork):
-            execute_transfer(memory, core, work)
-            if work.is_load:
-                self._weights.wrote(core, *_box_range(work))
+            self._transfer(memory, core, work)
+        elif isinstance(work, IndexedWork):
+            for transfer in plain.indexed_transfers(memory, core, work):
+                self._transfer(memory, core, transfer)
+        elif isinstance(work, MoveWork):
+            execute_move(memory, core, work)
+            self._weights.wrote(core, *byte_range(work.target))
         elif isinstance(work, WordWork):
             plain.execute_word(memory, core, work)
             if work.is_store and work.memory is Space.spm:
                 self._weights.wrote(core, work.address, work.address + work.dtype.bytes)
+
+    def _transfer(self, memory: Memory, core: int, work: DmaWork) -> None:
+        execute_transfer(memory, core, work)
+        for receiver in (work.cores or (core,)) if work.is_load else ():
+            self._weights.wrote(receiver, *_box_range(work))
 
 
 def _box_range(work: DmaWork) -> tuple[int, int]:

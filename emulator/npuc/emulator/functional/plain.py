@@ -11,7 +11,17 @@ import numpy.typing as npt
 
 from npuc.emulator.footprint import along, element_addresses, inside_windows
 from npuc.emulator.memory import Bytes, Memory
-from npuc.emulator.region import DmaWork, MmaWork, NoWork, Region, VexecWork, WordWork, Work
+from npuc.emulator.region import (
+    DmaWork,
+    IndexedWork,
+    MmaWork,
+    MoveWork,
+    NoWork,
+    Region,
+    VexecWork,
+    WordWork,
+    Work,
+)
 from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Op
 from npuc.isa.dtypes import DType
@@ -33,6 +43,11 @@ def execute(memory: Memory, core: int, work: Work) -> None:
         execute_vexec(memory, core, work)
     elif isinstance(work, DmaWork):
         execute_transfer(memory, core, work)
+    elif isinstance(work, IndexedWork):
+        for transfer in indexed_transfers(memory, core, work):
+            execute_transfer(memory, core, transfer)
+    elif isinstance(work, MoveWork):
+        execute_move(memory, core, work)
     elif isinstance(work, WordWork):
         execute_word(memory, core, work)
     else:
@@ -183,7 +198,7 @@ def param_value(word: int, domain: str) -> Values:
 
 def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
     """Move one box; outside the tensor a load gives fill and a store writes nothing."""
-    spm, segment = memory.spm[core], memory.segments[work.map.segment]
+    segment = memory.segments[work.map.segment]
     box = np.indices(work.map.box).reshape(len(work.map.box), -1)  # rank x points
     element = box + np.array(work.corner)[:, np.newaxis]
     limits = np.array(work.map.extents)[:, np.newaxis]
@@ -194,10 +209,34 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
         fill = fill_element(work.map.fill, work.map.dtype)
         moved = np.full(len(inside), fill[0], work.map.dtype.numpy)
         moved[inside] = read_elements(segment, in_dram[inside], work.map.dtype)
-        write_elements(spm, in_spm, moved)
+        for receiver in work.cores or (core,):
+            write_elements(memory.spm[receiver], in_spm, moved)
     else:
-        moved = read_elements(spm, in_spm[inside], work.map.dtype)
+        moved = read_elements(memory.spm[core], in_spm[inside], work.map.dtype)
         write_elements(segment, in_dram[inside], moved)
+
+
+def indexed_transfers(memory: Memory, core: int, work: IndexedWork) -> list[DmaWork]:
+    """The transfers of a gather or scatter, in order; the list of indices is read once."""
+    start = work.first.corner[0]
+    return [
+        work.first._replace(
+            corner=(start + index, *work.first.corner[1:]),
+            address=work.first.address + position * work.step,
+        )
+        for position, index in enumerate(read_region(memory.spm[core], work.indices).tolist())
+    ]
+
+
+def execute_move(memory: Memory, core: int, work: MoveWork) -> None:
+    """Copy a region's elements to another, or fill it; raw bits throughout."""
+    spm, dtype = memory.spm[core], work.target.view.dtype
+    if work.source is None:
+        element = fill_element(work.bits & ((1 << 64) - 1), dtype)
+        moved = np.broadcast_to(element, work.target.extents)
+    else:
+        moved = read_region(spm, work.source)
+    write_region(spm, work.target, moved)
 
 
 # -- words of ctl ---------------------------------------------------------------------------------

@@ -7,7 +7,16 @@ from typing import NamedTuple
 import numpy as np
 
 from npuc.emulator.footprint import Int64s, along, touched_bytes
-from npuc.emulator.region import DmaWork, MmaWork, Region, VexecWork, WordWork, Work
+from npuc.emulator.region import (
+    DmaWork,
+    IndexedWork,
+    MmaWork,
+    MoveWork,
+    Region,
+    VexecWork,
+    WordWork,
+    Work,
+)
 from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors import Segment, Space
 
@@ -53,12 +62,16 @@ class ByteSet(NamedTuple):
 
 
 class Access(NamedTuple):
-    """A command touches ``bytes`` of ``memory``; ``operand`` names them in messages."""
+    """A command touches ``bytes`` of ``memory``; ``operand`` names them in messages.
+
+    Where ``is_exact`` is false values decide which of the bytes: it may be any of them.
+    """
 
     memory: MemoryKey
     bytes: ByteSet
     is_write: bool
     operand: str
+    is_exact: bool = True
 
 
 EMPTY = ByteSet(0, 0, None)
@@ -76,6 +89,12 @@ def _all_accesses(core: int, work: Work) -> Iterator[Access]:
         yield from _vexec(core, work)
     elif isinstance(work, DmaWork):
         yield from _transfer(core, work)
+    elif isinstance(work, IndexedWork):
+        yield from _indexed(core, work)
+    elif isinstance(work, MoveWork):
+        if work.source is not None:
+            yield _of_view(core, work.source, "source")
+        yield _of_view(core, work.target, "to", is_write=True)
     elif isinstance(work, WordWork):
         owner = core if isinstance(work.memory, Space) else -1
         whole = ByteSet(work.address, work.address + work.dtype.bytes, None)
@@ -118,15 +137,30 @@ def _transfer(core: int, work: DmaWork) -> Iterator[Access]:
     segment = MemoryKey(made.segment.name, -1)
     spm = MemoryKey(Space.spm.name, core)
     if work.is_load:
-        whole = strided_bytes(made.box, made.spm_strides, size).shifted(work.address)
         yield Access(segment, in_dram, False, "tensor")
-        yield Access(spm, whole, True, "box")
+        whole = strided_bytes(made.box, made.spm_strides, size).shifted(work.address)
+        for receiver in work.cores or (core,):
+            yield Access(MemoryKey(Space.spm.name, receiver), whole, True, "box")
     else:
         inside = strided_bytes(counts, made.spm_strides, size).shifted(
             work.address + _dot(first, made.spm_strides)
         )
         yield Access(spm, inside, False, "box")
         yield Access(segment, in_dram, True, "tensor")
+
+
+def _indexed(core: int, work: IndexedWork) -> Iterator[Access]:
+    """Which elements of the tensor a list of indices names is not known here: any of them."""
+    made, first = work.first.map, work.first
+    yield _of_view(core, work.indices, "index")
+    size, count = made.dtype.bytes, work.indices.extents[0]
+    tensor = strided_bytes(made.extents, made.dram_strides, size).shifted(made.base)
+    boxes = strided_bytes((count, *made.box), (work.step, *made.spm_strides), size)
+    in_dram = Access(MemoryKey(made.segment.name, -1), tensor if count else EMPTY,
+                     not first.is_load, "tensor", is_exact=False)  # fmt: skip
+    in_spm = Access(MemoryKey(Space.spm.name, core), boxes.shifted(first.address),
+                    first.is_load, "boxes")  # fmt: skip
+    yield from (in_dram, in_spm) if first.is_load else (in_spm, in_dram)
 
 
 def _dot(a: tuple[int, ...], b: tuple[int, ...]) -> int:
@@ -156,6 +190,8 @@ def strided_bytes(extents: tuple[int, ...], strides: tuple[int, ...], size: int)
     starts = np.zeros((1,) * len(dims), np.int64)
     for axis, (stride, extent) in enumerate(dims):
         starts = starts + along(np.arange(extent) * stride, axis, len(dims))
+    if not dims:
+        return ByteSet(low, low + run, None)
     addresses = starts.reshape(-1, 1) + np.arange(run)
     return _as_set(addresses.reshape(-1) + low)
 

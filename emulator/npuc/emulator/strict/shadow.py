@@ -96,7 +96,7 @@ def _inspect(found: Trace, row: int, agent: int, access: Access) -> None:
     shadow = found.shadows[access.memory]
     for other, number in shadow.conflicts(agent, access):
         found.needed[row, other] = max(found.needed[row, other], number)
-    if access.is_write:
+    if access.is_write or not access.is_exact:
         return
     written = shadow.written[access.bytes.where]
     if not written.all():

@@ -9,7 +9,7 @@ from npuc.emulator.timing.tables import MAP_RANK, MapTable, Mask
 from npuc.isa import cost
 from npuc.isa.cost import Int64s
 from npuc.isa.dtypes import DType
-from npuc.isa.instructions.dma import Load, Store
+from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
 from npuc.isa.instructions.word import ARGUMENTS, MEMORIES, SPM, WORD_TYPES, LoadWord, StoreWord
 from npuc.isa.target import Target
 
@@ -64,6 +64,9 @@ def put_transfers(source: Source, work: Work) -> None:
         dram_read=np.where(is_store, 0, bus_bytes), dram_written=np.where(is_store, bus_bytes, 0),
         **{name: values[which] for name, values in facts.items()},
     )
+    if "cores" in source.code.columns:  # a multicast writes the SPM of each receiver
+        receivers = np.bitwise_count(source.column("cores", rows)).astype(np.int64)
+        work.spm_bytes[rows] *= np.maximum(receivers, 1)
 
 
 @dataclass(frozen=True)
@@ -99,3 +102,51 @@ def _coordinate(source: Source, dimension: int, rows: Int64s) -> Int64s:
     if not register.any():
         return offset
     return source.registers[rows, register] + offset
+
+
+def put_indexed(source: Source, work: Work) -> None:
+    """Gather and scatter: as many boxes as the list is long, each inside along dimension 0."""
+    rows = source.of_opcode(Gather.opcode, Scatter.opcode)
+    if not rows.size:
+        return
+    maps, target = MapTable.of(source.program.maps), source.target
+    index = source.column("map", rows)
+    inside = maps.box[index].copy()
+    for d in range(1, MAP_RANK):
+        start = source.registers[rows, source.column(f"rc{d}", rows)]
+        stop = np.minimum(start + maps.box[index, d], maps.extents[index, d])
+        inside[:, d] = np.maximum(stop - np.maximum(start, 0), 0)
+    is_store = source.code.opcode[source.instruction[rows]] == Scatter.opcode
+    one = _transfer_facts(target, maps, _Boxes(index, inside, is_store))
+    count = source.views.resolved(source.column("index", rows), source.registers[rows])[:, 0]
+    list_bytes = count * DType.i32.bytes
+    bus_bytes = count * one["bus_bytes"]
+    bursts = bus_bytes // target.dram.burst_bytes
+    words = count * one["spm_words"] + cost.ceil_div(list_bytes, target.spm.bank_width_bytes)
+    work.put(
+        rows,
+        dram_read=np.where(is_store, 0, bus_bytes), dram_written=np.where(is_store, bus_bytes, 0),
+        dram_useful=count * one["dram_useful"],
+        fixed=cost.transfer_fixed_cycles(target, bursts),
+        moving=cost.transfer_moving_cycles(target, bursts, words),
+        spm_words=words, spm_bytes=count * one["spm_bytes"] + list_bytes,
+    )
+
+
+def put_moves(source: Source, work: Work) -> None:
+    """Copy and fill: set-up, then one SPM word a cycle, read or written."""
+    rows = source.of_opcode(Copy.opcode, Fill.opcode)
+    if not rows.size:
+        return
+    words, n_bytes = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+    is_copy = source.code.opcode[source.instruction[rows]] == Copy.opcode
+    for name, mask in (("to", np.ones(len(rows), np.bool_)), ("source", is_copy)):
+        here = np.flatnonzero(mask)
+        view = source.column(name, rows[here]) if here.size else here
+        extents = source.views.resolved(view, source.registers[rows[here]])
+        size = source.views.element_bytes[view]
+        runs, run_bytes = cost.contiguous_runs(extents, source.views.strides[view], size)
+        words[here] += runs * cost.ceil_div(run_bytes, source.target.spm.bank_width_bytes)
+        n_bytes[here] += extents.prod(axis=1) * size
+    setup = np.full(len(rows), source.target.dma.setup_cycles)
+    work.put(rows, fixed=setup, moving=words, spm_words=words, spm_bytes=n_bytes)

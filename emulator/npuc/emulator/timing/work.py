@@ -11,7 +11,7 @@ import numpy as np
 
 from npuc.emulator.decode import CoreCode, decode_columns
 from npuc.emulator.stream import CommandStream
-from npuc.emulator.timing.dma_work import put_transfers, put_words
+from npuc.emulator.timing.dma_work import put_indexed, put_moves, put_transfers, put_words
 from npuc.emulator.timing.source import Source, Work
 from npuc.emulator.timing.tables import Mask, ViewTable, kernel_costs
 from npuc.isa import cost
@@ -19,6 +19,7 @@ from npuc.isa.cost import Int64s
 from npuc.isa.descriptors.view import MAX_RANK
 from npuc.isa.dtypes import DType
 from npuc.isa.instructions import NO_INDEX, Engine
+from npuc.isa.instructions.dma import Copy, Fill, Gather, Scatter
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.vector import Vexec
 from npuc.isa.program import Program
@@ -36,7 +37,13 @@ def command_work(program: Program, core: int, stream: CommandStream, target: Tar
     source = Source(target, program, views, code, stream.instruction[chosen],
                      stream.registers[chosen])
     work = Work.zeros(len(chosen))
-    steps: tuple[Callable[[Source, Work], None], ...] = (put_transfers, _put_mma, _put_vexec)
+    steps: tuple[Callable[[Source, Work], None], ...] = (
+        put_transfers,
+        put_indexed,
+        put_moves,
+        _put_mma,
+        _put_vexec,
+    )
     for step in steps:
         step(source, work)
     work.fixed[:] += work.isolated == 0  # an engine spends a cycle on any command
@@ -51,7 +58,9 @@ def _static(code: CoreCode, views: ViewTable) -> Mask:
     dynamic = np.zeros(len(code), np.bool_)
     for name in ("rc0", "rc1", "rc2", "rc3", "rc4", "rk"):
         dynamic |= code.columns.get(name, np.zeros(len(code), np.int64)) != 0
-    for opcode, names in ((Mma.opcode, ("acc", "a", "w")), (Vexec.opcode, INPUTS + OUTPUTS)):
+    for opcode, names in ((Mma.opcode, ("acc", "a", "w")), (Vexec.opcode, INPUTS + OUTPUTS),
+                          (Gather.opcode, ("index",)), (Scatter.opcode, ("index",)),
+                          (Copy.opcode, ("to", "source")), (Fill.opcode, ("to",))):
         rows = np.flatnonzero(code.opcode == opcode)
         for name in names if rows.size else ():
             view = code.columns[name][rows]
