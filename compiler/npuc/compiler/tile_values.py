@@ -46,9 +46,9 @@ class Operand:
     def read(self) -> Values:
         """The elements in the shape of the extents; fill where a window shuts a point out."""
         dtype, inside = self.view.dtype, self._inside()
-        addresses = self._addresses()
         if inside is None:
-            return _elements(self.memory, addresses, dtype)
+            return self._strided()
+        addresses = self._addresses()
         safe = np.where(inside, addresses, 0)
         fill = _element(self.view.fill, dtype)
         return np.where(inside, _elements(self.memory, safe, dtype), fill).astype(dtype.numpy)
@@ -59,6 +59,17 @@ class Operand:
         if inside is not None:
             addresses, values = addresses[inside], values[inside]
         _put(self.memory, addresses.reshape(-1), values.reshape(-1))
+
+    def _strided(self) -> Values:
+        """A copy of the elements where no window shuts points out: no address is computed."""
+        spans = [(e - 1) * s for e, s in zip(self.extents, self.view.strides, strict=True)]
+        ends = [sum(s for s in spans if s < 0), sum(s for s in spans if s > 0)]
+        dtype = self.view.dtype
+        if 0 in self.extents:
+            return np.zeros(self.extents, dtype.numpy)
+        _check(self.memory, self.base + np.array(ends, np.int64), dtype.bytes)
+        kind, strides = dtype.numpy, self.view.strides
+        return np.ndarray(self.extents, kind, self.memory.data, self.base, strides).copy()
 
     def _addresses(self) -> Int64s:
         return _affine(self.base, self.view.strides, self.extents)
