@@ -103,7 +103,7 @@ class Grower:
         last = self.seen[-1]
         exact = self.notation == "qop"
         outputs = [self.b.node("DequantizeLinear", last.name, *last.affine)] if exact else []
-        if exact and self.chance():
+        if exact and self.chance() and len(self.seen) > 1:
             return self.b.case("random", last.name, kind=I8 if self.kind is np.int8 else U8)
         if not exact:
             outputs = [last.name if self.notation == "qdq" else self.b.node("Identity", last.name)]

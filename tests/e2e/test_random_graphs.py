@@ -7,9 +7,11 @@ Runtime judges the values: float graphs as a whole, quantised ones link by link.
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 
 from npuc.compiler.options import CompileOptions
 from tests.compiler.ops.cases import Case
@@ -76,3 +78,14 @@ def test_random_graphs(notation: str, data: st.DataObject, target: str, level: i
 @given(data=st.data(), target=TARGETS, level=LEVELS)
 def test_many_random_graphs(notation: str, data: st.DataObject, target: str, level: int) -> None:
     agree(data.draw(graphs(notation)), target, level)
+
+
+@pytest.mark.xfail(strict=True, reason="the output is named x.2: tile tensors share one namespace")
+def test_an_output_that_is_an_input_keeps_its_name() -> None:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, (2, 3))
+    graph = helper.make_graph([], "through", [x], [x])
+    model: onnx.ModelProto = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9
+    )
+    compiled = compile_watched(model.SerializeToString(), CompileOptions())
+    assert [output.name for output in compiled.program.outputs] == ["x"]

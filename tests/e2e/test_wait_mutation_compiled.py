@@ -136,7 +136,9 @@ def in_random_order(loaded: LoadedProgram, seed: int) -> LoadedProgram:
     """The same run, its commands in a random order that queues and counters permit."""
     (stream,) = loaded.streams
     order = random_order(stream, np.random.default_rng(seed))
-    return replace(loaded, runs=tuple((0, command, command + 1) for command in order))
+    assert loaded.plan is not None
+    runs = tuple((0, command, command + 1) for command in order)
+    return replace(loaded, plan=replace(loaded.plan, runs=runs))
 
 
 def random_order(stream: CommandStream, rng: np.random.Generator) -> list[int]:
