@@ -1,18 +1,98 @@
 """Fast transfers: the inside of a box as one strided copy, the rest as fill."""
 
+from functools import lru_cache
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from npuc.emulator.functional import plain
 from npuc.emulator.functional.gather import elements, is_plain_store, steps_apart, strided
 from npuc.emulator.memory import Memory
 from npuc.emulator.region import DmaWork, MoveWork
+from npuc.isa.descriptors import TensorMap
 
 # Elements are moved as unsigned integers of their size: no bit of a NaN can change.
 _RAW = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
+class _Steps(NamedTuple):
+    """Elements along each axis, and the bytes from one to the next on both sides."""
+
+    counts: tuple[int, ...]
+    spm: tuple[int, ...]
+    dram: tuple[int, ...]
+
+
+class _Box(NamedTuple):
+    """A map prepared for transfers of its whole box: ``steps`` join axes that lie as one.
+
+    ``limits`` are the largest corners with the whole box inside the tensor.
+    """
+
+    raw: np.dtype[np.unsignedinteger[Any]]
+    limits: tuple[int, ...]
+    steps: _Steps
+    may_load: bool
+    may_store: bool
+
+
+@lru_cache(maxsize=4096)
+def _box(tensor_map: TensorMap) -> _Box:
+    size, box = tensor_map.dtype.bytes, tensor_map.box
+    limits = tuple(e - b if b else -1 for e, b in zip(tensor_map.extents, box, strict=True))
+    return _Box(
+        _RAW[size],
+        limits,
+        _joined(tensor_map),
+        steps_apart(box, tensor_map.spm_strides, size),
+        steps_apart(box, tensor_map.dram_strides, size),
+    )
+
+
+def _joined(tensor_map: TensorMap) -> _Steps:
+    """The box with axes of one element dropped and axes joined where both sides allow it."""
+    axes: list[tuple[int, int, int]] = []
+    given = zip(tensor_map.box, tensor_map.spm_strides, tensor_map.dram_strides, strict=True)
+    for count, spm, dram in given:
+        if count == 1:
+            continue
+        if axes and axes[-1][1:] == (count * spm, count * dram):
+            axes[-1] = (axes[-1][0] * count, spm, dram)
+        else:
+            axes.append((count, spm, dram))
+    counts, spms, drams = zip(*axes, strict=True) if axes else ((), (), ())
+    return _Steps(counts, spms, drams)
+
+
 def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
     """Move one box; outside the tensor a load gives fill and a store writes nothing."""
+    tensor_map, box = work.map, _box(work.map)
+    if work.cores or not (box.may_load if work.is_load else box.may_store):
+        plain.execute_transfer(memory, core, work)
+        return
+    start = tensor_map.base
+    for at, limit, stride in zip(work.corner, box.limits, tensor_map.dram_strides, strict=True):
+        if not 0 <= at <= limit:
+            _clipped(memory, core, work)
+            return
+        start += at * stride
+    _move(memory, core, work, (work.address, start, box.steps))
+
+
+def _move(memory: Memory, core: int, work: DmaWork, place: tuple[int, int, _Steps]) -> None:
+    """Copy between SPM and DRAM: their first bytes, and the steps."""
+    address, start, steps = place
+    raw, segment = _box(work.map).raw, memory.segments[work.map.segment]
+    spm = np.ndarray(steps.counts, raw, memory.spm[core], address, steps.spm)
+    dram = np.ndarray(steps.counts, raw, segment, start, steps.dram)
+    if work.is_load:
+        spm[...] = dram
+    else:
+        dram[...] = spm
+
+
+def _clipped(memory: Memory, core: int, work: DmaWork) -> None:
+    """A box that lies partly, or wholly, outside the tensor."""
     tensor_map = work.map
     first = tuple(max(0, -c) for c in work.corner)
     stop = tuple(
@@ -20,13 +100,8 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
         for b, e, c in zip(tensor_map.box, tensor_map.extents, work.corner, strict=True)
     )
     counts = tuple(max(0, s - f) for f, s in zip(first, stop, strict=True))
-    written = tensor_map.spm_strides if work.is_load else tensor_map.dram_strides
-    if work.cores or not steps_apart(tensor_map.box, written, tensor_map.dtype.bytes):
-        plain.execute_transfer(memory, core, work)
-        return
-    raw = _RAW[tensor_map.dtype.bytes]
-    spm, segment = memory.spm[core], memory.segments[tensor_map.segment]
     if work.is_load and counts != tensor_map.box and 0 not in tensor_map.box:
+        raw, spm = _RAW[tensor_map.dtype.bytes], memory.spm[core]
         whole = np.ndarray(tensor_map.box, raw, spm, work.address, tensor_map.spm_strides)
         whole[...] = plain.fill_element(tensor_map.fill, tensor_map.dtype).view(raw)
     if 0 in counts:
@@ -37,12 +112,8 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
     dram_start = tensor_map.base + sum(
         (c + f) * s for c, f, s in zip(work.corner, first, tensor_map.dram_strides, strict=True)
     )
-    inside = np.ndarray(counts, raw, spm, spm_start, tensor_map.spm_strides)
-    tensor = np.ndarray(counts, raw, segment, dram_start, tensor_map.dram_strides)
-    if work.is_load:
-        inside[...] = tensor
-    else:
-        tensor[...] = inside
+    steps = _Steps(counts, tensor_map.spm_strides, tensor_map.dram_strides)
+    _move(memory, core, work, (spm_start, dram_start, steps))
 
 
 def execute_move(memory: Memory, core: int, work: MoveWork) -> None:
