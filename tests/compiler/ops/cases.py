@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tests.compiler.ops.body_cases import BODY_CASES
 from tests.compiler.ops.case import F32, I8, MS, U8, Builder, Case
 from tests.compiler.ops.function_cases import FUNCTION_CASES
 from tests.compiler.ops.image_cases import IMAGE_CASES
@@ -395,4 +396,4 @@ QUANTISED_CASES: list[Case] = [
     microsoft_add(),
     microsoft_global_average(),
 ]
-CASES = FLOAT_CASES + FUNCTION_CASES + IMAGE_CASES + PIECE_CASES + QUANTISED_CASES
+CASES = FLOAT_CASES + BODY_CASES + FUNCTION_CASES + IMAGE_CASES + PIECE_CASES + QUANTISED_CASES

@@ -43,6 +43,12 @@ def resize(
     return b.case(name, b.node("Resize", *inputs, **more), tolerance=2e-5)
 
 
+def blocks(op: str, shape: tuple[int, ...], **attributes: object) -> Case:
+    b = Builder(len(op))
+    name = "_".join([op.lower(), *map(str, attributes.values())])
+    return b.case(name, b.node(op, b.input(shape), blocksize=2, **attributes))
+
+
 def resize_unsigned() -> Case:
     b = Builder(1)
     scales = b.const(np.asarray([1, 1, 2, 2], np.float32))
@@ -90,6 +96,9 @@ IMAGE_CASES: list[Case] = [
         "transposed_same", (1, 2, 4, 4), (2, 3, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER"
     ),
     transposed("transposed_1d", (1, 3, 6), (3, 2, 4), strides=[2], pads=[1, 1]),
+    blocks("DepthToSpace", (2, 12, 3, 4), mode="DCR"),
+    blocks("DepthToSpace", (1, 8, 2, 3), mode="CRD"),
+    blocks("SpaceToDepth", (2, 3, 4, 6)),
     resize("resize_nearest_2", (1, 3, 4, 5), (1, 1, 2, 3), **ASYMMETRIC),
     resize("resize_nearest_half", (1, 2, 4, 5), (1, 1, 1.5, 0.6)),
     resize("resize_nearest_sizes", (1, 2, 4, 5), sizes=(1, 2, 7, 3), nearest_mode="ceil"),

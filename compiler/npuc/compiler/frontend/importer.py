@@ -1,5 +1,6 @@
 """ONNX graph to nn.graph: one pass over the nodes in order, without recursion."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from npuc.compiler.dialects.element_types import shape_of, tensor_type
 from npuc.compiler.dialects.nn import GraphOp, ReturnOp, Scalars
 from npuc.compiler.frontend.bind import bound_inputs
 from npuc.compiler.frontend.folding import fold, is_foldable
+from npuc.compiler.frontend.functions import Pending, expanded, operator_key
 from npuc.compiler.frontend.load import Array, Source, initializers, load_model, tensor_array
 from npuc.compiler.frontend.node import Node, UnsupportedError, Value, import_function
 from npuc.compiler.frontend.order import describe_node, node_name, ordered_nodes
+from npuc.compiler.frontend.stated_types import check_stated, stated_types
 from npuc.compiler.frontend.unsigned import UNSIGNED_SHIFT, to_signed
 from npuc.compiler.frontend.validity import check_node
 from npuc.compiler.locations import named
@@ -60,8 +63,13 @@ class Importer:
         self.values.update((name, Value(array=array)) for name, array in initializers(self.source))
         inputs = [value for value in graph.input if value.name not in self.values]
         names = self._add_inputs(inputs)
-        for proto in ordered_nodes(graph, self.values):
-            self._import_node(proto)
+        opsets = self.source.opsets
+        pending = deque(Pending(proto, opsets) for proto in ordered_nodes(graph, self.values))
+        stated = stated_types(graph)
+        while pending:
+            node = pending.popleft()
+            pending.extendleft(reversed(self._import_node(node)))
+            check_stated(node.proto, self.values, stated)
         if self.unsupported:
             raise _all_unsupported(self.unsupported, self.source.origin)
         outputs = [self._output(output.name) for output in graph.output]
@@ -97,36 +105,45 @@ class Importer:
             self.emit(op, onnx.NodeProto(name=name))
         return made.result
 
-    def _import_node(self, proto: onnx.NodeProto) -> None:
+    def _import_node(self, pending: Pending) -> list[Pending]:
+        """Import a node; where it is a function, the nodes of its body are still to be done."""
+        proto = pending.proto
         known = [name for name in proto.input if name]
         if any(name not in self.values for name in known):
-            return  # an input comes from a node that is reported already
+            return []  # an input comes from a node that is reported already
         try:
-            results = self._results(proto, known)
+            results = self._results(pending, known)
         except UnsupportedError as error:
             self.unsupported.append(error)
-            return
+            return []
         except CompileError as error:
             raise ModelError(
                 error.what, describe_node(proto), error.given, error.allowed, error.next_step
             ) from error
+        if results is None:
+            return expanded(pending, self.source.model, self.values) or []
         for name, value in zip(proto.output, results, strict=False):
             if name:
                 self.values[name] = value
+        return []
 
-    def _results(self, proto: onnx.NodeProto, known: list[str]) -> list[Value]:
+    def _results(self, pending: Pending, known: list[str]) -> list[Value] | None:
+        """The values of a node; None where a function body stands for it."""
+        proto, opsets = pending.proto, pending.opsets
         if proto.op_type == "Constant":
             return [Value(array=_constant_of(proto, self.source))]
-        check_node(proto, self.values, self.source.opsets)
+        check_node(proto, self.values, opsets)
         arrays = {name: self.values[name].array for name in known}
         constants = {name: array for name, array in arrays.items() if array is not None}
         if len(constants) == len(arrays) and is_foldable(proto):
-            folded = iter(fold(proto, constants, self.source.opsets))
+            folded = iter(fold(proto, constants, opsets))
             return [Value(array=next(folded)) if name else Value() for name in proto.output]
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
-        version = self.source.opsets.get(domain, 1)
-        function = import_function(domain, proto.op_type, version)
+        domain, name = operator_key(proto)
+        version = opsets.get(domain, 1)
+        function = import_function(domain, name, version)
         if function is None:
+            if expanded(pending, self.source.model, self.values) is not None:
+                return None
             full_name = f"{domain}.{proto.op_type}" if domain else proto.op_type
             raise UnsupportedError(
                 "unsupported operator", describe_node(proto), f"{full_name} of opset {version}"

@@ -110,9 +110,11 @@ class WorkInPieces(Pattern[ConcatOp]):
     def match(self, op: Operation) -> ConcatOp | None:
         if not isinstance(op, RequantizeOp | ElementwiseOp | ClipOp):
             return None
-        owners = [value.owner for value in op.operands if _is_side_by_side(value)]
-        is_whole = bool(owners) and shape_of(owners[0].results[0]) == shape_of(op.results[0])
-        return owners[0] if is_whole else None
+        found = [value.owner for value in op.operands if _is_side_by_side(value)]
+        owner = found[0] if found else None
+        if not isinstance(owner, ConcatOp) or shape_of(owner.result) != shape_of(op.results[0]):
+            return None
+        return owner
 
     def rewrite(self, op: Operation, found: ConcatOp, rewriter: PatternRewriter) -> str:
         whole, start = shape_of(found.result)[-1], 0

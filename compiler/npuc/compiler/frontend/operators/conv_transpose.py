@@ -13,8 +13,8 @@ import numpy as np
 from npuc.compiler.dialects.element_types import shape_of
 from npuc.compiler.frontend.load import Array
 from npuc.compiler.frontend.node import Node, Result, onnx_operator
-from npuc.compiler.frontend.pieces import cut, joined
-from npuc.compiler.frontend.windows import SPATIAL, TO_NCHW, TO_NHWC, as_image, from_image
+from npuc.compiler.frontend.operators.pieces import cut, joined
+from npuc.compiler.frontend.operators.windows import SPATIAL, TO_NCHW, TO_NHWC, as_image, from_image
 from npuc.compiler.ops.contraction import ConvGeometry, make_conv2d
 from npuc.compiler.ops.elementwise import make_function
 from npuc.compiler.ops.movement import make_reshape, make_transpose

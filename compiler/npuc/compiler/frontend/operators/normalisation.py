@@ -7,10 +7,10 @@ import numpy as np
 from npuc.compiler.dialects.element_types import shape_of
 from npuc.compiler.dialects.index_forms import IndexForm, dim_form
 from npuc.compiler.dialects.nn import GenericOp, Scalars, Space
-from npuc.compiler.frontend.activations import function
 from npuc.compiler.frontend.load import Array
 from npuc.compiler.frontend.node import Node, Result, onnx_operator
-from npuc.compiler.frontend.pieces import axis_of
+from npuc.compiler.frontend.operators.activations import function
+from npuc.compiler.frontend.operators.pieces import axis_of
 from npuc.compiler.ops.movement import make_reshape, make_transpose
 from npuc.compiler.ops.scalar_ops import Body
 from npuc.compiler.ops.structured import make_elementwise, make_reduction

@@ -6,7 +6,13 @@ import numpy as np
 
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.frontend.node import Node, Result, onnx_operator
-from npuc.compiler.frontend.windows import TO_NCHW, TO_NHWC, as_image, from_image, onnx_window
+from npuc.compiler.frontend.operators.windows import (
+    TO_NCHW,
+    TO_NHWC,
+    as_image,
+    from_image,
+    onnx_window,
+)
 from npuc.compiler.ops.contraction import ZeroPoints, make_conv2d
 from npuc.compiler.ops.elementwise import make_function
 from npuc.compiler.ops.movement import make_transpose

@@ -11,13 +11,13 @@ import onnx
 
 from npuc.compiler.dialects.element_types import shape_of, tensor_type
 from npuc.compiler.dialects.nn import RequantizeOp, Rescale
-from npuc.compiler.frontend.conv import convolution
 from npuc.compiler.frontend.load import Array
-from npuc.compiler.frontend.matmul import matrix, product
 from npuc.compiler.frontend.node import MICROSOFT, Node, Result, Value, onnx_operator
-from npuc.compiler.frontend.pool import reduce_over
+from npuc.compiler.frontend.operators.conv import convolution
+from npuc.compiler.frontend.operators.matmul import matrix, product
+from npuc.compiler.frontend.operators.pool import reduce_over
+from npuc.compiler.frontend.operators.windows import TO_NCHW, from_image
 from npuc.compiler.frontend.unsigned import to_signed
-from npuc.compiler.frontend.windows import TO_NCHW, from_image
 from npuc.compiler.ops.contraction import ZeroPoints, make_matmul
 from npuc.compiler.ops.elementwise import make_function
 from npuc.compiler.ops.movement import make_transpose

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from npuc.compiler.dialects.element_types import shape_of
 from npuc.compiler.frontend.node import Node, Result, Value, onnx_operator
-from npuc.compiler.frontend.pieces import axis_of, broadcast, taken
+from npuc.compiler.frontend.operators.pieces import axis_of, broadcast, taken
 from npuc.compiler.ops.contraction import make_matmul
 from npuc.compiler.ops.movement import make_reshape, make_transpose
 from npuc.compiler.xdsl_api import SSAValue

@@ -8,7 +8,7 @@ import numpy as np
 from npuc.compiler.dialects.element_types import dtype_of, shape_of, tensor_type
 from npuc.compiler.dialects.nn import ReduceOp, SoftmaxOp
 from npuc.compiler.frontend.node import Node, Result, Value, onnx_operator
-from npuc.compiler.frontend.windows import (
+from npuc.compiler.frontend.operators.windows import (
     TO_NCHW,
     TO_NHWC,
     as_image,

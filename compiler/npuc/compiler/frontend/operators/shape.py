@@ -5,7 +5,9 @@ import math
 import numpy as np
 
 from npuc.compiler.frontend.node import Node, Result, Value, onnx_operator
+from npuc.compiler.frontend.operators.windows import TO_NCHW, TO_NHWC
 from npuc.compiler.ops.movement import make_reshape, make_transpose
+from npuc.compiler.xdsl_api import SSAValue
 
 
 @onnx_operator("Identity")
@@ -98,3 +100,47 @@ def unsqueeze(node: Node) -> Result:
     for axis in sorted(axis % rank for axis in axes):
         sizes.insert(axis, 1)
     return _reshaped(node, sizes)
+
+
+@onnx_operator("DepthToSpace")
+def depth_to_space(node: Node) -> Result:
+    """Blocks of channels side by side in height and width."""
+    x_NCHW, block = node.tensor(0), node.attribute("blocksize", 1)
+    n, channels, height, width = _image_shape(node)
+    depth = channels // block**2
+    if depth * block**2 != channels:
+        raise node.unsupported("blocks do not divide the channels", f"{channels} by {block}")
+    x_NHWC = node.emit(make_transpose(x_NCHW, TO_NHWC))
+    if node.attribute("mode", "DCR") == "CRD":
+        pairs = node.emit(make_reshape(x_NHWC, (n * height * width, depth, block**2)))
+        x_NHWC = node.emit(make_transpose(pairs, (0, 2, 1)))
+    rows = node.emit(make_reshape(x_NHWC, (n * height, width, block, block * depth)))
+    moved = node.emit(make_transpose(rows, (0, 2, 1, 3)))
+    whole = node.emit(make_reshape(moved, (n, height * block, width * block, depth)))
+    return [_like_input(node, node.emit(make_transpose(whole, TO_NCHW)))]
+
+
+@onnx_operator("SpaceToDepth")
+def space_to_depth(node: Node) -> Result:
+    """Blocks of height and width as channels."""
+    x_NCHW, block = node.tensor(0), node.attribute("blocksize", 1)
+    n, channels, height, width = _image_shape(node)
+    if height % block or width % block:
+        raise node.unsupported("blocks do not divide the image", f"{height}x{width} by {block}")
+    x_NHWC = node.emit(make_transpose(x_NCHW, TO_NHWC))
+    sizes = (n * height // block, block, width // block, block * channels)
+    moved = node.emit(make_transpose(node.emit(make_reshape(x_NHWC, sizes)), (0, 2, 1, 3)))
+    whole = (n, height // block, width // block, block**2 * channels)
+    result = node.emit(make_reshape(moved, whole))
+    return [_like_input(node, node.emit(make_transpose(result, TO_NCHW)))]
+
+
+def _image_shape(node: Node) -> tuple[int, int, int, int]:
+    shape = node.value(0).shape
+    if len(shape) != 4:
+        raise node.unsupported("x must have 4 axes", list(shape), "x[N, C, H, W]")
+    return shape[0], shape[1], shape[2], shape[3]
+
+
+def _like_input(node: Node, ssa: SSAValue) -> Value:
+    return Value(ssa=ssa, is_unsigned=node.value(0).is_unsigned)

@@ -1,0 +1,73 @@
+"""What a model states about its values, against what its nodes make."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from npuc.compiler.dialects.element_types import dtype_of
+from npuc.compiler.frontend.node import Value
+from npuc.compiler.frontend.order import describe_node
+from npuc.isa.dtypes import DType
+from npuc.isa.errors import ModelError
+
+Stated = tuple[int, tuple[int | None, ...] | None]
+
+
+def stated_types(graph: onnx.GraphProto) -> dict[str, Stated]:
+    """Element type and sizes (None where free) that the graph states for its values."""
+    stated: dict[str, Stated] = {}
+    for info in (*graph.value_info, *graph.output):
+        tensor = info.type.tensor_type
+        if not info.type.HasField("tensor_type"):
+            continue
+        sizes: tuple[int | None, ...] | None = None
+        if tensor.HasField("shape"):
+            sizes = tuple(
+                d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim
+            )
+        stated[info.name] = (tensor.elem_type, sizes)
+    return stated
+
+
+def check_stated(
+    proto: onnx.NodeProto, values: Mapping[str, Value], stated: Mapping[str, Stated]
+) -> None:
+    """Raise ModelError where an output of the node is not what the graph states of it."""
+    for name in proto.output:
+        if name not in stated or name not in values:
+            continue
+        element, sizes = stated[name]
+        made, shape = _element_type(values[name]), values[name].shape
+        agrees = sizes is None or (
+            len(sizes) == len(shape)
+            and all(s in (None, n) for s, n in zip(sizes, shape, strict=True))
+        )
+        if not agrees or (made is not None and element not in (0, made)):
+            raise ModelError(
+                "the model contradicts itself: a node makes another tensor than is stated",
+                where=describe_node(proto),
+                given=f"{name!r} stated as {_text(element, sizes)}",
+                allowed=f"{_text(made or element, shape)}, which the node's inputs imply",
+                next_step="correct or remove the stated shape, or export the model again",
+            )
+
+
+def _element_type(value: Value) -> int | None:
+    """The ONNX element type; None where the import narrows what it holds."""
+    if value.array is not None:
+        if value.array.dtype == np.float64:
+            return None
+        return int(helper.np_dtype_to_tensor_dtype(value.array.dtype))
+    if value.ssa is None:
+        return None
+    dtype = DType.u8 if value.is_unsigned else dtype_of(value.ssa)
+    return int(helper.np_dtype_to_tensor_dtype(dtype.numpy))
+
+
+def _text(element: int, sizes: tuple[int | None, ...] | None) -> str:
+    name = str(onnx.TensorProto.DataType.Name(element))
+    if sizes is None:
+        return name
+    return f"{name} [{', '.join('?' if n is None else str(n) for n in sizes)}]"
