@@ -67,6 +67,47 @@ class MoveWork(NamedTuple):
     bits: int
 
 
+class ScanWork(NamedTuple):
+    """One resolved scan; ``first`` is None where the command has none."""
+
+    source: Region
+    out: Region
+    first: Region | None
+    operation: str
+    exclusive: bool
+
+    @property
+    def reads(self) -> dict[str, Region]:
+        """The operands that exist and are read, by name."""
+        return {"source": self.source} | ({"first": self.first} if self.first else {})
+
+    @property
+    def writes(self) -> dict[str, Region]:
+        """The operands that are written, by name."""
+        return {"out": self.out}
+
+
+class SelectWork(NamedTuple):
+    """One resolved top k or sort: the first elements in sorted order, as many as outputs hold."""
+
+    source: Region
+    values: Region | None
+    indices: Region | None
+    domain: str
+    descending: bool
+
+    @property
+    def reads(self) -> dict[str, Region]:
+        """The operands that are read, by name."""
+        return {"source": self.source}
+
+    @property
+    def writes(self) -> dict[str, Region]:
+        """The operands that exist and are written, by name."""
+        outputs = {"values": self.values, "indices": self.indices}
+        return {name: region for name, region in outputs.items() if region is not None}
+
+
 class WordWork(NamedTuple):
     """One resolved word load or store of ctl: ``value`` goes to ``address`` when ``is_store``."""
 
@@ -81,4 +122,14 @@ class NoWork(NamedTuple):
     """A command that only waits and increments, or a fence."""
 
 
-Work = MmaWork | VexecWork | DmaWork | IndexedWork | MoveWork | WordWork | NoWork
+Work = (
+    MmaWork
+    | VexecWork
+    | ScanWork
+    | SelectWork
+    | DmaWork
+    | IndexedWork
+    | MoveWork
+    | WordWork
+    | NoWork
+)

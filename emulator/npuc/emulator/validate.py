@@ -20,6 +20,7 @@ from npuc.isa.instructions.base import MAX_LOOP_DEPTH
 from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
 from npuc.isa.instructions.flow import Branch, Halt, Jump, Trap
 from npuc.isa.instructions.matrix import Mma
+from npuc.isa.instructions.ordered import Scan, Sort, TopK
 from npuc.isa.instructions.vector import Vexec
 from npuc.isa.instructions.word import MEMORIES, StoreWord
 from npuc.isa.program import Program
@@ -28,10 +29,12 @@ from npuc.isa.target import EXTENSIONS, Target
 MMA_OPERANDS = ("acc", "a", "w")
 VEXEC_INPUTS = ("in0", "in1", "in2", "in3", "in4", "in5")
 VEXEC_OUTPUTS = ("out0", "out1")
+SELECTION_OUTPUTS = ("values", "indices")
 _MMA_RANKS = {"acc": 4, "a": 6, "w": 4}
 _VEXEC_RANK = 7
 READ_ONLY = (Segment.constant.name, Segment.arguments.name)
 _PARALLEL = 4
+_ORDERED_RANK = 5
 
 
 def decode(program: Program, target: Target | None = None) -> DecodedProgram:
@@ -145,6 +148,9 @@ def _check_commands(decoded: DecodedProgram, code: CoreCode) -> None:
         Fill.opcode: _check_fill,
         Mma.opcode: _check_mma,
         Vexec.opcode: _check_vexec,
+        Scan.opcode: _check_scan,
+        TopK.opcode: _check_selection,
+        Sort.opcode: _check_selection,
         StoreWord.opcode: _check_store_word,
     }
     for at in np.flatnonzero(code.is_command).tolist():
@@ -302,6 +308,27 @@ def _check_vexec(spot: _Spot) -> None:
                 "an epilogue output has reduction extents",
                 view.extents,
                 "1 in the last three dimensions",
+            )
+
+
+def _check_scan(spot: _Spot) -> None:
+    _ordered_views(spot, ("source", "out"), ("first",))
+
+
+def _check_selection(spot: _Spot) -> None:
+    _ordered_views(spot, ("source",), SELECTION_OUTPUTS)
+    if all(spot.column(name) == NO_INDEX for name in SELECTION_OUTPUTS):
+        raise spot.refuse("the command writes nothing", allowed="values, indices or both")
+
+
+def _ordered_views(spot: _Spot, needed: tuple[str, ...], optional: tuple[str, ...]) -> None:
+    for name in (*needed, *optional):
+        view = _operand_view(spot, name)
+        if view is None and name in needed:
+            raise spot.refuse(f"operand {name} is missing")
+        if view is not None and len(view.extents) != _ORDERED_RANK:
+            raise spot.refuse(
+                f"operand {name} is of the wrong rank", len(view.extents), _ORDERED_RANK
             )
 
 

@@ -7,7 +7,17 @@ from npuc.emulator.functional.matrix import execute_mma
 from npuc.emulator.functional.vector import execute_vexec
 from npuc.emulator.functional.weights import WeightCache, byte_range
 from npuc.emulator.memory import Memory
-from npuc.emulator.region import DmaWork, IndexedWork, MmaWork, MoveWork, VexecWork, WordWork, Work
+from npuc.emulator.region import (
+    DmaWork,
+    IndexedWork,
+    MmaWork,
+    MoveWork,
+    ScanWork,
+    SelectWork,
+    VexecWork,
+    WordWork,
+    Work,
+)
 from npuc.isa.descriptors import Space
 
 
@@ -32,13 +42,22 @@ class FastExecutor:
         elif isinstance(work, IndexedWork):
             for transfer in plain.indexed_transfers(memory, core, work):
                 self._transfer(memory, core, transfer)
-        elif isinstance(work, MoveWork):
+        else:
+            self._other(memory, core, work)
+
+    def _other(self, memory: Memory, core: int, work: Work) -> None:
+        """What needs no kernel of its own to be fast enough."""
+        if isinstance(work, MoveWork):
             execute_move(memory, core, work)
             self._weights.wrote(core, *byte_range(work.target))
-        elif isinstance(work, WordWork):
-            plain.execute_word(memory, core, work)
-            if work.is_store and work.memory is Space.spm:
-                self._weights.wrote(core, work.address, work.address + work.dtype.bytes)
+            return
+        plain.execute(memory, core, work)
+        if isinstance(work, ScanWork | SelectWork):
+            for written in work.writes.values():
+                if written.view.space is Space.spm:
+                    self._weights.wrote(core, *byte_range(written))
+        elif isinstance(work, WordWork) and work.is_store and work.memory is Space.spm:
+            self._weights.wrote(core, work.address, work.address + work.dtype.bytes)
 
     def _transfer(self, memory: Memory, core: int, work: DmaWork) -> None:
         execute_transfer(memory, core, work)

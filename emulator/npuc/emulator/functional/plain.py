@@ -18,6 +18,8 @@ from npuc.emulator.region import (
     MoveWork,
     NoWork,
     Region,
+    ScanWork,
+    SelectWork,
     VexecWork,
     WordWork,
     Work,
@@ -28,6 +30,7 @@ from npuc.isa.dtypes import DType
 from npuc.isa.microops import BY_NAME
 from npuc.isa.numerics.convert import load_convert, quiet_nan, store_convert
 from npuc.isa.numerics.matrix import mma_float, mma_int
+from npuc.isa.numerics.ordering import SCANS, scan, sorted_order
 
 Int64s = npt.NDArray[np.int64]
 Values = npt.NDArray[Any]
@@ -43,6 +46,10 @@ def execute(memory: Memory, core: int, work: Work) -> None:
         execute_vexec(memory, core, work)
     elif isinstance(work, DmaWork):
         execute_transfer(memory, core, work)
+    elif isinstance(work, ScanWork):
+        execute_scan(memory, core, work)
+    elif isinstance(work, SelectWork):
+        execute_select(memory, core, work)
     elif isinstance(work, IndexedWork):
         for transfer in indexed_transfers(memory, core, work):
             execute_transfer(memory, core, transfer)
@@ -191,6 +198,39 @@ def param_value(word: int, domain: str) -> Values:
     """A raw parameter word as a scalar of its domain; a NaN is quieted."""
     raw = np.array([word & 0xFFFFFFFF], np.uint32)
     return quiet_nan(raw.view(np.float32)) if domain == "f" else raw.view(np.int32)
+
+
+# -- scan, top k, sort ----------------------------------------------------------------------------
+
+
+def execute_scan(memory: Memory, core: int, work: ScanWork) -> None:
+    """Each prefix of every row, in ascending order."""
+    domain = SCANS[work.operation][0]
+    first = None if work.first is None else _stream(memory, core, work.first, domain)[..., 0]
+    source = _stream(memory, core, work.source, domain)
+    _store(memory, core, work.out, scan(source, work.operation, first, work.exclusive))
+
+
+def execute_select(memory: Memory, core: int, work: SelectWork) -> None:
+    """The first elements of each row in sorted order, and where they stood."""
+    source = _stream(memory, core, work.source, work.domain)
+    order = sorted_order(source, work.descending)
+    for region, taken in (
+        (work.values, np.take_along_axis(source, order, axis=-1)),
+        (work.indices, order),
+    ):
+        if region is not None:
+            _store(memory, core, region, taken[..., : region.extents[-1]])
+
+
+def _stream(memory: Memory, core: int, region: Region, domain: str) -> Values:
+    raw = read_region(memory.space(core, region.view.space), region)
+    return load_convert(raw, _DOMAINS[domain])
+
+
+def _store(memory: Memory, core: int, region: Region, values: Values) -> None:
+    stored = store_convert(values, region.view.dtype.numpy)
+    write_region(memory.space(core, region.view.space), region, stored)
 
 
 # -- transfers ------------------------------------------------------------------------------------

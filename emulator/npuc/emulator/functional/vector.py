@@ -128,6 +128,8 @@ def _outputs_overlap(work: VexecWork) -> bool:
 def part(region: Region, block: Block, reduction: tuple[int, ...]) -> Region:
     """The piece of a region that a block works on."""
     view = region.view
+    if block.first == 0 and block.sizes + reduction == region.extents:
+        return region  # most commands are one block
     shift = sum(s * d for s, d in zip(block.starts, view.strides, strict=False))
     origins = tuple(
         origin + sum(s * c for s, c in zip(block.starts, window.coefficients, strict=False))

@@ -13,6 +13,8 @@ from npuc.emulator.region import (
     MmaWork,
     MoveWork,
     Region,
+    ScanWork,
+    SelectWork,
     VexecWork,
     WordWork,
     Work,
@@ -89,6 +91,10 @@ def _all_accesses(core: int, work: Work) -> Iterator[Access]:
         yield from _vexec(core, work)
     elif isinstance(work, DmaWork):
         yield from _transfer(core, work)
+    elif isinstance(work, ScanWork | SelectWork):
+        yield from (_of_view(core, region, name) for name, region in work.reads.items())
+        for name, region in work.writes.items():
+            yield _of_view(core, region, name, is_write=True)
     elif isinstance(work, IndexedWork):
         yield from _indexed(core, work)
     elif isinstance(work, MoveWork):

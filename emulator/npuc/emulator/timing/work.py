@@ -12,6 +12,7 @@ import numpy as np
 from npuc.emulator.decode import CoreCode, decode_columns
 from npuc.emulator.stream import CommandStream
 from npuc.emulator.timing.dma_work import put_indexed, put_moves, put_transfers, put_words
+from npuc.emulator.timing.ordered_work import ORDERED_OPERANDS, put_ordered
 from npuc.emulator.timing.source import Source, Work
 from npuc.emulator.timing.tables import Mask, ViewTable, kernel_costs
 from npuc.isa import cost
@@ -25,9 +26,18 @@ from npuc.isa.instructions.vector import Vexec
 from npuc.isa.program import Program
 from npuc.isa.target import Target
 
-__all__ = ["Work", "command_work"]
 INPUTS = tuple(f"in{i}" for i in range(6))
 OUTPUTS = ("out0", "out1")
+VIEW_OPERANDS = {
+    Mma.opcode: ("acc", "a", "w"),
+    Vexec.opcode: INPUTS + OUTPUTS,
+    Gather.opcode: ("index",),
+    Scatter.opcode: ("index",),
+    Copy.opcode: ("to", "source"),
+    Fill.opcode: ("to",),
+    **ORDERED_OPERANDS,
+}
+__all__ = ["Work", "command_work"]
 
 
 def command_work(program: Program, core: int, stream: CommandStream, target: Target) -> Work:
@@ -43,6 +53,7 @@ def command_work(program: Program, core: int, stream: CommandStream, target: Tar
         put_moves,
         _put_mma,
         _put_vexec,
+        put_ordered,
     )
     for step in steps:
         step(source, work)
@@ -58,9 +69,7 @@ def _static(code: CoreCode, views: ViewTable) -> Mask:
     dynamic = np.zeros(len(code), np.bool_)
     for name in ("rc0", "rc1", "rc2", "rc3", "rc4", "rk"):
         dynamic |= code.columns.get(name, np.zeros(len(code), np.int64)) != 0
-    for opcode, names in ((Mma.opcode, ("acc", "a", "w")), (Vexec.opcode, INPUTS + OUTPUTS),
-                          (Gather.opcode, ("index",)), (Scatter.opcode, ("index",)),
-                          (Copy.opcode, ("to", "source")), (Fill.opcode, ("to",))):
+    for opcode, names in VIEW_OPERANDS.items():
         rows = np.flatnonzero(code.opcode == opcode)
         for name in names if rows.size else ():
             view = code.columns[name][rows]

@@ -13,6 +13,7 @@ from npuc.isa.cost.matrix import (
     mma_fetches,
     mma_row_access,
 )
+from npuc.isa.cost.ordered import scan_cycles, sort_cycles, sort_stages, topk_cycles
 from npuc.isa.cost.ports import ACC_BYTES, Access, Port, acc_port, spm_port, stream_access
 from npuc.isa.cost.rounding import Int64s, Ints, ceil_div
 from npuc.isa.cost.transfer import (
@@ -55,8 +56,12 @@ __all__ = [
     "mma_cycles",
     "mma_fetches",
     "mma_row_access",
+    "scan_cycles",
+    "sort_cycles",
+    "sort_stages",
     "spm_port",
     "stream_access",
+    "topk_cycles",
     "transfer_bursts",
     "transfer_cycles",
     "transfer_fixed_cycles",

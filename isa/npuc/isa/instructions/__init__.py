@@ -4,7 +4,7 @@
 from the classes; nothing about one instruction stands anywhere else.
 """
 
-from npuc.isa.instructions import dma, flow, matrix, order, scalar, vector, word
+from npuc.isa.instructions import dma, flow, matrix, order, ordered, scalar, vector, word
 from npuc.isa.instructions.base import (
     INSTRUCTION_BYTES,
     NO_INDEX,
@@ -24,6 +24,7 @@ INSTRUCTIONS: tuple[type[Instruction], ...] = (
     *dma.INSTRUCTIONS,
     *matrix.INSTRUCTIONS,
     *vector.INSTRUCTIONS,
+    *ordered.INSTRUCTIONS,
     *order.INSTRUCTIONS,
 )
 BY_OPCODE = {cls.opcode: cls for cls in INSTRUCTIONS}

@@ -1,0 +1,19 @@
+"""Registers to operands: what each dispatched command really works on, and whether it may.
+
+All dispatches of one instruction are resolved together, as arrays. What is wrong (extents out of
+range, bytes outside a memory, unequal extents) becomes a ``Problem`` of one command.
+"""
+
+from npuc.emulator.resolve.compute import body_streams, epilogue_streams
+from npuc.emulator.resolve.operands import Operand, byte_range, resolve_view
+from npuc.emulator.resolve.stream import Problem, ResolvedStream
+
+__all__ = [
+    "Operand",
+    "Problem",
+    "ResolvedStream",
+    "body_streams",
+    "byte_range",
+    "epilogue_streams",
+    "resolve_view",
+]

@@ -1,0 +1,124 @@
+"""Views with registers resolved, and the dispatches of one instruction taken together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from npuc.emulator.decode import CoreCode, DecodedProgram
+from npuc.emulator.footprint import Mask, touched_elements
+from npuc.emulator.region import (
+    NoWork,
+    Region,
+    Work,
+)
+from npuc.emulator.stream import Int64s
+from npuc.emulator.validate import (
+    space_bytes,
+)
+from npuc.isa.descriptors import Space, View
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One view operand over n dispatches: addresses n, extents n x rank, origins n x windows."""
+
+    view: View
+    address: Int64s
+    extents: Int64s
+    origins: Int64s
+
+    def region(self, row: int) -> Region:
+        """The operand of one dispatch."""
+        return Region(
+            self.view,
+            int(self.address[row]),
+            tuple(self.extents[row].tolist()),
+            tuple(self.origins[row].tolist()),
+        )
+
+
+class Group:
+    """All dispatches of one instruction; this base is one that moves no data."""
+
+    def __init__(self, decoded: DecodedProgram, code: CoreCode, at: int, registers: Int64s) -> None:
+        self.decoded, self.code, self.at, self.registers = decoded, code, at, registers
+        self.faults: list[tuple[int, str, str, str]] = []
+        self.build()
+
+    def build(self) -> None:
+        """Resolve and check; nothing to do here."""
+
+    def work(self, row: int) -> Work:
+        """The work of one dispatch."""
+        return NoWork()
+
+    def column(self, name: str) -> int:
+        """An operand field of the instruction."""
+        return int(self.code.columns[name][self.at])
+
+    def fault(self, bad: Mask, what: str, given: Int64s, allowed: object) -> None:
+        """Note each row that is bad."""
+        for row in np.flatnonzero(bad).tolist():
+            self.faults.append((row, what, str(given[row].tolist()), str(allowed)))
+
+    def operand(self, name: str) -> Operand:
+        """Resolve one view operand and check its extents and bounds."""
+        view = self.decoded.program.views[self.column(name)]
+        operand = resolve_view(view, self.registers)
+        limits = np.array(view.extents, np.int64)
+        over = np.any((operand.extents < 0) | (operand.extents > limits), axis=1)
+        self.fault(
+            over,
+            f"an extent of operand {name} is out of range",
+            operand.extents,
+            f"0 to {view.extents}",
+        )
+        operand = Operand(
+            view, operand.address, np.clip(operand.extents, 0, limits), operand.origins
+        )
+        self._check_bounds(name, operand)
+        return operand
+
+    def _check_bounds(self, name: str, operand: Operand) -> None:
+        view = operand.view
+        size = space_bytes(self.decoded.target, view.space)
+        if view.space is Space.acc:
+            self.fault(
+                operand.address % 4 != 0,
+                f"operand {name} is not aligned to ACC words",
+                operand.address,
+                "multiples of 4",
+            )
+        low, high = byte_range(operand)
+        outside = (low < 0) | (high > size)
+        for row in np.flatnonzero(outside).tolist() if view.windows else ():
+            touched = touched_elements(operand.region(row))
+            outside[row] = touched.size > 0 and not (
+                touched[0] >= 0 and touched[-1] + view.dtype.bytes <= size
+            )
+        self.fault(
+            outside,
+            f"operand {name} leaves {view.space.name}",
+            np.stack([low, high], axis=1),
+            f"bytes 0 to {size}",
+        )
+
+
+def resolve_view(view: View, registers: Int64s) -> Operand:
+    """A view over the register snapshots (n x 32) of n dispatches."""
+    dynamic = np.array(view.extent_regs, np.int64)
+    extents = np.where(dynamic > 0, registers[:, dynamic], np.array(view.extents, np.int64))
+    origins = (
+        np.array([w.origin for w in view.windows], np.int64)
+        + registers[:, np.array([w.origin_reg for w in view.windows], np.int64)]
+    )
+    return Operand(view, view.base + registers[:, view.base_reg], extents, origins)
+
+
+def byte_range(operand: Operand) -> tuple[Int64s, Int64s]:
+    """First byte and byte after the last, windows ignored; 0, 0 where there is no point."""
+    spans = (operand.extents - 1) * np.array(operand.view.strides, np.int64)
+    low = operand.address + np.minimum(spans, 0).sum(axis=1)
+    high = operand.address + np.maximum(spans, 0).sum(axis=1) + operand.view.dtype.bytes
+    empty = (operand.extents <= 0).any(axis=1)
+    return np.where(empty, 0, low), np.where(empty, 0, high)
