@@ -88,6 +88,7 @@ BROKEN = [
     ("efficiency = 0.955", "efficiency = 1.1", "out of range", "key dram.efficiency", "0.01 to 1"),
     ("efficiency = 0.955", "efficiency = nan", "out of range", "key dram.efficiency", "0.01 to 1"),
     ("cores = 1", "cores = 17", "out of range", "key cores", "1 to 16"),
+    ("exp2 = 4", "exp3 = 4", "unknown micro-op", "key vpu.op_cost", "exp2"),
     ("exp2 = 4", "exp2 = 0", "out of range", "key vpu.op_cost.exp2", "1 to 1000"),
     ("exp2 = 4", "exp2 = 4.5", "wrong type", "key vpu.op_cost.exp2", "int"),
     ("femtojoules = 84.0", "femtojoules = -1.0", "out of range",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar, get_type_hints
 
 from npuc.isa.errors import TargetError
+from npuc.isa.microops import BY_NAME
 
 T = TypeVar("T")
 DATAFLOWS = ("ws", "os", "is")
@@ -292,6 +293,9 @@ def _check_machine(target: Target, origin: str) -> None:
     for letter in target.extensions:
         if letter not in EXTENSIONS:
             raise place.key("extensions").error("unknown extension", letter, ", ".join(EXTENSIONS))
+    for name, _ in target.vpu.op_cost:
+        if name not in BY_NAME:
+            raise place.key("vpu.op_cost").error("unknown micro-op", name, ", ".join(BY_NAME))
     word_row = 4 * target.mxu.cols
     if target.acc.capacity_bytes < word_row:
         raise place.key("acc.capacity_bytes").error(

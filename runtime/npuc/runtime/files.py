@@ -78,6 +78,8 @@ def load_arrays(path: Path) -> Arrays:
 
     Raises: InputError when the file is not an archive of arrays; OSError when it cannot be read.
     """
+    if not zipfile.is_zipfile(path) and not _begins_as_array(path):
+        raise _not_an_archive(path, f"{path.stat().st_size} bytes of something else")
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -86,6 +88,11 @@ def load_arrays(path: Path) -> Arrays:
             return {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise _not_an_archive(path, str(error)) from error
+
+
+def _begins_as_array(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(6) == b"\x93NUMPY"
 
 
 def _not_an_archive(path: Path, given: str) -> InputError:

@@ -61,6 +61,7 @@ PrintOption = Annotated[
         metavar="STAGE|all",
         help="Print the stage's IR; repeatable.",
         default_factory=list,
+        show_default=False,
     ),
 ]
 ExplainOption = Annotated[

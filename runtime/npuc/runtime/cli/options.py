@@ -35,6 +35,7 @@ DimsOption: TypeAlias = Annotated[
         metavar="NAME=SIZE",
         help="Bind a symbolic dimension; repeatable.",
         default_factory=list,
+        show_default=False,
     ),
 ]
 ShapesOption: TypeAlias = Annotated[
@@ -44,6 +45,7 @@ ShapesOption: TypeAlias = Annotated[
         metavar="INPUT=AxBxC",
         help="Bind the shape of an input; repeatable.",
         default_factory=list,
+        show_default=False,
     ),
 ]
 ScheduleOption: TypeAlias = Annotated[
@@ -53,7 +55,11 @@ ScheduleOption: TypeAlias = Annotated[
 LoadOption: TypeAlias = Annotated[
     list[Path],
     typer.Option(
-        "--load", metavar="FILE.py", help="Load a plug-in first; repeatable.", default_factory=list
+        "--load",
+        metavar="FILE.py",
+        help="Load a plug-in first; repeatable.",
+        default_factory=list,
+        show_default=False,
     ),
 ]
 ConstsOption: TypeAlias = Annotated[
