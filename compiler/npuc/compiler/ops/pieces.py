@@ -26,8 +26,9 @@ def make_slice(x: SSAValue, places: Places, sizes: Sequence[int]) -> SliceOp:
     return SliceOp(x, places, tensor_type(dtype_of(x), sizes))
 
 
-def make_axis_slice(x: SSAValue, axis: int, start: int, size: int, step: int = 1) -> SliceOp:
-    """``size`` elements of ``x`` along ``axis``, all of every other axis."""
+def make_axis_slice(x: SSAValue, axis: int, place: tuple[int, int, int]) -> SliceOp:
+    """Start, size and step along ``axis``, all of every other axis."""
+    start, size, step = place
     sizes = list(shape_of(x))
     starts, steps = [0] * len(sizes), [1] * len(sizes)
     starts[axis], steps[axis], sizes[axis] = start, step, size

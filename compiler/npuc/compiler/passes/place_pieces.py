@@ -68,7 +68,7 @@ class FlatSlice(Pattern[SliceOp]):
             if shape[axis] == size:
                 continue
             flat = make_reshape(value, _flat(shape, axis))
-            part = make_axis_slice(flat.result, 1, start, size, step)
+            part = make_axis_slice(flat.result, 1, (start, size, step))
             back = make_reshape(part.result, (*shape[:axis], size, *shape[axis + 1 :]))
             ops += [flat, part, back]
             value = back.result

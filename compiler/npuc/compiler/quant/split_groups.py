@@ -62,7 +62,7 @@ class _Parts:
             part = np.ascontiguousarray(array[..., start : start + size])
             made = make_constant(part, self.consts)
         else:
-            made = make_axis_slice(value, len(shape) - 1, start, size)
+            made = make_axis_slice(value, len(shape) - 1, (start, size, 1))
         self.ops.append(made)
         return made.results[0]
 

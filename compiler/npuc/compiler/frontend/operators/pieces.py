@@ -49,10 +49,9 @@ def joined(node: Node, pieces: Sequence[SSAValue], axis: int) -> SSAValue:
 
 def cut(node: Node, x: SSAValue, axis: int, place: tuple[int, int, int]) -> SSAValue:
     """Start, size and step along ``axis``; ``x`` itself where that is all of it."""
-    start, size, step = place
-    if (start, size) == (0, shape_of(x)[axis]):
+    if place[:2] == (0, shape_of(x)[axis]):
         return x
-    return node.emit(make_axis_slice(x, axis, start, size, step))
+    return node.emit(make_axis_slice(x, axis, place))
 
 
 @onnx_operator("Split")
