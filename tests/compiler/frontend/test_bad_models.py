@@ -121,6 +121,12 @@ def test_all_unsupported_nodes_at_once() -> None:
         ("MatMul", [(2, 3), (4, 5)], {}, "Incompatible dimensions"),
         ("Add", [(2, 3), (2, 4)], {}, "Incompatible dimensions"),
         ("MaxPool", [(1, 2, 4, 4)], {"kernel_shape": [2, 2], "pads": [-1, 0, 0, 0]}, "negative"),
+        ("MaxPool", [(1, 2, 4, 4)], {"kernel_shape": [2, 2], "bogus": 3}, "unknown attribute"),
+        ("MaxPool", [(1, 2, 4, 4)], {"kernel_shape": [0, 2]}, "positive values"),
+        ("Conv", [(1, 4, 5, 5), (4, 4, 3, 3)], {"strides": [0, 1]}, "positive values"),
+        ("Conv", [(1, 4, 5, 5), (4, 4, 3, 3)], {"pads": [1, 1]}, "incorrect size"),
+        ("Softmax", [(2, 3)], {"axis": 9}, "'axis' must be in"),
+        ("Transpose", [(2, 3)], {"perm": [0, 0]}, "repeated value"),
     ],
 )
 def test_refused_attributes(
