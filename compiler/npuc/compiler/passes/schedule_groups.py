@@ -71,6 +71,12 @@ class _Scheduler:
         for name, value in graph.inputs.items():
             self._declare(value, name, "input")
         for name, value in graph.outputs.items():
+            if name in graph.inputs:
+                raise CompileError(
+                    "an output has the name of an input",
+                    f"output {name}",
+                    next_step="let an Identity node compute it under a name of its own",
+                )
             place = self.layouts.of[value]
             result, is_whole = place.base, place.offset == 0
             is_made = isinstance(result.owner, nn.GroupOp | nn.ConcatOp)
