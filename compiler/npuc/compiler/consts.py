@@ -20,8 +20,13 @@ class ConstStore:
         self._arrays: dict[str, Array] = {}
 
     def put(self, array: npt.ArrayLike) -> str:
-        """Store ``array`` and return its key; the stored copy is row-major and read-only."""
-        row_major = np.array(array, order="C")
+        """Store ``array`` and return its key; what is stored is row-major and read-only.
+
+        An array that is both already, such as a mapped file, is kept without a copy.
+        """
+        given = np.asanyarray(array)
+        is_kept = given.flags.c_contiguous and not given.flags.writeable
+        row_major = given if is_kept else np.array(given, order="C")
         key = content_key(row_major)
         if key not in self._arrays:
             row_major.flags.writeable = False
@@ -62,5 +67,5 @@ class ConstStore:
 def content_key(array: Array) -> str:
     """A key that depends on element type, shape and bytes alone."""
     digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:KEY_HEX_DIGITS]
