@@ -138,6 +138,28 @@ def test_refused_attributes(
     assert message in text and f"{op} '{op.lower()}0'" in text
 
 
+def test_a_clip_bound_is_a_scalar() -> None:
+    b = Builder()
+    low = b.const(np.zeros(2, np.float32))
+    assert "bound is not a scalar" in refusal(b.model(b.node("Clip", b.input((2, 3)), low)))
+
+
+def test_a_huge_input_is_refused_at_once() -> None:
+    x = helper.make_tensor_value_info("x", F32, (1 << 31, 1 << 20))
+    y = helper.make_tensor_value_info("y", F32, None)
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+    opset = helper.make_opsetid("", 20)
+    text = refusal(helper.make_model(graph, ir_version=9, opset_imports=[opset]))
+    assert "an input is too large" in text and "2147483648x1048576" in text
+
+
+def test_an_opset_of_the_future() -> None:
+    b = Builder()
+    model = b.model(b.node("Relu", b.input((2, 3))))
+    model.opset_import[0].version = onnx.defs.onnx_opset_version() + 1
+    assert "opset is not known" in refusal(model)
+
+
 def test_reshape_to_a_wrong_size() -> None:
     b = Builder()
     target = b.const(np.asarray([4, -1], np.int64))

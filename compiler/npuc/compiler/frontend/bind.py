@@ -1,6 +1,7 @@
 """Static shapes for the graph's inputs: what the model states, what the options bind."""
 
 from collections.abc import Sequence
+from math import prod
 
 import onnx
 
@@ -16,6 +17,8 @@ _DTYPES: dict[int, DType] = {
     onnx.TensorProto.INT64: DType.i64,
 }
 Shape = tuple[int, ...]
+MAX_INPUT_BYTES = 1 << 32
+"""Above this nothing on this side of the binary is meant to work; mistyped sizes end up here."""
 
 
 def bound_inputs(
@@ -39,6 +42,7 @@ def bound_inputs(
                 allowed=", ".join(dtype.name for dtype in _DTYPES.values()),
             )
         shape = _shape(value, options, free)
+        _check_size(value.name, shape, _DTYPES[tensor.elem_type])
         bound[value.name] = (_DTYPES[tensor.elem_type], shape)
     if free:
         raise ModelError(
@@ -91,6 +95,18 @@ def _shape(value: onnx.ValueInfoProto, options: CompileOptions, free: list[str])
                 allowed="sizes of at least 1",
             )
     return tuple(size or 1 for size in stated)
+
+
+def _check_size(name: str, shape: Shape, dtype: DType) -> None:
+    n_bytes = prod(shape) * dtype.bytes
+    if n_bytes > MAX_INPUT_BYTES:
+        raise ModelError(
+            "an input is too large",
+            where=f"input {name!r}",
+            given=f"{'x'.join(map(str, shape))} {dtype.name}, {n_bytes} bytes",
+            allowed=f"at most {MAX_INPUT_BYTES} bytes",
+            next_step="bind smaller sizes: --dim NAME=SIZE or --shape INPUT=AxBxC",
+        )
 
 
 def _size(dim: onnx.TensorShapeProto.Dimension, options: CompileOptions) -> int | None:

@@ -85,7 +85,21 @@ def _parse(data: bytes, origin: str) -> onnx.ModelProto:
             allowed="a protobuf of onnx.ModelProto",
             next_step="check the file's size against its source; export it again",
         )
+    _check_opsets(model, origin)
     return model
+
+
+def _check_opsets(model: onnx.ModelProto, origin: str) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    for opset in model.opset_import:
+        if opset.domain in ("", "ai.onnx") and not 1 <= opset.version <= newest:
+            raise ModelError(
+                "the model's opset is not known",
+                where=origin,
+                given=str(opset.version),
+                allowed=f"1 to {newest}, the newest of the installed onnx",
+                next_step="upgrade the onnx package, or export for an older opset",
+            )
 
 
 def _has_readable_names(graph: onnx.GraphProto) -> bool:

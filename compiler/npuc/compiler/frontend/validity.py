@@ -45,6 +45,9 @@ def check_node(
         ) from error
 
 
+_ATTRIBUTE_TYPES = dict(onnx.AttributeProto.AttributeType.items())
+
+
 def _schema(proto: onnx.NodeProto, opsets: Mapping[str, int]) -> defs.OpSchema | None:
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     version = opsets.get(domain, 1)
@@ -59,11 +62,10 @@ def _check_attributes(proto: onnx.NodeProto, schema: defs.OpSchema) -> None:
         if known is None:
             allowed = ", ".join(sorted(schema.attributes)) or "none"
             raise _invalid("unknown attribute", proto, attribute.name, allowed)
-        if int(attribute.type) != known.type.value:
-            given = onnx.AttributeProto.AttributeType.Name(attribute.type)
-            raise _invalid(
-                "wrong type of attribute", proto, f"{attribute.name}: {given}", known.type.name
-            )
+        wanted = _ATTRIBUTE_TYPES[str(known.type).rpartition(".")[2]]
+        if attribute.type != wanted:
+            given, allowed = map(onnx.AttributeProto.AttributeType.Name, (attribute.type, wanted))
+            raise _invalid("wrong type of attribute", proto, f"{attribute.name}: {given}", allowed)
 
 
 def _invalid(what: str, proto: onnx.NodeProto, given: str, allowed: str = "") -> ModelError:

@@ -79,6 +79,8 @@ def clip_by_attributes(node: Node) -> Result:
 def clip(node: Node) -> Result:
     """Bounds as optional inputs."""
     low, high = node.constant_or(1, -np.inf), node.constant_or(2, np.inf)
+    if np.size(low) != 1 or np.size(high) != 1:
+        raise node.unsupported("a bound is not a scalar", f"{np.shape(low)}, {np.shape(high)}")
     return _clip(node, float(np.asarray(low).item()), float(np.asarray(high).item()))
 
 
