@@ -28,6 +28,10 @@ from npuc.compiler.ops.structured import Made
 from npuc.compiler.passes.rewriting import Pattern, apply_patterns, constant_array, rebuilt, replace
 from npuc.compiler.passes.simplify_movement import movement_patterns
 from npuc.compiler.passes.sink_pieces import ConcatOfTransposes, PartOfTranspose
+from npuc.compiler.passes.transposes_and_reshapes import (
+    TransposeOfJoinedAxes,
+    TransposesAroundReshape,
+)
 from npuc.compiler.xdsl_api import (
     Attribute,
     Context,
@@ -223,6 +227,8 @@ class SinkTransposes(ModulePass):
         npu = npu_context(ctx)
         patterns = [
             *movement_patterns(npu, self.name),
+            TransposesAroundReshape(npu, self.name),
+            TransposeOfJoinedAxes(npu, self.name),
             BelowUnary(npu, self.name),
             ReshapeBelowUnary(npu, self.name),
             BelowElementwise(npu, self.name),
