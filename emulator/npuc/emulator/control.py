@@ -11,8 +11,10 @@ from typing import Protocol
 import numpy as np
 
 from npuc.emulator.control_kernel import (
+    CALLED,
     DONE,
     FULL,
+    MAPPED,
     OVERRUN,
     PAUSED,
     ControlState,
@@ -20,6 +22,8 @@ from npuc.emulator.control_kernel import (
 )
 from npuc.emulator.decode import CoreCode, DecodedProgram
 from npuc.emulator.jit import HAS_NUMBA
+from npuc.emulator.map_registers import MAP_OPCODES, MapRegisters
+from npuc.emulator.map_registers import MAPPED as MAPPED_TRANSFERS
 from npuc.emulator.stream import CommandStream, Int64s
 from npuc.emulator.validate import execution_error
 from npuc.isa.errors import ExecutionError, UsageError
@@ -144,6 +148,7 @@ class _PlainWalk:
         self.registers, self.noted = [0] * REGISTERS, _Dispatched()
         self.loops: list[list[int]] = []  # first instruction, end, trips left
         self.pc, self.executed, self.since = 0, 0, 0
+        self.maps = MapRegisters(decoded, code)
 
     def advance(self) -> bool:
         code = self.code
@@ -162,6 +167,9 @@ class _PlainWalk:
                 self.pc += 1
             elif opcode in (Loop.opcode, Break.opcode, Branch.opcode, Jump.opcode):
                 self.pc = _flow(code, self.pc, self.registers, self.loops)
+            elif opcode in MAP_OPCODES:
+                self.maps.execute(self.pc, self.registers)
+                self.pc += 1
             else:
                 self._note()
                 if opcode == LoadWord.opcode:
@@ -174,14 +182,17 @@ class _PlainWalk:
 
     def take(self) -> CommandStream:
         noted, self.noted = self.noted, _Dispatched()
-        return _stream(
+        stream = _stream(
             self.code,
             np.array(noted.instruction, np.int64),
             np.array(noted.ctl_cycles, np.int64),
             np.array(noted.registers, np.int64).reshape(-1, REGISTERS),
         )
+        return self.maps.put(stream)
 
     def _note(self) -> None:
+        if self.code.opcode[self.pc] in MAPPED_TRANSFERS:
+            self.maps.capture(self.pc, len(self.noted.instruction))
         self.noted.instruction.append(self.pc)
         self.noted.ctl_cycles.append(self.since)
         self.noted.registers.append(list(self.registers))
@@ -234,6 +245,7 @@ class _CompiledWalk:
         self.table = _control_table(code)
         self.state = ControlState.start(max(len(code), 1024))
         self.taken = 0
+        self.maps = MapRegisters(decoded, code)
 
     def advance(self) -> bool:
         while True:
@@ -241,7 +253,9 @@ class _CompiledWalk:
             at = int(self.state.scalars[0])
             if status in (DONE, PAUSED):
                 return status == PAUSED
-            if status == FULL:
+            if status == CALLED:
+                self._map_instruction(at - 1)
+            elif status == FULL:
                 self.state = self.state.grown()
             elif status == OVERRUN:
                 raise _overrun(self.decoded, self.code, at, self.budget)
@@ -256,9 +270,16 @@ class _CompiledWalk:
     def take(self) -> CommandStream:
         state, rows = self.state, slice(self.taken, int(self.state.scalars[1]))
         self.taken = rows.stop
-        return _stream(
+        stream = _stream(
             self.code, state.instruction[rows], state.ctl_cycles[rows], state.registers[rows]
         )
+        return self.maps.put(stream)
+
+    def _map_instruction(self, at: int) -> None:
+        if self.code.opcode[at] in MAPPED_TRANSFERS:
+            self.maps.capture(at, int(self.state.scalars[1]) - 1 - self.taken)
+        else:
+            self.maps.execute(at, self.state.file)
 
 
 def _control_table(code: CoreCode) -> Int64s:
@@ -266,6 +287,7 @@ def _control_table(code: CoreCode) -> Int64s:
     table = np.zeros((len(code), 6), np.int64)
     runs_ahead = code.is_command & (code.opcode != LoadWord.opcode)
     table[:, 0] = np.where(runs_ahead, 0, code.opcode)
+    table[np.isin(code.opcode, MAPPED_TRANSFERS), 0] = MAPPED
     for column, names in enumerate(
         (("rd", "rc"), ("ra", "body"), ("rb", "offset"), ("imm",), ("count",)), start=1
     ):

@@ -7,10 +7,10 @@ import numpy as np
 
 from npuc.emulator.jit import njit
 from npuc.emulator.stream import Int64s
-from npuc.isa.instructions import flow, order, scalar, word
+from npuc.isa.instructions import flow, maps, order, scalar, word
 from npuc.isa.instructions.base import MAX_LOOP_DEPTH, REGISTERS
 
-DONE, FULL, OVERRUN, TRAPPED, PAUSED = 0, 1, 2, 3, 4
+DONE, FULL, OVERRUN, TRAPPED, PAUSED, CALLED = 0, 1, 2, 3, 4, 5
 _ADD, _SUB, _MUL = scalar.Add.opcode, scalar.Sub.opcode, scalar.Mul.opcode
 _MIN, _MAX, _AND = scalar.Min.opcode, scalar.Max.opcode, scalar.And.opcode
 _OR, _XOR, _SHL = scalar.Or.opcode, scalar.Xor.opcode, scalar.Shl.opcode
@@ -18,6 +18,8 @@ _SHR, _SLT, _SEQ = scalar.Shr.opcode, scalar.Slt.opcode, scalar.Seq.opcode
 _LOOP, _BREAK, _BRANCH = flow.Loop.opcode, flow.Break.opcode, flow.Branch.opcode
 _JUMP, _HALT, _TRAP = flow.Jump.opcode, flow.Halt.opcode, flow.Trap.opcode
 _FENCE, _LOAD_WORD = order.Fence.opcode, word.LoadWord.opcode
+_LOAD_MAP, _SET_MAP = maps.LoadMap.opcode, maps.SetMap.opcode
+MAPPED = maps.LoadMapped.opcode  # in the table, of stores through map registers, too
 _COMMAND = 0
 # Scalar opcodes are below those of flow; the table holds _COMMAND for every engine command.
 
@@ -63,7 +65,8 @@ class ControlState:
 def run_compiled(table: Int64s, state: ControlState, budget: int) -> int:
     """Go on until the end, a word load, a full buffer, the budget or a trap.
 
-    The state says where: after a word load, behind it.
+    The state says where: after a word load, behind it. CALLED: the instruction before is one of
+    map registers, which the caller carries out.
     """
     return int(
         _run(
@@ -160,7 +163,7 @@ def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
             return OVERRUN
         row = table[pc]
         opcode = row[0]
-        is_noted = opcode in (_COMMAND, _FENCE, _LOAD_WORD)
+        is_noted = opcode in (_COMMAND, _FENCE, _LOAD_WORD, MAPPED)
         if is_noted and scalars[1] == len(instruction):
             return FULL
         scalars[2] += 1
@@ -175,9 +178,12 @@ def _run(  # noqa: PLR0913, PLR0917  # compiled code takes arrays, not records
             registers[n, :] = file
             scalars[1], scalars[3] = n + 1, 0
             pc += 1
-            if opcode == _LOAD_WORD:
+            if opcode in (_LOAD_WORD, MAPPED):
                 scalars[0] = pc
-                return PAUSED
+                return PAUSED if opcode == _LOAD_WORD else CALLED
+        elif opcode in (_LOAD_MAP, _SET_MAP):
+            scalars[0] = pc + 1
+            return CALLED
         elif opcode < _LOOP:
             value = _scalar(opcode, file[row[2]], file[row[3]] + row[4])
             if row[1] != 0:

@@ -19,6 +19,7 @@ from npuc.isa.instructions import NO_INDEX, Engine
 from npuc.isa.instructions.base import MAX_LOOP_DEPTH
 from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
 from npuc.isa.instructions.flow import Branch, Halt, Jump, Trap
+from npuc.isa.instructions.maps import LoadMap, LoadMapped
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.ordered import Scan, Sort, TopK
 from npuc.isa.instructions.vector import Vexec
@@ -142,6 +143,7 @@ def _check_commands(decoded: DecodedProgram, code: CoreCode) -> None:
     checks = {
         Load.opcode: _check_transfer,
         Store.opcode: _check_transfer,
+        LoadMapped.opcode: _check_receivers,
         Gather.opcode: _check_indexed,
         Scatter.opcode: _check_indexed,
         Copy.opcode: _check_copy,
@@ -153,18 +155,25 @@ def _check_commands(decoded: DecodedProgram, code: CoreCode) -> None:
         Sort.opcode: _check_selection,
         StoreWord.opcode: _check_store_word,
     }
+    for at in np.flatnonzero(code.opcode == LoadMap.opcode).tolist():
+        _check_map_index(_Spot(decoded, code, at))
     for at in np.flatnonzero(code.is_command).tolist():
         check = checks.get(int(code.opcode[at]))
         if check is not None:
             check(_Spot(decoded, code, at))
 
 
-def _check_map(program: Program, index: int, tensor_map: TensorMap) -> None:
+def map_range(tensor_map: TensorMap) -> tuple[int, int]:
+    """First byte and byte after the last of a tensor in its segment; 0, 0 where it is empty."""
     if 0 in tensor_map.extents:
-        return
+        return 0, 0
     spans = [(e - 1) * s for e, s in zip(tensor_map.extents, tensor_map.dram_strides, strict=True)]
     low = tensor_map.base + sum(s for s in spans if s < 0)
-    high = tensor_map.base + sum(s for s in spans if s > 0) + tensor_map.dtype.bytes
+    return low, tensor_map.base + sum(s for s in spans if s > 0) + tensor_map.dtype.bytes
+
+
+def _check_map(program: Program, index: int, tensor_map: TensorMap) -> None:
+    low, high = map_range(tensor_map)
     size = program.segment_bytes(tensor_map.segment)
     if low < 0 or high > size:
         raise BinaryError(
@@ -177,20 +186,28 @@ def _check_map(program: Program, index: int, tensor_map: TensorMap) -> None:
 
 
 def _check_transfer(spot: _Spot) -> None:
+    _check_map_index(spot)
+    _check_receivers(spot)
+    segment = spot.decoded.program.maps[spot.column("map")].segment
+    if spot.code.opcode[spot.at] in (Store.opcode, Scatter.opcode) and segment is Segment.constant:
+        raise spot.refuse(
+            "a store writes to the constants", segment.name, "output, scratch, state, input"
+        )
+
+
+def _check_map_index(spot: _Spot) -> None:
     index, maps = spot.column("map"), spot.decoded.program.maps
     if index >= len(maps):
         raise spot.refuse("a command names no map", index, f"less than {len(maps)}")
-    segment = maps[index].segment
-    opcode = int(spot.code.opcode[spot.at])
-    if opcode == Load.opcode and spot.column("cores") >> len(spot.decoded.cores):
+
+
+def _check_receivers(spot: _Spot) -> None:
+    is_load = spot.code.opcode[spot.at] in (Load.opcode, LoadMapped.opcode)
+    if is_load and spot.column("cores") >> len(spot.decoded.cores):
         raise spot.refuse(
             "a load goes to a core that the program does not use",
             f"mask {spot.column('cores'):#x}",
             f"cores 0 to {len(spot.decoded.cores) - 1}",
-        )
-    if opcode in (Store.opcode, Scatter.opcode) and segment is Segment.constant:
-        raise spot.refuse(
-            "a store writes to the constants", segment.name, "output, scratch, state, input"
         )
 
 

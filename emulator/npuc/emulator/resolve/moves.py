@@ -12,20 +12,26 @@ from npuc.emulator.region import (
 from npuc.emulator.resolve.operands import Group, Operand
 from npuc.emulator.stream import Int64s
 from npuc.emulator.validate import (
+    map_range,
     space_bytes,
 )
-from npuc.isa.descriptors import Segment, Space
+from npuc.isa.descriptors import Segment, Space, TensorMap
 from npuc.isa.descriptors.tensor_map import MAX_RANK
 from npuc.isa.dtypes import DType
 from npuc.isa.instructions.dma import Fill, Gather, Load
+from npuc.isa.instructions.maps import LoadMapped, StoreMapped
 from npuc.isa.instructions.word import MEMORIES, SPM, WORD_TYPES, StoreWord
+
+LOADS = (Load.opcode, LoadMapped.opcode)
 
 
 class TransferGroup(Group):
-    """Dispatches of one ``ld`` or ``st``."""
+    """Dispatches of one ``ld``, ``st``, ``ldm`` or ``stm``."""
 
     def build(self) -> None:
-        self.map = self.decoded.program.maps[self.column("map")]
+        self.map = self.captured or self.decoded.program.maps[self.column("map")]
+        if self.captured is not None:
+            self._check_captured(self.captured)
         rank = len(self.map.extents)
         corner = np.stack([self._coordinate(d) for d in range(MAX_RANK)], axis=1)
         self.fault(
@@ -36,7 +42,7 @@ class TransferGroup(Group):
         )
         self.corner = corner[:, :rank]
         self.address = self.registers[:, self.column("rs")] + self.column("spm")
-        self.is_load = self.code.opcode[self.at] in (Load.opcode, Gather.opcode)
+        self.is_load = self.code.opcode[self.at] in (*LOADS, Gather.opcode)
         low, high = self._range()
         size = space_bytes(self.decoded.target, Space.spm)
         self.fault(
@@ -45,6 +51,20 @@ class TransferGroup(Group):
             np.stack([low, high], axis=1),
             f"bytes 0 to {size}",
         )
+
+    def _check_captured(self, captured: TensorMap) -> None:
+        low, high = map_range(captured)
+        size = self.decoded.program.segment_bytes(captured.segment)
+        every = np.ones(len(self.registers), bool)
+        self.fault(
+            every & (low < 0 or high > size),
+            "a tensor map leaves its segment",
+            np.tile([low, high], (len(every), 1)),
+            f"bytes 0 to {size} of {captured.segment.name}",
+        )
+        is_store = self.code.opcode[self.at] == StoreMapped.opcode
+        if is_store and captured.segment is Segment.constant:
+            self.fault(every, "a store writes to the constants", self.registers[:, 0], "others")
 
     def _coordinate(self, dimension: int) -> Int64s:
         return self.registers[:, self.column(f"rc{dimension}")] + self.column(f"i{dimension}")
@@ -68,7 +88,7 @@ class TransferGroup(Group):
 
     def transfer(self, row: int) -> DmaWork:
         """The transfer of one dispatch."""
-        mask = self.column("cores") if self.code.opcode[self.at] == Load.opcode else 0
+        mask = self.column("cores") if self.code.opcode[self.at] in LOADS else 0
         return DmaWork(
             self.map,
             tuple(self.corner[row].tolist()),

@@ -15,7 +15,7 @@ from npuc.emulator.stream import Int64s
 from npuc.emulator.validate import (
     space_bytes,
 )
-from npuc.isa.descriptors import Space, View
+from npuc.isa.descriptors import Space, TensorMap, View
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,22 @@ class Operand:
         )
 
 
+@dataclass(frozen=True)
+class Dispatches:
+    """Dispatches of instruction ``at``: ``registers`` n x 32, and the map that all captured."""
+
+    at: int
+    registers: Int64s
+    captured: TensorMap | None = None
+
+
 class Group:
     """All dispatches of one instruction; this base is one that moves no data."""
 
-    def __init__(self, decoded: DecodedProgram, code: CoreCode, at: int, registers: Int64s) -> None:
-        self.decoded, self.code, self.at, self.registers = decoded, code, at, registers
+    def __init__(self, decoded: DecodedProgram, code: CoreCode, dispatches: Dispatches) -> None:
+        self.decoded, self.code = decoded, code
+        self.at, self.registers = dispatches.at, dispatches.registers
+        self.captured = dispatches.captured
         self.faults: list[tuple[int, str, str, str]] = []
         self.build()
 

@@ -10,10 +10,11 @@ from npuc.emulator.region import (
 )
 from npuc.emulator.resolve.compute import MmaGroup, ScanGroup, SelectGroup, VexecGroup
 from npuc.emulator.resolve.moves import IndexedGroup, MoveGroup, TransferGroup, WordGroup
-from npuc.emulator.resolve.operands import Group
+from npuc.emulator.resolve.operands import Dispatches, Group
 from npuc.emulator.stream import CommandStream, Int64s
 from npuc.isa.errors import ExecutionError
 from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
+from npuc.isa.instructions.maps import LoadMapped, StoreMapped
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.ordered import Scan, Sort, TopK
 from npuc.isa.instructions.vector import Vexec
@@ -39,17 +40,19 @@ class ResolvedStream:
         self.problems: list[Problem] = []
         self._row = np.zeros(len(stream), np.int64)
         self._groups: dict[int, Group] = {}
-        order = np.argsort(stream.instruction, kind="stable")
-        numbers, starts = np.unique(stream.instruction[order], return_index=True)
-        parts = np.split(order, starts[1:])[: len(numbers)]  # without a command: one empty part
-        for at, commands in zip(numbers.tolist(), parts, strict=True):
+        # Commands of one instruction that captured one map resolve together.
+        self._key = stream.instruction + (stream.numbers_of_maps() + 1) * len(self._code)
+        order = np.argsort(self._key, kind="stable")
+        keys, starts = np.unique(self._key[order], return_index=True)
+        parts = np.split(order, starts[1:])[: len(keys)]  # without a command: one empty part
+        for key, commands in zip(keys.tolist(), parts, strict=True):
             self._row[commands] = np.arange(len(commands))
-            self._groups[at] = self._resolve(at, commands)
+            self._groups[key] = self._resolve(key, commands)
         self.problems.sort(key=lambda p: p.command)
 
     def work(self, command: int) -> Work:
         """What a command does, with all operands resolved."""
-        group = self._groups[int(self._stream.instruction[command])]
+        group = self._groups[int(self._key[command])]
         return group.work(int(self._row[command]))
 
     def raise_first(self) -> None:
@@ -68,11 +71,14 @@ class ResolvedStream:
             "check the registers and views of the command",
         )
 
-    def _resolve(self, at: int, commands: Int64s) -> "Group":
+    def _resolve(self, key: int, commands: Int64s) -> Group:
+        captured, at = divmod(key, len(self._code))
         opcode = int(self._code.opcode[at])
         builders = {
             Load.opcode: TransferGroup,
             Store.opcode: TransferGroup,
+            LoadMapped.opcode: TransferGroup,
+            StoreMapped.opcode: TransferGroup,
             Gather.opcode: IndexedGroup,
             Scatter.opcode: IndexedGroup,
             Copy.opcode: MoveGroup,
@@ -86,7 +92,9 @@ class ResolvedStream:
             StoreWord.opcode: WordGroup,
         }
         builder = builders.get(opcode, Group)
-        group = builder(self._decoded, self._code, at, self._stream.registers[commands])
+        tensor_map = self._stream.maps[captured - 1] if captured else None
+        dispatched = Dispatches(at, self._stream.registers[commands], tensor_map)
+        group = builder(self._decoded, self._code, dispatched)
         for row, what, given, allowed in group.faults:
             self.problems.append(Problem(int(commands[row]), what, given, allowed))
         return group

@@ -10,8 +10,11 @@ from npuc.isa import cost
 from npuc.isa.cost import Int64s
 from npuc.isa.dtypes import DType
 from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
+from npuc.isa.instructions.maps import LoadMapped, StoreMapped
 from npuc.isa.instructions.word import ARGUMENTS, MEMORIES, SPM, WORD_TYPES, LoadWord, StoreWord
 from npuc.isa.target import Target
+
+TRANSFERS = (Load.opcode, Store.opcode, LoadMapped.opcode, StoreMapped.opcode)
 
 
 def put_words(source: Source, work: Work) -> None:
@@ -40,16 +43,17 @@ def put_words(source: Source, work: Work) -> None:
 
 def put_transfers(source: Source, work: Work) -> None:
     """Boxes inside their tensor cost what their map says; clipped ones are computed each."""
-    rows = source.of_opcode(Load.opcode, Store.opcode)
+    rows = source.of_opcode(*TRANSFERS)
     if not rows.size:
         return
-    maps = MapTable.of(source.program.maps)
-    index, inside = source.column("map", rows), np.empty((len(rows), MAP_RANK), np.int64)
+    maps = MapTable.of(source.maps)
+    index, inside = source.map_index(rows), np.empty((len(rows), MAP_RANK), np.int64)
     for d in range(MAP_RANK):
         start = _coordinate(source, d, rows)
         stop = np.minimum(start + maps.box[index, d], maps.extents[index, d])
         inside[:, d] = np.maximum(stop - np.maximum(start, 0), 0)
-    is_store = source.code.opcode[source.instruction[rows]] == Store.opcode
+    opcode = source.code.opcode[source.instruction[rows]]
+    is_store = np.isin(opcode, (Store.opcode, StoreMapped.opcode))
     clipped = np.flatnonzero((inside != maps.box[index]).any(axis=1))
     boxes = _Boxes(
         np.concatenate([np.arange(len(maps.box)), index[clipped]]),
@@ -109,7 +113,7 @@ def put_indexed(source: Source, work: Work) -> None:
     rows = source.of_opcode(Gather.opcode, Scatter.opcode)
     if not rows.size:
         return
-    maps, target = MapTable.of(source.program.maps), source.target
+    maps, target = MapTable.of(source.maps), source.target
     index = source.column("map", rows)
     inside = maps.box[index].copy()
     for d in range(1, MAP_RANK):

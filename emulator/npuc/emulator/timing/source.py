@@ -7,6 +7,7 @@ import numpy as np
 from npuc.emulator.decode import CoreCode
 from npuc.emulator.timing.tables import ViewTable
 from npuc.isa.cost import Int64s
+from npuc.isa.descriptors import TensorMap
 from npuc.isa.program import Program
 from npuc.isa.target import Target
 
@@ -58,7 +59,8 @@ class Work:
 class Source:
     """Everything that work is read from: tables, code columns and the chosen commands.
 
-    ``instruction`` (n) and ``registers`` (n, 32) belong to the chosen commands.
+    ``instruction`` (n), ``registers`` (n, 32) and ``map_number`` (n) belong to the chosen
+    commands; the maps that they captured from map registers follow those of the program.
     """
 
     target: Target
@@ -67,10 +69,19 @@ class Source:
     code: CoreCode
     instruction: Int64s
     registers: Int64s
+    map_number: Int64s
+    maps: tuple[TensorMap, ...]
 
     def of_opcode(self, *opcodes: int) -> Int64s:
         """Positions of the commands with one of these opcodes."""
         return np.flatnonzero(np.isin(self.code.opcode[self.instruction], opcodes))
+
+    def map_index(self, rows: Int64s) -> Int64s:
+        """Index in ``maps`` of the tensor map that the transfers at ``rows`` use."""
+        captured = self.map_number[rows]
+        return np.where(
+            captured >= 0, len(self.program.maps) + captured, self.column("map", rows)
+        )
 
     def column(self, name: str, rows: Int64s) -> Int64s:
         """Operand field ``name`` of the commands at ``rows``."""

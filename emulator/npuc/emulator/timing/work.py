@@ -21,6 +21,7 @@ from npuc.isa.descriptors.view import MAX_RANK
 from npuc.isa.dtypes import DType
 from npuc.isa.instructions import NO_INDEX, Engine
 from npuc.isa.instructions.dma import Copy, Fill, Gather, Scatter
+from npuc.isa.instructions.maps import LoadMapped, StoreMapped
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.vector import Vexec
 from npuc.isa.program import Program
@@ -45,7 +46,8 @@ def command_work(program: Program, core: int, stream: CommandStream, target: Tar
     code, views = decode_columns(program, core), ViewTable.of(program.views)
     chosen, inverse = _representatives(stream.instruction, _static(code, views))
     source = Source(target, program, views, code, stream.instruction[chosen],
-                     stream.registers[chosen])
+                    stream.registers[chosen], stream.numbers_of_maps()[chosen],
+                    (*program.maps, *stream.maps))
     work = Work.zeros(len(chosen))
     steps: tuple[Callable[[Source, Work], None], ...] = (
         put_transfers,
@@ -75,6 +77,7 @@ def _static(code: CoreCode, views: ViewTable) -> Mask:
             view = code.columns[name][rows]
             exists = view != NO_INDEX
             dynamic[rows] |= exists & views.is_dynamic[np.where(exists, view, 0)]
+    dynamic |= np.isin(code.opcode, (LoadMapped.opcode, StoreMapped.opcode))
     return np.asarray(~dynamic)
 
 

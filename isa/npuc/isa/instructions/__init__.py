@@ -4,7 +4,7 @@
 from the classes; nothing about one instruction stands anywhere else.
 """
 
-from npuc.isa.instructions import dma, flow, matrix, order, ordered, scalar, vector, word
+from npuc.isa.instructions import dma, flow, maps, matrix, order, ordered, scalar, vector, word
 from npuc.isa.instructions.base import (
     INSTRUCTION_BYTES,
     NO_INDEX,
@@ -21,6 +21,7 @@ INSTRUCTIONS: tuple[type[Instruction], ...] = (
     *scalar.INSTRUCTIONS,
     *flow.INSTRUCTIONS,
     *word.INSTRUCTIONS,
+    *maps.INSTRUCTIONS,
     *dma.INSTRUCTIONS,
     *matrix.INSTRUCTIONS,
     *vector.INSTRUCTIONS,
