@@ -1,7 +1,6 @@
 """Fast transfers: the inside of a box as one strided copy, the rest as fill."""
 
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from npuc.isa.descriptors import TensorMap
 
 # Elements are moved as unsigned integers of their size: no bit of a NaN can change.
 _RAW = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
+_KEPT = 4096
 
 
 class _Steps(NamedTuple):
@@ -23,29 +23,50 @@ class _Steps(NamedTuple):
     dram: tuple[int, ...]
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
     """A map prepared for transfers of its whole box: ``steps`` join axes that lie as one.
 
-    ``limits`` are the largest corners with the whole box inside the tensor.
+    ``limits`` are the largest corners with the whole box inside the tensor; ``low`` and ``high``
+    the first SPM byte and the byte after the last, from the address of a transfer.
     """
 
-    raw: np.dtype[np.unsignedinteger[Any]]
+    map: TensorMap
     limits: tuple[int, ...]
     steps: _Steps
     may_load: bool
     may_store: bool
+    low: int
+    high: int
 
 
-@lru_cache(maxsize=4096)
-def _box(tensor_map: TensorMap) -> _Box:
+class BoxCache:
+    """Boxes by the identity of their map, which the box keeps alive."""
+
+    def __init__(self) -> None:
+        self._boxes: dict[int, Box] = {}
+
+    def box(self, tensor_map: TensorMap) -> Box:
+        """The prepared map."""
+        found = self._boxes.get(id(tensor_map))
+        if found is None:
+            if len(self._boxes) >= _KEPT:  # maps that a program changes are new ones every time
+                self._boxes.clear()
+            found = self._boxes[id(tensor_map)] = _box(tensor_map)
+        return found
+
+
+def _box(tensor_map: TensorMap) -> Box:
     size, box = tensor_map.dtype.bytes, tensor_map.box
+    spans = [(b - 1) * s for b, s in zip(box, tensor_map.spm_strides, strict=True)]
     limits = tuple(e - b if b else -1 for e, b in zip(tensor_map.extents, box, strict=True))
-    return _Box(
-        _RAW[size],
+    return Box(
+        tensor_map,
         limits,
         _joined(tensor_map),
         steps_apart(box, tensor_map.spm_strides, size),
         steps_apart(box, tensor_map.dram_strides, size),
+        sum(span for span in spans if span < 0),
+        sum(span for span in spans if span > 0) + size,
     )
 
 
@@ -64,9 +85,9 @@ def _joined(tensor_map: TensorMap) -> _Steps:
     return _Steps(counts, spms, drams)
 
 
-def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
+def execute_transfer(memory: Memory, core: int, work: DmaWork, box: Box) -> None:
     """Move one box; outside the tensor a load gives fill and a store writes nothing."""
-    tensor_map, box = work.map, _box(work.map)
+    tensor_map = work.map
     if work.cores or not (box.may_load if work.is_load else box.may_store):
         plain.execute_transfer(memory, core, work)
         return
@@ -82,7 +103,7 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork) -> None:
 def _move(memory: Memory, core: int, work: DmaWork, place: tuple[int, int, _Steps]) -> None:
     """Copy between SPM and DRAM: their first bytes, and the steps."""
     address, start, steps = place
-    raw, segment = _box(work.map).raw, memory.segments[work.map.segment]
+    raw, segment = _RAW[work.map.dtype.bytes], memory.segments[work.map.segment]
     spm = np.ndarray(steps.counts, raw, memory.spm[core], address, steps.spm)
     dram = np.ndarray(steps.counts, raw, segment, start, steps.dram)
     if work.is_load:

@@ -1,7 +1,7 @@
 """The fast path: each command by the kernel of its engine, with the float32 weights it may keep."""
 
 from npuc.emulator.functional import plain
-from npuc.emulator.functional.dma import execute_move, execute_transfer
+from npuc.emulator.functional.dma import BoxCache, execute_move, execute_transfer
 from npuc.emulator.functional.kernel_plan import PlanCache
 from npuc.emulator.functional.matrix import execute_mma
 from npuc.emulator.functional.vector import execute_vexec
@@ -27,6 +27,7 @@ class FastExecutor:
     def __init__(self) -> None:
         self._weights = WeightCache()
         self._plans = PlanCache()
+        self._boxes = BoxCache()
 
     def __call__(self, memory: Memory, core: int, work: Work) -> None:
         """Carry out one command of a core. Raises: NumericTrap where the machine traps."""
@@ -60,13 +61,7 @@ class FastExecutor:
             self._weights.wrote(core, work.address, work.address + work.dtype.bytes)
 
     def _transfer(self, memory: Memory, core: int, work: DmaWork) -> None:
-        execute_transfer(memory, core, work)
+        box = self._boxes.box(work.map)
+        execute_transfer(memory, core, work, box)
         for receiver in (work.cores or (core,)) if work.is_load else ():
-            self._weights.wrote(receiver, *_box_range(work))
-
-
-def _box_range(work: DmaWork) -> tuple[int, int]:
-    """SPM bytes that a load may write."""
-    spans = [(b - 1) * s for b, s in zip(work.map.box, work.map.spm_strides, strict=True)]
-    low = work.address + sum(s for s in spans if s < 0)
-    return low, work.address + sum(s for s in spans if s > 0) + work.map.dtype.bytes
+            self._weights.wrote(receiver, work.address + box.low, work.address + box.high)
