@@ -59,8 +59,9 @@ def test_two_loads_share_the_dram() -> None:
 
 
 def test_more_transfers_than_channels_share_the_channels() -> None:
-    one = replace(EDGE, dram=replace(EDGE.dram, bytes_per_cycle=1000.0),
-                  dma=replace(EDGE.dma, channels=1))
+    one = replace(
+        EDGE, dram=replace(EDGE.dram, bytes_per_cycle=1000.0), dma=replace(EDGE.dma, channels=1)
+    )
     code = [work_of(Engine.ld0, 3), work_of(Engine.ld1, 3)]
     timing = timed(code, target=one)
     rate = 24 * 128 / 120
@@ -189,10 +190,18 @@ print(HAS_NUMBA, timing.wall_cycles, timing.accounting.ravel().tolist())
 def test_plain_python_gives_the_same_cycles() -> None:
     answers = []
     for disable in ("0", "1"):
-        environment = {**os.environ, "NUMBA_DISABLE_JIT": disable,
-                       "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        done = subprocess.run([sys.executable, "-c", PLAIN], env=environment, check=True,
-                              capture_output=True, text=True)
+        environment = {
+            **os.environ,
+            "NUMBA_DISABLE_JIT": disable,
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", PLAIN],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         answers.append(done.stdout.split(" ", 1))
     assert answers[1][0] == "False"
     assert answers[0][1] == answers[1][1]

@@ -76,9 +76,7 @@ def test_waits_hold_at_the_start(target: Target, code: list[Instruction]) -> Non
 
 
 @given(TARGETS, st.lists(random_code(), min_size=1, max_size=3))
-def test_wall_time_lies_between_the_bounds(
-    target: Target, cores: list[list[Instruction]]
-) -> None:
+def test_wall_time_lies_between_the_bounds(target: Target, cores: list[list[Instruction]]) -> None:
     timing = timed(target, cores)
     wall = timing.wall_cycles
     dram_bytes = timing.dram_read_bytes + timing.dram_written_bytes
@@ -154,13 +152,15 @@ def code_of(rng: Random, kind: str) -> list[Instruction]:
 
 def crowded(target: Target) -> Target:
     """One bank of each memory: every pair of engines meets there."""
-    return replace(target, name=f"crowded {target.name}", spm=replace(target.spm, banks=1),
-                   acc=replace(target.acc, banks=1))
+    return replace(
+        target,
+        name=f"crowded {target.name}",
+        spm=replace(target.spm, banks=1),
+        acc=replace(target.acc, banks=1),
+    )
 
 
-@pytest.mark.parametrize(
-    ("kind", "cores"), [("pipeline", 1), ("unordered", 1), ("pipeline", 2)]
-)
+@pytest.mark.parametrize(("kind", "cores"), [("pipeline", 1), ("unordered", 1), ("pipeline", 2)])
 @pytest.mark.parametrize("target", [TINY, EDGE, crowded(TINY), crowded(EDGE)], ids=lambda t: t.name)
 def test_error_against_the_stepped_oracle(target: Target, kind: str, cores: int) -> None:
     """Wall cycles against the oracle, 6 random streams of 60 to 120 commands each.

@@ -36,7 +36,10 @@ from tests.emulator.timing_streams import (
 
 
 def work_of_code(  # type: ignore[no-untyped-def]
-    code: list[Instruction], registers: np.ndarray | None = None, target: Target = EDGE, **tables  # type: ignore[type-arg]
+    code: list[Instruction],
+    registers: np.ndarray | None = None,
+    target: Target = EDGE,
+    **tables,  # type: ignore[type-arg]
 ):
     program = replace(program_of(target, code), **tables)
     stream = stream_of(code)
@@ -72,8 +75,15 @@ def counted_runs(tensor_map: TensorMap, start: tuple[int, ...]) -> tuple[int, in
 )
 def test_boxes_are_clipped_and_rounded_to_bursts(start, box, dense, is_store) -> None:  # type: ignore[no-untyped-def]
     pitch = 70 if dense else 96
-    tensor_map = TensorMap(Segment.scratch, DType.i8, 0, (8, 9, 70), (9 * pitch, pitch, 1), box,
-                           (box[1] * box[2], box[2], 1))
+    tensor_map = TensorMap(
+        Segment.scratch,
+        DType.i8,
+        0,
+        (8, 9, 70),
+        (9 * pitch, pitch, 1),
+        box,
+        (box[1] * box[2], box[2], 1),
+    )
     kind = Store if is_store else Load
     registers = np.zeros((1, 32), np.int64)
     registers[0, 7:10] = start[0] - 1, start[1] + 2, start[2]

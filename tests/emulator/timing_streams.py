@@ -41,8 +41,15 @@ def row_view(points: int, dtype: DType = DType.i32, space: Space = Space.acc) ->
 
 def row_map(rows: int, row_bytes: int, pitch: int) -> TensorMap:
     """A box of ``rows`` runs out of a matrix with ``pitch`` bytes per row."""
-    return TensorMap(Segment.scratch, DType.i8, 0, (1 << 20, pitch), (pitch, 1),
-                     (rows, row_bytes), (row_bytes, 1))
+    return TensorMap(
+        Segment.scratch,
+        DType.i8,
+        0,
+        (1 << 20, pitch),
+        (pitch, 1),
+        (rows, row_bytes),
+        (row_bytes, 1),
+    )
 
 
 SIZES = ((4, 8, 8), (16, 8, 8), (40, 24, 16), (64, 32, 8))
@@ -88,8 +95,13 @@ def stream_of(instructions: Sequence[Instruction], core: int = 0) -> CommandStre
             waits[i, j] = counter.core << 8 | counter.engine.value << 5 | counter.index
             needs[i, j] = wait.imm
     return CommandStream(
-        np.arange(n), np.array([i.engine.value for i in instructions], np.int64),
-        np.ones(n, np.int64), np.zeros((n, 32), np.int64), waits, needs, increment,
+        np.arange(n),
+        np.array([i.engine.value for i in instructions], np.int64),
+        np.ones(n, np.int64),
+        np.zeros((n, 32), np.int64),
+        waits,
+        needs,
+        increment,
     )
 
 

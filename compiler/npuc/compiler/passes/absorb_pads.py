@@ -68,7 +68,8 @@ class PadIntoConvolution(Pattern[_Padded]):
         x = found.pad.x
         if found.turn is not None:
             turn = make_transpose(x, found.turn.permutation)
-            before, x = [turn], turn.result
+            before.append(turn)
+            x = turn.result
         conv = rebuilt(op, [x, found.conv.w], op.results[0].type, properties)
         replace(rewriter, op, Made((*before, conv), conv.results[0]), [found.pad])
         return "a padding became the convolution's own"

@@ -80,8 +80,14 @@ def command_times(commands: eng.Commands, record: Int64s) -> tuple[CommandTimes,
     )
     slowed, is_fence = _slowed(commands, record), commands.table[:, eng.FENCE] != 0
     return tuple(
-        CommandTimes(pushed[low:high], ready[low:high], start[low:high], end[low:high],
-                     slowed[low:high], is_fence[low:high])
+        CommandTimes(
+            pushed[low:high],
+            ready[low:high],
+            start[low:high],
+            end[low:high],
+            slowed[low:high],
+            is_fence[low:high],
+        )
         for low, high in pairwise(commands.core_start.tolist())
     )
 

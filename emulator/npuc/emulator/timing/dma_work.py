@@ -35,9 +35,11 @@ def put_words(source: Source, work: Work) -> None:
         rows,
         fixed=cost.word_fixed_cycles(target, in_dram),
         moving=cost.transfer_moving_cycles(target, bursts, words),
-        dram_read=np.where(is_store, 0, bus_bytes), dram_written=np.where(is_store, bus_bytes, 0),
+        dram_read=np.where(is_store, 0, bus_bytes),
+        dram_written=np.where(is_store, bus_bytes, 0),
         dram_useful=np.where(in_dram, n_bytes, 0),
-        spm_words=words, spm_bytes=np.where(in_spm, n_bytes, 0),
+        spm_words=words,
+        spm_bytes=np.where(in_spm, n_bytes, 0),
     )
 
 
@@ -65,7 +67,8 @@ def put_transfers(source: Source, work: Work) -> None:
     bus_bytes = facts.pop("bus_bytes")[which]
     work.put(
         rows,
-        dram_read=np.where(is_store, 0, bus_bytes), dram_written=np.where(is_store, bus_bytes, 0),
+        dram_read=np.where(is_store, 0, bus_bytes),
+        dram_written=np.where(is_store, bus_bytes, 0),
         **{name: values[which] for name, values in facts.items()},
     )
     if "cores" in source.code.columns:  # a multicast writes the SPM of each receiver
@@ -129,11 +132,13 @@ def put_indexed(source: Source, work: Work) -> None:
     words = count * one["spm_words"] + cost.ceil_div(list_bytes, target.spm.bank_width_bytes)
     work.put(
         rows,
-        dram_read=np.where(is_store, 0, bus_bytes), dram_written=np.where(is_store, bus_bytes, 0),
+        dram_read=np.where(is_store, 0, bus_bytes),
+        dram_written=np.where(is_store, bus_bytes, 0),
         dram_useful=count * one["dram_useful"],
         fixed=cost.transfer_fixed_cycles(target, bursts),
         moving=cost.transfer_moving_cycles(target, bursts, words),
-        spm_words=words, spm_bytes=count * one["spm_bytes"] + list_bytes,
+        spm_words=words,
+        spm_bytes=count * one["spm_bytes"] + list_bytes,
     )
 
 

@@ -62,7 +62,9 @@ def energy(program: Program, streams: Sequence[CommandStream], timing: Timing) -
     }
     levels = {level: _total(g[level] for g in by_group.values()) for level in LEVELS}
     return Energy(
-        levels, by_group, tuple(event for event, price in prices.items() if price is None),
+        levels,
+        by_group,
+        tuple(event for event, price in prices.items() if price is None),
         tuple(row for row in timing.target.energy if row.event in used),
     )
 

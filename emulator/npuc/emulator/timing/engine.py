@@ -96,7 +96,12 @@ def run_events(commands: Commands, machine: Machine) -> tuple[Int64s, int]:
 
 @njit
 def _simulate(
-    table: Int64s, order: Int64s, shared: Int64s, record: Int64s, slots: Int64s, ctl: Int64s,
+    table: Int64s,
+    order: Int64s,
+    shared: Int64s,
+    record: Int64s,
+    slots: Int64s,
+    ctl: Int64s,
     counters: Int64s,
 ) -> int:
     """Events until nothing can happen any more; the number of commands that ended."""

@@ -48,8 +48,13 @@ def layer_table(program: Program, timing: Timing) -> tuple[LayerRow, ...]:
     available = np.maximum(cycles * len(timing.cores), 1)
     return tuple(
         LayerRow(
-            name, groups.nodes[i], int(cycles[i]), int(cycles[i]) / max(timing.wall_cycles, 1),
-            int(macs[i]), float(needed[i] / available[i]), int(dram[i]),
+            name,
+            groups.nodes[i],
+            int(cycles[i]),
+            int(cycles[i]) / max(timing.wall_cycles, 1),
+            int(macs[i]),
+            float(needed[i] / available[i]),
+            int(dram[i]),
             max(causes, key=lambda cause: int(causes[cause][i])),
         )
         for i, name in enumerate(groups.names)
@@ -73,10 +78,13 @@ def _causes(groups: Groups, timing: Timing) -> dict[str, Int64s]:
     streams = timing.streams
 
     def busy(*engines: Engine) -> Int64s:
-        return group_sum(groups, [
-            np.where(np.isin(s.engine, [e.value for e in engines]), core.busy, 0)
-            for s, core in zip(streams, timing.cores, strict=True)
-        ])
+        return group_sum(
+            groups,
+            [
+                np.where(np.isin(s.engine, [e.value for e in engines]), core.busy, 0)
+                for s, core in zip(streams, timing.cores, strict=True)
+            ],
+        )
 
     def stalled(account: Account) -> Int64s:
         return group_sum(groups, [core.stalls[:, account] for core in timing.cores])

@@ -29,8 +29,10 @@ def put_ordered(source: Source, work: Work) -> None:
         names = ("spm_words", "acc_words", "spm_bytes", "acc_bytes")
         work.put(
             rows,
-            fixed=np.full(len(rows), source.target.vpu.startup_cycles), moving=slowest,
-            lane_ops=lane_ops, **{name: ports[name] for name in names},
+            fixed=np.full(len(rows), source.target.vpu.startup_cycles),
+            moving=slowest,
+            lane_ops=lane_ops,
+            **{name: ports[name] for name in names},
         )
 
 
@@ -38,9 +40,7 @@ def _extents(source: Source, name: str, rows: Int64s) -> Int64s:
     return source.views.resolved(source.column(name, rows), source.registers[rows])
 
 
-def _lanes(
-    source: Source, rows: Int64s, n_rows: Int64s, length: Int64s
-) -> tuple[Int64s, Int64s]:
+def _lanes(source: Source, rows: Int64s, n_rows: Int64s, length: Int64s) -> tuple[Int64s, Int64s]:
     """(cycles in the lanes, lane operations) of commands of one opcode."""
     target, opcode = source.target, int(source.code.opcode[source.instruction[rows[0]]])
     if opcode == Scan.opcode:

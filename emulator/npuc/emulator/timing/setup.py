@@ -74,7 +74,10 @@ def _put_demand(demand: Int64s, works: Sequence[Work], target: Target) -> None:
     """Fill the demand per moving cycle (n, 4); never above what the machine has."""
     dram = _joined([work.dram_read + work.dram_written for work in works])
     amounts = (
-        dram, dram, _joined([w.spm_words for w in works]), _joined([w.acc_words for w in works])
+        dram,
+        dram,
+        _joined([w.spm_words for w in works]),
+        _joined([w.acc_words for w in works]),
     )
     moving = np.maximum(_joined([work.moving for work in works]), 1)
     capacity = machine_of(target).capacity

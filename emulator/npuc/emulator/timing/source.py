@@ -79,9 +79,7 @@ class Source:
     def map_index(self, rows: Int64s) -> Int64s:
         """Index in ``maps`` of the tensor map that the transfers at ``rows`` use."""
         captured = self.map_number[rows]
-        return np.where(
-            captured >= 0, len(self.program.maps) + captured, self.column("map", rows)
-        )
+        return np.where(captured >= 0, len(self.program.maps) + captured, self.column("map", rows))
 
     def column(self, name: str, rows: Int64s) -> Int64s:
         """Operand field ``name`` of the commands at ``rows``."""

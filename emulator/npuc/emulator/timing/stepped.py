@@ -119,9 +119,7 @@ def stepped_cycles(
     return max((c.end for core in cores for c in core.commands), default=0)
 
 
-def _commands(
-    code: Code, stream: CommandStream, work: Work, burst_bytes: int
-) -> list[_Command]:
+def _commands(code: Code, stream: CommandStream, work: Work, burst_bytes: int) -> list[_Command]:
     rows = []
     for i in range(len(stream)):
         waits = [
@@ -131,12 +129,21 @@ def _commands(
         ]
         opcode = int(code[stream.instruction[i], 0])
         dram_bytes = int(work.dram_read[i] + work.dram_written[i])
-        rows.append(_Command(
-            Engine(int(stream.engine[i])), i, int(stream.ctl_cycles[i]), waits,
-            int(stream.increment[i]), opcode == Fence.opcode, int(work.fixed[i]),
-            int(work.moving[i]), dram_bytes // burst_bytes, int(work.spm_words[i]),
-            int(work.acc_words[i]),
-        ))
+        rows.append(
+            _Command(
+                Engine(int(stream.engine[i])),
+                i,
+                int(stream.ctl_cycles[i]),
+                waits,
+                int(stream.increment[i]),
+                opcode == Fence.opcode,
+                int(work.fixed[i]),
+                int(work.moving[i]),
+                dram_bytes // burst_bytes,
+                int(work.spm_words[i]),
+                int(work.acc_words[i]),
+            )
+        )
     return rows
 
 
@@ -198,17 +205,19 @@ def _serve_dram(system: _System) -> None:
     wanting: list[tuple[_Core, _Command]] = []
     for core in system.cores:
         asking = [c for c in core.running.values() if not c.fixed and c.bursts_served < c.bursts]
-        core.channel_credit = _grown(core.channel_credit,
-                                     system.target.dma.channels * channel_rate if asking else 0.0)
+        core.channel_credit = _grown(
+            core.channel_credit, system.target.dma.channels * channel_rate if asking else 0.0
+        )
         for command in asking:
             command.burst_credit = _grown(command.burst_credit, channel_rate)
         wanting += [(core, command) for command in asking]
     rate = dram.bytes_per_cycle * dram.efficiency / dram.burst_bytes
     system.dram_credit = _grown(system.dram_credit, rate if wanting else 0.0)
     for core, command in sorted(wanting, key=_last_turn):
-        while command.bursts_served < command.bursts and min(
-            system.dram_credit, core.channel_credit, command.burst_credit
-        ) >= WHOLE:
+        while (
+            command.bursts_served < command.bursts
+            and min(system.dram_credit, core.channel_credit, command.burst_credit) >= WHOLE
+        ):
             command.bursts_served += 1
             command.burst_credit -= 1
             core.channel_credit -= 1

@@ -84,8 +84,11 @@ def kernel_costs(target: Target, kernels: tuple[Kernel, ...], index: Int64s) -> 
         return np.array([getattr(cost, name) for cost in costs], np.int64)[index]
 
     return KernelCost(
-        column("body_ops"), column("epilogue_ops"), column("body_passes"),
-        column("epilogue_passes"), column("body_lanes"),
+        column("body_ops"),
+        column("epilogue_ops"),
+        column("body_passes"),
+        column("epilogue_passes"),
+        column("body_lanes"),
     )
 
 

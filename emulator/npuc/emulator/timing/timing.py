@@ -57,7 +57,11 @@ def time_streams(
         raise _deadlock(streams, record)
     times = command_times(commands, record)
     return Timing(
-        target, int(record[:, eng.END].max(initial=0)), tuple(streams), times, works,
+        target,
+        int(record[:, eng.END].max(initial=0)),
+        tuple(streams),
+        times,
+        works,
         account(commands, record, times),
         sum(int(work.dram_read.sum()) for work in works),
         sum(int(work.dram_written.sum()) for work in works),
@@ -74,7 +78,8 @@ def _deadlock(streams: Sequence[CommandStream], record: Int64s) -> ExecutionErro
             stuck.append(_waiting_command(core, stream, row))
         first += len(stream)
     return ExecutionError(
-        "the program waits for ever", where="; ".join(stuck),
+        "the program waits for ever",
+        where="; ".join(stuck),
         given=f"{int((record[:, eng.END] < 0).sum())} commands never end",
         allowed="waits for values that some command produces",
         next_step="look for a wait whose counter no command increments so often, or for cores "
@@ -86,8 +91,9 @@ def _waiting_command(core: int, stream: CommandStream, row: int) -> str:
     waits = " and ".join(
         f"{Engine(int(counter) >> 5 & 7).name}{int(counter) & 31} of core {int(counter) >> 8}"
         f" >= {int(threshold)}"
-        for counter, threshold in zip(stream.wait_counter[row], stream.wait_threshold[row],
-                                      strict=True)
+        for counter, threshold in zip(
+            stream.wait_counter[row], stream.wait_threshold[row], strict=True
+        )
         if counter >= 0
     )
     engine = Engine(int(stream.engine[row])).name

@@ -45,9 +45,16 @@ def command_work(program: Program, core: int, stream: CommandStream, target: Tar
     """The work of every command of one core's stream under ``target``."""
     code, views = decode_columns(program, core), ViewTable.of(program.views)
     chosen, inverse = _representatives(stream.instruction, _static(code, views))
-    source = Source(target, program, views, code, stream.instruction[chosen],
-                    stream.registers[chosen], stream.numbers_of_maps()[chosen],
-                    (*program.maps, *stream.maps))
+    source = Source(
+        target,
+        program,
+        views,
+        code,
+        stream.instruction[chosen],
+        stream.registers[chosen],
+        stream.numbers_of_maps()[chosen],
+        (*program.maps, *stream.maps),
+    )
     work = Work.zeros(len(chosen))
     steps: tuple[Callable[[Source, Work], None], ...] = (
         put_transfers,
@@ -120,24 +127,29 @@ def _put_mma_of(
     )
     fetch_a, fetch_w = cost.mma_fetches(target, m, n)
     width = target.spm.bank_width_bytes
-    w_words = np.where(transposed, n * cost.ceil_div(k * size, width),
-                       k * cost.ceil_div(n * size, width))
+    w_words = np.where(
+        transposed, n * cost.ceil_div(k * size, width), k * cost.ceil_div(n * size, width)
+    )
     written = cost.mma_acc_rows(target, m, k, n)
     passes = written // np.maximum(m * cost.ceil_div(n, target.mxu.cols), 1)
     touches = 2 * passes - ~adds  # the first pass of an overwrite reads nothing
-    cycles = cost.mma_cycles(target, m, k, n, dtype=dtype, row_cycles=row_cycles,
-                             transposed=transposed)
+    cycles = cost.mma_cycles(
+        target, m, k, n, dtype=dtype, row_cycles=row_cycles, transposed=transposed
+    )
     spm_words = (m * fetch_a * row_words + fetch_w * w_words) * (m * k * n > 0)
     acc_words = m * cost.ceil_div(n, target.mxu.cols) * touches
-    at_ports = np.maximum(cost.ceil_div(spm_words, target.spm.banks),
-                          cost.ceil_div(acc_words, target.acc.banks))
+    at_ports = np.maximum(
+        cost.ceil_div(spm_words, target.spm.banks), cost.ceil_div(acc_words, target.acc.banks)
+    )
     work.put(
         rows,
         moving=np.maximum(cycles, at_ports),
-        spm_words=spm_words, acc_words=acc_words,
+        spm_words=spm_words,
+        acc_words=acc_words,
         spm_bytes=(m * fetch_a + n * fetch_w) * k * size * (m * n > 0),
         acc_bytes=m * n * touches * cost.ACC_BYTES,
-        macs=m * k * n, mac_dtype=np.full(len(rows), dtype.value),
+        macs=m * k * n,
+        mac_dtype=np.full(len(rows), dtype.value),
     )
 
 
@@ -147,8 +159,10 @@ def _row_accesses(source: Source, a: Int64s, k_extents: Int64s) -> tuple[Int64s,
     views = source.views
     rows = [
         cost.mma_row_access(
-            source.target, (int(k0), int(k1), int(k2)),
-            tuple(views.strides[view, 3:6].tolist()), int(views.element_bytes[view]),
+            source.target,
+            (int(k0), int(k1), int(k2)),
+            tuple(views.strides[view, 3:6].tolist()),
+            int(views.element_bytes[view]),
         )
         for view, k0, k1, k2 in keys
     ]
@@ -185,9 +199,12 @@ def _put_vexec(source: Source, work: Work) -> None:
     startup = target.vpu.startup_cycles
     work.put(
         rows,
-        fixed=np.full(len(rows), startup), moving=total - startup,
-        spm_words=words[0], acc_words=words[1],
-        spm_bytes=along_r.n_bytes[0], acc_bytes=along_r.n_bytes[1],
+        fixed=np.full(len(rows), startup),
+        moving=total - startup,
+        spm_words=words[0],
+        acc_words=words[1],
+        spm_bytes=along_r.n_bytes[0],
+        acc_bytes=along_r.n_bytes[1],
         lane_ops=cost.vexec_lane_ops(costs, points, outputs),
     )
 
