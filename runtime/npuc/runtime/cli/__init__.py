@@ -11,8 +11,13 @@ from npuc.runtime.cli.app import run_command
 from npuc.runtime.cli.failures import FINE, report
 
 
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code (see ``failures.py``). Never raises for a user's mistake."""
+    for variable in ONE_THREAD:  # read when NumPy loads; on small products threads only spin
+        os.environ.setdefault(variable, "1")
     try:
         code = run_command(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
