@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from npuc.runtime.cli.app import run_command
 from npuc.runtime.cli.failures import FINE, report
 
-
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
