@@ -7,17 +7,27 @@ import pytest
 from npuc.compiler.driver import compile_model
 from npuc.compiler.interpreter import evaluate
 from npuc.compiler.options import CompileOptions
+from npuc.compiler.pipeline import Observers
+from npuc.compiler.xdsl_api import ModuleOp
 from npuc.emulator.machine import run
 from tests.compiler.ops.cases import CASES, Case
 
 
-@pytest.mark.parametrize("target", ["tiny", "edge"])
+@pytest.mark.parametrize("target", ["tiny", pytest.param("edge", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_emulated_bits(case: Case, target: str) -> None:
+    partitioned: list[ModuleOp] = []
+
+    def keep(stage: str, module: ModuleOp) -> None:
+        if stage == "partition":
+            partitioned.append(module.clone())
+
     model = case.model.SerializeToString()
-    graph = compile_model(model, CompileOptions(stop_after="partition"))
-    want = evaluate(graph.module, case.inputs, graph.ctx.consts)
-    program = compile_model(model, CompileOptions(target=target)).program
+    compiled = compile_model(
+        model, CompileOptions(target=target), observers=Observers(after_stage=keep)
+    )
+    want = evaluate(partitioned[0], case.inputs, compiled.ctx.consts)
+    program = compiled.program
     assert program is not None
     got = run(program, case.inputs).outputs
     assert list(got) == list(want)
