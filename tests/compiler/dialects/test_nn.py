@@ -61,11 +61,12 @@ def test_text_round_trip_at_every_stage(case: Case) -> None:
     options = CompileOptions(print_after=("all",), stop_after="partition")
     result = compile_model(case.model.SerializeToString(), options)
     assert tuple(result.snapshots) == NN_STAGES
+    has_work = 'loc("' in result.snapshots[NN_STAGES[0]]  # a cast to the same type leaves none
     for name, text in result.snapshots.items():
         module = reparsed(text)
         assert print_module(module) == text, name
         names = {n for op in module.walk() for n in node_names(op)}
-        assert names, "locations survive printing and parsing"
+        assert names or not has_work, "locations survive printing and parsing"
 
 
 IDENTITY = "affine_map<(d0, d1) -> (d0, d1)>"

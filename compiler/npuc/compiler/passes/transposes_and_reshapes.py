@@ -42,7 +42,11 @@ class TransposesAroundReshape(Pattern[_Sandwich]):
             return None
         if single_user(inner.result) is None or single_user(reshape.result) is None:
             return None  # the transposes would stay for the other users
-        return _sandwich(op, reshape, inner)
+        found = _sandwich(op, reshape, inner)
+        ranks = (len(op.permutation), len(inner.permutation))
+        if found is None or len(_moving(found.fine, found.perm)) > max(MAX_PARALLEL, *ranks):
+            return None  # two transposes that the machine has are better than one that it has not
+        return found
 
     def rewrite(self, op: Operation, found: _Sandwich, rewriter: PatternRewriter) -> str:
         result = shape_of(cast(TransposeOp, op).result)
@@ -58,11 +62,8 @@ class TransposeOfJoinedAxes(Pattern[Shape]):
         if not isinstance(op, TransposeOp) or len(op.permutation) <= MAX_PARALLEL:
             return None
         shape = shape_of(op.x)
-        moved = [axis for axis in op.permutation if shape[axis] > 1]
-        following = dict(pairwise(sorted(moved)))  # axes of size 1 go anywhere
-        starts = [axis for before, axis in pairwise(moved) if following.get(before) != axis]
-        starts = moved[:1] + starts
-        return tuple(starts) if 0 < len(starts) < len(op.permutation) else None
+        starts = _moving(shape, op.permutation)
+        return starts if 0 < len(starts) < len(op.permutation) else None
 
     def rewrite(self, op: Operation, found: Shape, rewriter: PatternRewriter) -> str:
         transpose = cast(TransposeOp, op)
@@ -74,6 +75,14 @@ class TransposeOfJoinedAxes(Pattern[Shape]):
         made = _between_views(transpose.x, sizes, perm, shape_of(transpose.result))
         replace(rewriter, op, made)
         return "axes that move together are one axis of a transpose"
+
+
+def _moving(shape: Shape, perm: tuple[int, ...]) -> Shape:
+    """The first axes, in their new order, of the runs of axes that stay neighbours."""
+    moved = [axis for axis in perm if shape[axis] > 1]
+    following = dict(pairwise(sorted(moved)))  # axes of size 1 go anywhere
+    starts = [axis for before, axis in pairwise(moved) if following.get(before) != axis]
+    return (*moved[:1], *starts)
 
 
 def _between_views(x: SSAValue, sizes: Shape, perm: tuple[int, ...], result: Shape) -> Made:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from npuc.isa.assembler import assemble
 
+from npuc.isa.assembler import assemble
 from npuc.isa.container import save
 from npuc.runtime.cli.options import ProgramOutput
 from npuc.runtime.files import read_text
