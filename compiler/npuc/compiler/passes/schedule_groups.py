@@ -5,26 +5,38 @@ what was decided is left in the context as data, and told in remarks.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import prod
 
 from npuc.compiler.analysis.layouts import Layouts, layouts_of
 from npuc.compiler.context import NpuContext, npu_context
 from npuc.compiler.dialects import nn
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
-from npuc.compiler.dialects.tile_attributes import DramType, TensorSpec
-from npuc.compiler.dialects.tile_structure import CoreOp, ProgramOp, TensorOp
+from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType, DramType, TensorSpec
+from npuc.compiler.dialects.tile_structure import BufferOp, CoreOp, ProgramOp, TensorOp
 from npuc.compiler.locations import describe, node_names
 from npuc.compiler.ops.group_problem import Placed, problem_of
-from npuc.compiler.schedule.build import build_group
+from npuc.compiler.schedule.build import GroupMemory, build_group
 from npuc.compiler.schedule.data import GroupSchedule, Schedule, check_tiling, shape_hash
-from npuc.compiler.schedule.problem import GroupProblem
+from npuc.compiler.schedule.plan import PlanOptions, Work, plan_program
+from npuc.compiler.schedule.problem import GroupProblem, Home
+from npuc.compiler.schedule.program import (
+    Buffer,
+    Job,
+    ProgramPlan,
+    Step,
+    TensorFacts,
+    whole_words,
+)
 from npuc.compiler.schedule.search import Choice, SearchOptions, choose_tiling
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.compiler.xdsl_api import Block, Context, ModuleOp, ModulePass, Region, SSAValue
+from npuc.isa.descriptors import Space
 from npuc.isa.errors import CompileError
 
 SEARCHED_FROM_LEVEL = 1
 DOUBLE_BUFFERED_FROM_LEVEL = 2
+RESIDENT_FROM_LEVEL = 2
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,16 @@ class ScheduleGroups(ModulePass):
         op.body.block.insert_op_before(program, graph)
         graph.detach()  # type: ignore[no-untyped-call]  # xDSL
         graph.erase()
+
+
+def _plan_options(ctx: NpuContext) -> PlanOptions:
+    level = ctx.options.level
+    return PlanOptions(
+        SearchOptions(
+            double_buffer=level >= DOUBLE_BUFFERED_FROM_LEVEL, by_cost=level >= SEARCHED_FROM_LEVEL
+        ),
+        resident=level >= RESIDENT_FROM_LEVEL,
+    )
 
 
 @dataclass
@@ -58,14 +80,85 @@ class _Scheduler:
         assert not self.layouts.copies, "place-pieces has made every piece a view"
         self._declare_arguments(graph)
         for op in graph.block.ops:
-            if isinstance(op, nn.GroupOp):
-                self._schedule(op, core)
-            elif isinstance(op, nn.ConstantOp):
+            if isinstance(op, nn.ConstantOp):
                 self._declare_constant(op)
+        groups = [op for op in graph.block.ops if isinstance(op, nn.GroupOp)]
+        work = self._jobs(groups)
+        plan = plan_program(work, self.ctx.target, _plan_options(self.ctx))
+        self._build(groups, work, plan, core)
         self.body.add_op(core)
         self._report_stale()
         self.ctx.schedule = Schedule(tuple(self.decided))
         return program
+
+    def _jobs(self, groups: Sequence[nn.GroupOp]) -> Work:
+        """Every group as a job, and the tensors that they touch."""
+        numbers: dict[SSAValue, int] = {}
+        facts: list[TensorFacts] = []
+        jobs = []
+        for group in groups:
+            locations = [self.layouts.of[v] for v in (*group.inputs, *group.outputs)]
+            for found in locations:
+                if found.base not in numbers:
+                    numbers[found.base] = len(facts)
+                    facts.append(self._facts(found.base, group))
+            problem = problem_of(group, [Placed(f.offset, f.strides) for f in locations])
+            tensors = tuple(numbers[found.base] for found in locations)
+            jobs.append(Job(problem, tensors, node_names(group)))
+        self.values = list(numbers)
+        return Work(tuple(jobs), tuple(facts))
+
+    def _facts(self, value: SSAValue, group: nn.GroupOp) -> TensorFacts:
+        declared = self.tensors.get(value)
+        name = value.name_hint or group.group_name.data
+        n_bytes = prod(shape_of(value)) * dtype_of(value).bytes
+        if declared is None:
+            return TensorFacts(name, n_bytes, "scratch")
+        assert isinstance(declared.owner, TensorOp)
+        return TensorFacts(name, n_bytes, declared.owner.segment.data.value)
+
+    def _build(
+        self, groups: Sequence[nn.GroupOp], work: Work, plan: ProgramPlan, core: CoreOp
+    ) -> None:
+        buffers = [self._buffer(buffer, core) for buffer in plan.buffers]
+        lives = plan.lives()
+        live = plan.live_bytes(self.ctx.target)
+        for position, step in enumerate(plan.steps):
+            group = groups[step.job]
+            budget = self.ctx.target.spm.capacity_bytes - live[position]
+            tiling = self._decide(group, step.problem, budget)
+            used = [b for _, b in step.buffers]
+            memory = GroupMemory(
+                self._dram(step, work),
+                {n: buffers[b] for n, b in step.buffers},
+                first={buffers[b] for b in used if lives[b][0] == position},
+                last={buffers[b] for b in used if lives[b][1] == position},
+            )
+            made = build_group(step.problem, tiling, self.ctx.target, memory)
+            for op in made.walk():
+                op.location = group.location
+            core.body.block.add_op(made)
+
+    def _buffer(self, buffer: Buffer, core: CoreOp) -> SSAValue:
+        spec = BufferSpec(Space.spm, whole_words(buffer.n_bytes, self.ctx.target))
+        op = BufferOp(buffer.name, BufferType(spec))
+        core.body.block.add_op(op)
+        return op.buffer
+
+    def _dram(self, step: Step, work: Work) -> list[SSAValue | None]:
+        """The DRAM tensors of a step by argument; None for those that are in SPM."""
+        tensors: list[SSAValue | None] = [None] * len(work.jobs[step.job].tensors)
+        for operand in step.problem.operands:
+            if operand.home is not Home.spm:
+                number = work.jobs[step.job].tensor(operand)
+                tensors[operand.argument] = self._tensor(number, work)
+        return tensors
+
+    def _tensor(self, number: int, work: Work) -> SSAValue:
+        value = self.values[number]
+        if value not in self.tensors:
+            self._declare(value, work.tensors[number].name, "scratch")
+        return self.tensors[value]
 
     def _declare_arguments(self, graph: nn.GraphOp) -> None:
         for name, value in graph.inputs.items():
@@ -109,35 +202,20 @@ class _Scheduler:
         self.body.add_op(op)
         self.tensors[value] = op.tensor
 
-    def _schedule(self, group: nn.GroupOp, core: CoreOp) -> None:
-        locations = [self.layouts.of[v] for v in (*group.inputs, *group.outputs)]
-        problem = problem_of(group, [Placed(found.offset, found.strides) for found in locations])
-        tiling = self._decide(group, problem)
-        for result in group.outputs:
-            whole = self.layouts.of[result].base
-            if whole not in self.tensors:
-                self._declare(whole, whole.name_hint or group.group_name.data, "scratch")
-        tensors = [self.tensors[found.base] for found in locations]
-        work = build_group(problem, tiling, self.ctx.target, tensors)
-        for op in work.walk():
-            op.location = group.location
-        core.body.block.add_op(work)
-
-    def _decide(self, group: nn.GroupOp, problem: GroupProblem) -> Tiling:
+    def _decide(self, group: nn.GroupOp, problem: GroupProblem, spm_bytes: int) -> Tiling:
         nodes, shape, target = node_names(group), shape_hash(problem), self.ctx.target
         replayed = self._replayed(nodes, shape)
         if replayed is not None:
             check_tiling(problem, replayed, target, f"group {describe(group)}")
             self.ctx.remarks.applied("schedule-groups", "tiling replayed from the file", nodes)
-        tiling = replayed or self._search(problem, nodes)
+        tiling = replayed or self._search(problem, nodes, spm_bytes)
         self.decided.append(GroupSchedule(nodes, shape, tiling))
         return tiling
 
-    def _search(self, problem: GroupProblem, nodes: tuple[str, ...]) -> Tiling:
-        level = self.ctx.options.level
-        options = SearchOptions(
-            double_buffer=level >= DOUBLE_BUFFERED_FROM_LEVEL, by_cost=level >= SEARCHED_FROM_LEVEL
-        )
+    def _search(
+        self, problem: GroupProblem, nodes: tuple[str, ...], spm_bytes: int
+    ) -> Tiling:
+        options = replace(_plan_options(self.ctx).search, spm_bytes=spm_bytes)
         choice: Choice = choose_tiling(problem, self.ctx.target, options)
         self.ctx.remarks.applied(
             "schedule-groups",

@@ -5,13 +5,14 @@ innermost loop that moves its box; the accumulator is acquired for the reduction
 the vector kernel into the output slot, and stored.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType
 from npuc.compiler.dialects.tile_commands import (
     AcquireOp,
+    HeldOp,
     LoadOp,
     MmaOp,
     Operands,
@@ -22,7 +23,15 @@ from npuc.compiler.dialects.tile_commands import (
 from npuc.compiler.dialects.tile_group import GroupOp
 from npuc.compiler.dialects.tile_structure import AffineOp, BufferOp, ForOp, MinOp
 from npuc.compiler.dialects.tile_text import Place
-from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, RANK, GroupProblem, Operand
+from npuc.compiler.schedule.problem import (
+    K_DIMS,
+    N_DIM,
+    PARALLEL,
+    RANK,
+    GroupProblem,
+    Home,
+    Operand,
+)
 from npuc.compiler.schedule.tiling import (
     Tiling,
     acc_ring_depth,
@@ -32,7 +41,7 @@ from npuc.compiler.schedule.tiling import (
     slot_bytes,
 )
 from npuc.compiler.xdsl_api import Block, Operation, SSAValue
-from npuc.isa.descriptors import Segment, Space, TensorMap, View
+from npuc.isa.descriptors import Segment, Space, TensorMap, View, Window
 from npuc.isa.dtypes import DType
 from npuc.isa.target import Target
 
@@ -42,15 +51,41 @@ ACC_DIMS = (0, 1, 2, N_DIM)
 ALL_DIMS = tuple(range(RANK))
 
 
+@dataclass(frozen=True)
+class GroupMemory:
+    """What a group finds in memory: DRAM ``tensors`` by argument, SPM ``buffers`` by operand.
+
+    ``first`` and ``last`` are the buffers that no earlier, or no later, group of the core uses.
+    """
+
+    tensors: Sequence[SSAValue | None]
+    buffers: Mapping[int, SSAValue] = field(default_factory=dict)
+    first: Collection[SSAValue] = ()
+    last: Collection[SSAValue] = ()
+
+
 def build_group(
-    problem: GroupProblem, tiling: Tiling, target: Target, tensors: Sequence[SSAValue]
+    problem: GroupProblem, tiling: Tiling, target: Target, memory: GroupMemory
 ) -> GroupOp:
-    """The tile group of one problem, under its name; ``tensors`` are numbered as its arguments."""
-    distinct = list(dict.fromkeys(tensors))
-    group = GroupOp(problem.name, distinct)
-    inner = group.body.block.args
-    arguments = tuple(inner[distinct.index(t)] for t in tensors)
-    _GroupBuilder(problem, tiling, target, arguments, group.body.block).build()
+    """The tile group of one problem, under its name."""
+    outer = list(dict.fromkeys([t for t in memory.tensors if t is not None]))
+    outer += list(dict.fromkeys(memory.buffers.values()))
+    group = GroupOp(problem.name, outer)
+    inner = dict(zip(outer, group.body.block.args, strict=True))
+    builder = _GroupBuilder(
+        problem,
+        tiling,
+        target,
+        tuple(None if t is None else inner[t] for t in memory.tensors),
+        group.body.block,
+    )
+    for buffer in dict.fromkeys(memory.buffers.values()):
+        builder.enter(inner[buffer], buffer in memory.first)
+    builder.resident = {n: inner[buffer] for n, buffer in memory.buffers.items()}
+    builder.build()
+    for buffer in dict.fromkeys(memory.buffers.values()):
+        if buffer in memory.last:
+            group.body.block.add_op(ReleaseOp(inner[buffer]))
     return group
 
 
@@ -59,15 +94,26 @@ class _GroupBuilder:
     problem: GroupProblem
     tiling: Tiling
     target: Target
-    tensors: tuple[SSAValue, ...]
+    tensors: tuple[SSAValue | None, ...]
     block: Block
+    resident: dict[int, SSAValue] = field(default_factory=dict)
+    entered: dict[SSAValue, SSAValue] = field(default_factory=dict)
     starts: dict[int, SSAValue] = field(default_factory=dict)
     true_extents: dict[int, SSAValue] = field(default_factory=dict)
     rings: dict[int, SSAValue] = field(default_factory=dict)
     slots: dict[int, SSAValue] = field(default_factory=dict)
     acc_ring: SSAValue | None = None
+    sums: dict[Block, dict[tuple[tuple[int, int], ...], SSAValue]] = field(default_factory=dict)
+
+    def enter(self, buffer: SSAValue, is_first: bool) -> None:
+        """Name the slot of a buffer that outlives the group."""
+        self.entered[buffer] = self._add(AcquireOp(buffer) if is_first else HeldOp(buffer))
 
     def build(self) -> None:
+        for number, buffer in self.resident.items():
+            self.slots[number] = self.entered[buffer]
+            if self.problem.operands[number].home is Home.fetched:
+                self._fetch(number)
         trips = self.tiling.trips(self.problem)
         self.loops = [d for d in self.tiling.loops if trips[d] > 1]
         self.outer = sum(d < PARALLEL for d in self.loops)
@@ -77,6 +123,8 @@ class _GroupBuilder:
     def _declare_rings(self) -> None:
         tile = self.tiling.tile
         for number, operand in enumerate(self.problem.operands):
+            if operand.is_resident:
+                continue
             depth = ring_depth(self.problem, self.tiling, operand)
             spec = BufferSpec(Space.spm, slot_bytes(operand, tile, self.target), depth)
             self.rings[number] = self._add(BufferOp(operand.name, BufferType(spec)))
@@ -87,7 +135,9 @@ class _GroupBuilder:
 
     def _emit_level(self, level: int) -> None:
         """Everything inside the first ``level`` loops."""
-        loaded = [n for n in self.problem.inputs if self._level(n) == level]
+        loaded = [
+            n for n in self.problem.inputs if n not in self.resident and self._level(n) == level
+        ]
         for number in loaded:
             self._load(number)
         if level == self.outer:
@@ -107,12 +157,13 @@ class _GroupBuilder:
                 self._mma()
             else:
                 self._loop(self.outer)
-        for number in self.problem.vector.outputs:
+        stored = [n for n in self.problem.vector.outputs if n not in self.resident]
+        for number in stored:
             self.slots[number] = self._add(AcquireOp(self.rings[number]))
         self._vexec()
         if self.acc_ring is not None:
             self._add_op(ReleaseOp(self.acc_ring))
-        for number in self.problem.vector.outputs:
+        for number in stored:
             self._store(number)
             self._add_op(ReleaseOp(self.rings[number]))
 
@@ -138,19 +189,31 @@ class _GroupBuilder:
         place, dynamics = self._place(operand)
         self._add_op(
             LoadOp(
-                (self.slots[number], self.tensors[operand.argument]),
+                (self.slots[number], self._tensor(operand)),
                 (self._map(operand), place),
                 dynamics,
                 operand.queue,
             )
         )
 
+    def _fetch(self, number: int) -> None:
+        """Load the whole tensor, as bytes, into the buffer that keeps it."""
+        operand = self.problem.operands[number]
+        whole = _whole_map(operand)
+        ends = (self.slots[number], self._tensor(operand))
+        self._add_op(LoadOp(ends, (whole, Place(((0, 0),))), [], operand.queue))
+
+    def _tensor(self, operand: Operand) -> SSAValue:
+        tensor = self.tensors[operand.argument]
+        assert tensor is not None, "an operand in DRAM has a tensor"
+        return tensor
+
     def _store(self, number: int) -> None:
         operand = self.problem.operands[number]
         place, dynamics = self._place(operand)
         self._add_op(
             StoreOp(
-                (self.slots[number], self.tensors[operand.argument]),
+                (self.slots[number], self._tensor(operand)),
                 (self._map(operand), place),
                 dynamics,
             )
@@ -185,18 +248,59 @@ class _GroupBuilder:
         self._add_op(VexecOp((work.kernel, params), ins, outs, numbers.values))
 
     def _view(self, number: int, dims: Sequence[int], numbers: Operands) -> View:
-        """The view of an operand's slot over ``dims``, packed row-major."""
+        """The view of an operand over ``dims``: of its slot, packed row-major, or in place."""
         operand = self.problem.operands[number]
-        steps = _packed(operand.box(self.tiling.tile), operand.dtype.bytes)
-        strides = tuple(
-            sum(f.coefficients[d] * s for f, s in zip(operand.forms, steps, strict=True))
-            for d in dims
-        )
         is_vector = len(dims) == RANK
         is_output = number in self.problem.vector.outputs
         once = is_vector and (is_output or self.problem.contraction is not None)
         extents = tuple(1 if once and d in K_DIMS else self.tiling.tile[d] for d in dims)
+        if operand.is_resident:
+            strides = tuple(operand.steps[d] for d in dims)
+            view = self._finish_view(operand.dtype, Space.spm, (dims, extents, strides), numbers)
+            return self._in_place(view, operand, dims, numbers)
+        packed = _packed(operand.box(self.tiling.tile), operand.dtype.bytes)
+        strides = tuple(
+            sum(f.coefficients[d] * s for f, s in zip(operand.forms, packed, strict=True))
+            for d in dims
+        )
         return self._finish_view(operand.dtype, Space.spm, (dims, extents, strides), numbers)
+
+    def _in_place(
+        self, view: View, operand: Operand, dims: Sequence[int], numbers: Operands
+    ) -> View:
+        """``view`` moved to the tile of a resident operand, with windows where it is padded."""
+        moves = {d: operand.steps[d] for d in self.starts if operand.steps[d]}
+        register = numbers.number(self._affine(moves)) if moves else 0
+        windows = []
+        for axis in operand.masked_axes(self.problem.extents):
+            form = operand.forms[axis]
+            starts = {d: c for d, c in enumerate(form.coefficients) if c and d in self.starts}
+            windows.append(
+                Window(
+                    form.constant,
+                    operand.shape[axis],
+                    tuple(form.coefficients[d] for d in dims),
+                    numbers.number(self._affine(starts)) if starts else 0,
+                )
+            )
+        return replace(
+            view,
+            base=operand.origin,
+            base_reg=register,
+            windows=tuple(windows),
+            fill=operand.fill if windows else 0,
+        )
+
+    def _affine(self, coefficients: Mapping[int, int]) -> SSAValue:
+        """The sum of loop indices times ``coefficients``, by dimension."""
+        if list(coefficients.values()) == [1]:
+            return self.starts[next(iter(coefficients))]
+        known = tuple(sorted(coefficients.items()))
+        scope = self.sums.setdefault(self.block, {})
+        if known not in scope:
+            terms = [self.starts[d] for d, _ in known]
+            scope[known] = self._add(AffineOp([c for _, c in known], 0, terms))
+        return scope[known]
 
     def _acc_view(self, dims: Sequence[int], numbers: Operands) -> View:
         assert self.problem.contraction is not None
@@ -267,6 +371,11 @@ class _GroupBuilder:
 
     def _add_op(self, op: Operation) -> None:
         self.block.add_op(op)
+
+
+def _whole_map(operand: Operand) -> TensorMap:
+    n_bytes = (prod(operand.shape) * operand.dtype.bytes,)
+    return TensorMap(Segment.scratch, DType.i8, 0, n_bytes, (1,), n_bytes, (1,))
 
 
 def _packed(box: Sequence[int], element_bytes: int) -> tuple[int, ...]:

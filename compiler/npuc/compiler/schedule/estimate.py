@@ -6,11 +6,12 @@ way through all of them; with one slot everything follows on. Ragged edges count
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, RANK, GroupProblem, Operand
+from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, RANK, GroupProblem, Home, Operand
 from npuc.compiler.schedule.tiling import Candidates, Ints, boxes, counts_from_trips, trip_counts
 from npuc.isa.cost import (
     VEXEC_WALKS,
@@ -127,6 +128,13 @@ def estimate_from(
     for operand, bursts, cycles in zip(
         problem.operands, costs.bursts, costs.transfers, strict=True
     ):
+        if operand.home is Home.spm:
+            continue
+        if operand.home is Home.fetched:
+            whole = fetch_bursts(operand, target)
+            queues[operand.queue] = queues.get(operand.queue, 0) + transfer_cycles(target, whole)
+            moved += whole * target.dram.burst_bytes
+            continue
         count = counts_from_trips(costs.trips, candidates.order, operand)
         queues[operand.queue] = queues.get(operand.queue, np.zeros_like(count)) + count * cycles
         moved += bursts * count * target.dram.burst_bytes
@@ -141,8 +149,16 @@ def estimate_from(
     return Estimates(cycles, mxu, vpu, dma, moved)
 
 
+def fetch_bursts(operand: Operand, target: Target) -> int:
+    """DRAM bursts that bring a whole tensor."""
+    n_bytes = prod(operand.shape) * operand.dtype.bytes
+    return -(-n_bytes // target.dram.burst_bytes)
+
+
 def slot_strides(operand: Operand, box: Ints) -> Ints:
-    """Byte strides (n, 7) of the space's dimensions in a slot packed row-major."""
+    """Byte strides (n, 7) of the space's dimensions: in a slot packed row-major, or in place."""
+    if operand.is_resident:
+        return np.broadcast_to(np.array(operand.steps, np.int64), (len(box), RANK))
     steps = np.ones_like(box)
     steps[:, :-1] = np.cumprod(box[:, :0:-1], axis=1)[:, ::-1]
     coefficients = np.array([f.coefficients for f in operand.forms], np.int64).reshape(-1, RANK)

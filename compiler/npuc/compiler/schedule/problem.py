@@ -7,6 +7,7 @@ that convolution, pooling, product and elementwise work share one tiling and one
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum, auto
 from functools import cached_property
 
 from npuc.isa.descriptors import Kernel, Params
@@ -36,12 +37,24 @@ class LinearForm:
         return frozenset(d for d, c in enumerate(self.coefficients) if c)
 
 
+class Home(StrEnum):
+    """Where an operand is when its group runs.
+
+    ``dram``: tiles of it move through a ring of SPM slots. ``spm``: it lies there whole, for the
+    group to use in place. ``fetched``: likewise, and this group loads it whole at its start.
+    """
+
+    dram = auto()
+    spm = auto()
+    fetched = auto()
+
+
 @dataclass(frozen=True)
 class Operand:
-    """A tensor of the group: where its axes lie in DRAM and how the space indexes them.
+    """A tensor of the group: where its axes lie in memory and how the space indexes them.
 
-    ``argument`` numbers the group's DRAM tensors; ``strides`` are bytes in DRAM per axis,
-    ``base`` the bytes before the first element. Indices
+    ``argument`` numbers the group's tensors; ``strides`` are bytes per axis, ``base`` the bytes
+    before the first element, in DRAM or in the SPM buffer of its ``home``. Indices
     outside ``shape`` read as ``fill`` (raw bits). ``queue`` is the engine that loads it (ld0, ld1)
     or st for an output.
     """
@@ -55,6 +68,34 @@ class Operand:
     fill: int = 0
     name: str = field(default="", compare=False)
     base: int = 0
+    home: Home = Home.dram
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether commands find the whole operand in SPM."""
+        return self.home is not Home.dram
+
+    @cached_property
+    def steps(self) -> tuple[int, ...]:
+        """Bytes that a step along each dimension of the space moves in the operand's memory."""
+        return tuple(
+            sum(f.coefficients[d] * s for f, s in zip(self.forms, self.strides, strict=True))
+            for d in range(RANK)
+        )
+
+    @cached_property
+    def origin(self) -> int:
+        """Byte offset of the point at which all dimensions are 0; may be negative."""
+        return self.base + sum(f.constant * s for f, s in zip(self.forms, self.strides, strict=True))
+
+    def masked_axes(self, extents: tuple[int, ...]) -> tuple[int, ...]:
+        """Axes that a space of ``extents`` indexes outside the shape: padding."""
+        last = [f.constant + f.box(extents) - 1 for f in self.forms]
+        return tuple(
+            axis
+            for axis, form in enumerate(self.forms)
+            if form.constant < 0 or last[axis] >= self.shape[axis]
+        )
 
     @cached_property
     def dims(self) -> frozenset[int]:

@@ -39,11 +39,18 @@ PROBES = 8  # candidates per family whose true cost limits the bounds
 class SearchOptions:
     """What the search may use: buffers of two slots, and whether cost decides at all.
 
-    Without ``by_cost`` the largest tile that fits is taken (optimisation level 0).
+    Without ``by_cost`` the largest tile that fits is taken (optimisation level 0). ``spm_bytes``
+    limits the rings of the group, where other buffers take the rest of SPM.
     """
 
     double_buffer: bool = True
     by_cost: bool = True
+    spm_bytes: int | None = None
+
+    def limits(self, target: Target) -> tuple[int, int]:
+        """Bytes of SPM and ACC that the rings of one group may take."""
+        spm = target.spm.capacity_bytes if self.spm_bytes is None else self.spm_bytes
+        return spm, target.acc.capacity_bytes
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,10 @@ def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions)
     """
     every_tile = _tiles(problem, target)
     tiles = every_tile[_suits_machine(problem, every_tile)]
-    tiles = _fitting(problem, target, Candidates(tiles, OUTER_M, 1, 1)).tiles
+    limits = options.limits(target)
+    tiles = _fitting(problem, target, Candidates(tiles, OUTER_M, 1, 1), limits).tiles
     if not len(tiles):
-        raise _too_small(problem, target, every_tile)
+        raise _too_small(problem, target, every_tile, limits)
     families = _families(problem, target, options, tiles)
     considered = sum(len(f.rows) for f in families)
     narrow = _promising(problem, target, families, tiles) if options.by_cost else _largest(families)
@@ -132,7 +140,8 @@ def _families(
     by_depth = [_Family(Candidates(tiles, OUTER_M, 1, 1), rows)]
     if options.double_buffer:
         both = _Family(Candidates(tiles, OUTER_M, 2, 2), rows)
-        by_depth.insert(0, both.take(_fits(problem, target, both.candidates)))
+        fitting = _fits(problem, target, both.candidates, options.limits(target))
+        by_depth.insert(0, both.take(fitting))
     orders = (OUTER_M, OUTER_N) if problem.contraction else (OUTER_M,)
     return [
         _Family(replace(family.candidates, order=order), family.rows)
@@ -140,18 +149,22 @@ def _families(
     ]
 
 
-def _fitting(problem: GroupProblem, target: Target, candidates: Candidates) -> Candidates:
+def _fitting(
+    problem: GroupProblem, target: Target, candidates: Candidates, limits: tuple[int, int]
+) -> Candidates:
     """The candidates that fit; ACC, which is quick to tell, first."""
     acc = total_acc_bytes(problem, candidates)
-    small = candidates.take(acc <= target.acc.capacity_bytes)
-    return small.take(_fits(problem, target, small))
+    small = candidates.take(acc <= limits[1])
+    return small.take(_fits(problem, target, small, limits))
 
 
-def _fits(problem: GroupProblem, target: Target, candidates: Candidates) -> npt.NDArray[np.bool_]:
-    """Which candidates fit SPM and ACC; the vectorised form of ``fits``."""
-    acc = total_acc_bytes(problem, candidates) <= target.acc.capacity_bytes
+def _fits(
+    problem: GroupProblem, target: Target, candidates: Candidates, limits: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Which candidates fit ``limits``, bytes of SPM and ACC; the vectorised form of ``fits``."""
+    acc = total_acc_bytes(problem, candidates) <= limits[1]
     result: npt.NDArray[np.bool_] = acc & (
-        total_spm_bytes(problem, candidates, target) <= target.spm.capacity_bytes
+        total_spm_bytes(problem, candidates, target) <= limits[0]
     )
     return result
 
@@ -225,7 +238,9 @@ def _quotients(extent: int) -> set[int]:
     return quotients | {-(-extent // -(-extent // size)) for size in few}
 
 
-def _too_small(problem: GroupProblem, target: Target, tiles: Ints) -> CompileError:
+def _too_small(
+    problem: GroupProblem, target: Target, tiles: Ints, limits: tuple[int, int]
+) -> CompileError:
     needed = total_spm_bytes(problem, Candidates(tiles, OUTER_M, 1, 1), target)
     smallest = tuple(int(t) for t in tiles[int(needed.argmin())])
     n_bytes, name = max((slot_bytes(o, smallest, target), o.name) for o in problem.operands)
@@ -233,7 +248,7 @@ def _too_small(problem: GroupProblem, target: Target, tiles: Ints) -> CompileErr
         "the target is too small for this group",
         problem.name,
         f"the smallest tile needs {needed.min()} bytes of SPM, {n_bytes} of them for tensor {name}",
-        f"{target.spm.capacity_bytes} bytes of SPM, {target.acc.capacity_bytes} of ACC "
+        f"{limits[0]} bytes of SPM, {limits[1]} of ACC "
         f"({target.name})",
         "take a larger target (npuc targets) or a smaller layer",
     )

@@ -92,10 +92,11 @@ def fits(problem: GroupProblem, tiling: Tiling, target: Target) -> bool:
 
 
 def spm_bytes(problem: GroupProblem, tiling: Tiling, target: Target) -> int:
-    """SPM bytes that all buffers of the tiling take together."""
+    """SPM bytes that all rings of the tiling take together; resident operands are not counted."""
     return sum(
         ring_depth(problem, tiling, o) * slot_bytes(o, tiling.tile, target)
         for o in problem.operands
+        if not o.is_resident
     )
 
 
@@ -155,6 +156,8 @@ def total_spm_bytes(problem: GroupProblem, candidates: Candidates, target: Targe
     tiles = candidates.tiles
     total = np.zeros(len(tiles), np.int64)
     for operand in problem.operands:
+        if operand.is_resident:
+            continue
         n_bytes = np.full(len(tiles), operand.dtype.bytes, np.int64)
         for axis in boxes(operand, tiles).T:
             n_bytes *= axis

@@ -1,0 +1,130 @@
+"""The program as the scheduler sees it: jobs over tensors, and what is planned of them.
+
+A *job* is one fused group of the graph. The plan turns jobs into *steps*, in the order in which
+they run: a job whole, or one stripe of it. Buffers of SPM that outlive a step keep whole tensors or
+the rows of one stripe; everything else moves through the rings of a step's tiling.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from npuc.compiler.schedule.problem import GroupProblem, Operand
+from npuc.isa.target import Target
+
+MAX_WINDOWS = 2
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """A tensor of the program: bytes, and its segment (constant, input, output or scratch)."""
+
+    name: str
+    n_bytes: int
+    segment: str
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether only jobs read and write it, so that it need not be in DRAM."""
+        return self.segment == "scratch"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fused group: its problem with all operands in DRAM, and the tensor of each argument."""
+
+    problem: GroupProblem
+    tensors: tuple[int, ...]
+    nodes: tuple[str, ...]
+
+    def tensor(self, operand: Operand) -> int:
+        """The tensor that ``operand`` is, or is a view of."""
+        return self.tensors[operand.argument]
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """Tensors that the job writes."""
+        return tuple(self.tensor(self.problem.operands[n]) for n in self.problem.vector.outputs)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Tensors that the job reads, constants among them."""
+        return tuple(self.tensor(self.problem.operands[n]) for n in self.problem.inputs)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tile group: the work of a job, or of one stripe of it.
+
+    ``buffers`` are pairs (operand, buffer) for the operands that lie in SPM. A step without a
+    job moves rows from one stripe's buffer to the next.
+    """
+
+    problem: GroupProblem
+    job: int
+    buffers: tuple[tuple[int, int], ...] = ()
+    is_copy: bool = False
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """SPM bytes that outlive a step."""
+
+    name: str
+    n_bytes: int
+
+
+@dataclass
+class ProgramPlan:
+    """Steps in order and the buffers that they share."""
+
+    steps: list[Step] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)
+
+    def lives(self) -> dict[int, tuple[int, int]]:
+        """First and last step that uses each buffer."""
+        found: dict[int, tuple[int, int]] = {}
+        for position, step in enumerate(self.steps):
+            for _, buffer in step.buffers:
+                found[buffer] = (found.get(buffer, (position, 0))[0], position)
+        return found
+
+    def live_bytes(self, target: Target) -> list[int]:
+        """Bytes of buffers that are alive at each step, in whole bank words."""
+        change = [0] * (len(self.steps) + 1)
+        for buffer, (first, last) in self.lives().items():
+            n_bytes = whole_words(self.buffers[buffer].n_bytes, target)
+            change[first] += n_bytes
+            change[last + 1] -= n_bytes
+        total, live = 0, []
+        for delta in change[:-1]:
+            total += delta
+            live.append(total)
+        return live
+
+
+def whole_words(n_bytes: int, target: Target) -> int:
+    """``n_bytes`` rounded up to whole words of an SPM bank."""
+    word = target.spm.bank_width_bytes
+    return -(-n_bytes // word) * word
+
+
+def can_stay(problem: GroupProblem, operand: Operand) -> bool:
+    """Whether views can show ``operand`` in place: at most two of its axes are padded."""
+    return len(operand.masked_axes(problem.extents)) <= MAX_WINDOWS
+
+
+def uses(jobs: Sequence[Job]) -> dict[int, tuple[int, int]]:
+    """First and last job that touches each tensor."""
+    found: dict[int, tuple[int, int]] = {}
+    for position, job in enumerate(jobs):
+        for tensor in job.tensors:
+            found[tensor] = (found.get(tensor, (position, 0))[0], position)
+    return found
+
+
+def tensor_bytes(operand: Operand) -> int:
+    """Bytes of the operand's elements."""
+    return prod(operand.shape) * operand.dtype.bytes
+
+

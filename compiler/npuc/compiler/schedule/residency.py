@@ -1,0 +1,90 @@
+"""Which tensors stay in SPM whole, from the job that makes them to the last one that reads them.
+
+Greedy by worth: the DRAM bytes saved per byte and job that the tensor occupies. Every job keeps
+enough room for the rings of a tiling that costs next to nothing more than the best one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from npuc.compiler.schedule.problem import GroupProblem, Home
+from npuc.compiler.schedule.program import (
+    Job,
+    TensorFacts,
+    can_stay,
+    uses,
+    whole_words,
+)
+from npuc.compiler.schedule.search import SearchOptions, choose_tiling
+from npuc.compiler.schedule.tiling import spm_bytes
+from npuc.isa.errors import CompileError
+from npuc.isa.target import Target
+
+ROOM_TOLERANCE = 0.03
+ROOM_SHARES = (16, 8, 4, 2)  # the rings may take one part in so many of SPM
+
+
+def stay_candidates(jobs: Sequence[Job], tensors: Sequence[TensorFacts]) -> set[int]:
+    """Scratch tensors that every job which touches them can use in place."""
+    found = {i for i, tensor in enumerate(tensors) if tensor.is_scratch}
+    for job in jobs:
+        for operand in job.problem.operands:
+            if not can_stay(job.problem, operand):
+                found.discard(job.tensor(operand))
+    return found
+
+
+def with_homes(job: Job, resident: Mapping[int, Home] | set[int]) -> GroupProblem:
+    """The problem of ``job`` with the tensors of ``resident`` in SPM."""
+    homes = resident if isinstance(resident, Mapping) else dict.fromkeys(resident, Home.spm)
+    operands = tuple(
+        replace(o, home=homes.get(job.tensor(o), Home.dram)) for o in job.problem.operands
+    )
+    return replace(job.problem, operands=operands)
+
+
+def room_needed(problem: GroupProblem, target: Target, options: SearchOptions) -> int:
+    """SPM bytes for the rings of a tiling within the tolerance of the best one."""
+    best = choose_tiling(problem, target, options)
+    for share in ROOM_SHARES:
+        limit = target.spm.capacity_bytes // share
+        try:
+            choice = choose_tiling(problem, target, replace(options, spm_bytes=limit))
+        except CompileError:
+            continue
+        if choice.estimate.cycles <= best.estimate.cycles * (1 + ROOM_TOLERANCE):
+            return spm_bytes(problem, choice.tiling, target)
+    return spm_bytes(problem, best.tiling, target)
+
+
+@dataclass
+class Residency:
+    """Decides which tensors stay; ``taken`` are SPM bytes in use per job besides them."""
+
+    jobs: Sequence[Job]
+    tensors: Sequence[TensorFacts]
+    target: Target
+    options: SearchOptions
+    taken: list[int] = field(default_factory=list)
+
+    def decide(self) -> set[int]:
+        """The tensors that stay in SPM whole."""
+        candidates = stay_candidates(self.jobs, self.tensors)
+        lives = uses(self.jobs)
+        live = self.taken or [self._room(job, candidates) for job in self.jobs]
+        chosen: set[int] = set()
+        for tensor in sorted(candidates, key=lambda t: (-self._worth(t, lives[t]), t)):
+            n_bytes = whole_words(self.tensors[tensor].n_bytes, self.target)
+            span = range(lives[tensor][0], lives[tensor][1] + 1)
+            if all(live[p] + n_bytes <= self.target.spm.capacity_bytes for p in span):
+                chosen.add(tensor)
+                for p in span:
+                    live[p] += n_bytes
+        return chosen
+
+    def _room(self, job: Job, candidates: set[int]) -> int:
+        return room_needed(with_homes(job, candidates), self.target, self.options)
+
+    def _worth(self, tensor: int, life: tuple[int, int]) -> float:
+        touched = sum(job.tensors.count(tensor) for job in self.jobs[life[0] : life[1] + 1])
+        return touched / (life[1] - life[0] + 1)
