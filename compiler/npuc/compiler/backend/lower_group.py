@@ -76,9 +76,17 @@ def lower_group(group: GroupOp, state: CoreState) -> LoweredGroup:
     objects = Objects.of(group)
     plan = plan_waits(group, objects)
     lowering = _Lowering(group, state, plan, objects)
+    lowering.counting.begin(_early_engines(plan))
     lowering.block(group.body.block)
     lowering.counting.flush_all()
     return LoweredGroup(lowering.code.entry, plan, objects)
+
+
+def _early_engines(plan: WaitPlan) -> set[Engine]:
+    """Engines that some wait of the group names before the group has issued enough of them."""
+    waits = [*plan.at.items()]
+    waits += [(loop, d) for loop, engines in plan.before.items() for d in engines.values()]
+    return set().union(*(plan.early(op, distances) for op, distances in waits))
 
 
 class _Lowering:
@@ -123,7 +131,9 @@ class _Lowering:
         if loop.trips == 0:
             return
         for engine, distances in sorted(self._plan.before.get(loop, {}).items(), key=_by_engine):
-            self._nops(engine, self.counting.waits(distances))
+            with self.code.registers.scope():
+                early = self._plan.early(loop, distances)
+                self._nops(engine, self.counting.waits(distances, early))
         hot = self._counted_in(loop)
         for engine in hot:
             self.counting.flush(engine)
@@ -165,7 +175,8 @@ class _Lowering:
         engine = engine_of(op)
         with self.code.registers.scope():
             prepared = self._commands.prepare(op)
-            waits = self.counting.waits(self._plan.at.get(op, {}))
+            distances = self._plan.at.get(op, {})
+            waits = self.counting.waits(distances, self._plan.early(op, distances))
             self._nops(engine, waits[:-MAX_WAITS])
             self.code.emit(prepared.instruction(Order(waits[-MAX_WAITS:], 0)))
         self.counting.issued(engine)

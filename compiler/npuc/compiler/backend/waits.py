@@ -10,7 +10,8 @@ clocks, become static waits:
   which it stands.
 
 A distance d on engine e means: all but the last d commands that e was given so far are complete.
-It names earlier commands only, so no wait can deadlock a core. Why the reduction is sound: a
+It names earlier commands only, so no wait can deadlock a core. In the first iterations of a loop
+it may name commands of the groups before, which nothing needs: such a wait is made conditional. Why the reduction is sound: a
 dependence is dropped only when exact earlier waits imply it, and every static wait is at least as
 strong as the exact waits that it stands for.
 """
@@ -35,6 +36,8 @@ class WaitPlan:
     ``last`` tells, for each thing touched, engine and kind (writes or not), how many commands of
     that engine were issued in the group up to its last such access; ``totals`` all commands.
     ``clocks`` has, for each engine, how many commands of each are complete when it ends the group.
+    ``first`` tells, for each command and loop, how many commands of each engine the group issued
+    before its first run.
     """
 
     at: dict[Operation, Distances] = field(default_factory=dict)
@@ -42,6 +45,12 @@ class WaitPlan:
     last: dict[tuple[Touched, Engine, bool], int] = field(default_factory=dict)
     totals: tuple[int, ...] = NO_CLOCK
     clocks: dict[Engine, Clock] = field(default_factory=dict)
+    first: dict[Operation, tuple[int, ...]] = field(default_factory=dict)
+
+    def early(self, op: Operation, distances: Distances) -> frozenset[Engine]:
+        """Engines of ``distances`` whose wait at ``op`` names no command of the group at first."""
+        first = self.first[op]
+        return frozenset(e for e, distance in distances.items() if first[e.value] <= distance)
 
 
 @dataclass
@@ -76,6 +85,9 @@ class _Planner:
     def step(self, command: Command, counts: list[int]) -> None:
         """Account for one command; ``counts`` are commands issued before it."""
         engine = command.engine
+        self.plan.first.setdefault(command.op, tuple(counts))
+        for frame in command.frames:
+            self.plan.first.setdefault(frame.loop, frame.entry)
         needs = self._needs(command)
         clock = self._clocks[engine][-1] if self._clocks[engine] else NO_CLOCK
         for need in needs:

@@ -37,6 +37,7 @@ from npuc.isa.errors import CompileError
 SEARCHED_FROM_LEVEL = 1
 DOUBLE_BUFFERED_FROM_LEVEL = 2
 RESIDENT_FROM_LEVEL = 2
+STRIPED_FROM_LEVEL = 2
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def _plan_options(ctx: NpuContext) -> PlanOptions:
             double_buffer=level >= DOUBLE_BUFFERED_FROM_LEVEL, by_cost=level >= SEARCHED_FROM_LEVEL
         ),
         resident=level >= RESIDENT_FROM_LEVEL,
+        stripes=level >= STRIPED_FROM_LEVEL,
     )
 
 
@@ -215,7 +217,11 @@ class _Scheduler:
     def _search(
         self, problem: GroupProblem, nodes: tuple[str, ...], spm_bytes: int
     ) -> Tiling:
-        options = replace(_plan_options(self.ctx).search, spm_bytes=spm_bytes)
+        options = replace(
+            _plan_options(self.ctx).search,
+            spm_bytes=spm_bytes,
+            acc_bytes=self.ctx.target.acc.capacity_bytes // 2,
+        )
         choice: Choice = choose_tiling(problem, self.ctx.target, options)
         self.ctx.remarks.applied(
             "schedule-groups",

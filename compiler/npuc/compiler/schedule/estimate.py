@@ -123,7 +123,8 @@ def estimate_from(
     n_tiles = n_outputs * costs.trips[:, PARALLEL:].prod(axis=1)
     mxu, vpu = costs.mma * n_tiles, costs.vexec * n_outputs
     queues: dict[str, Ints] = {}
-    moved = np.zeros_like(n_tiles)
+    nothing = np.zeros_like(n_tiles)
+    moved = nothing.copy()
     through = costs.mma + costs.vexec
     for operand, bursts, cycles in zip(
         problem.operands, costs.bursts, costs.transfers, strict=True
@@ -132,11 +133,13 @@ def estimate_from(
             continue
         if operand.home is Home.fetched:
             whole = fetch_bursts(operand, target)
-            queues[operand.queue] = queues.get(operand.queue, 0) + transfer_cycles(target, whole)
+            queues[operand.queue] = queues.get(operand.queue, nothing) + transfer_cycles(
+                target, whole
+            )
             moved += whole * target.dram.burst_bytes
             continue
         count = counts_from_trips(costs.trips, candidates.order, operand)
-        queues[operand.queue] = queues.get(operand.queue, np.zeros_like(count)) + count * cycles
+        queues[operand.queue] = queues.get(operand.queue, nothing) + count * cycles
         moved += bursts * count * target.dram.burst_bytes
         through += cycles
     rate = target.dram.bytes_per_cycle * target.dram.efficiency

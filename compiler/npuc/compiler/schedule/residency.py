@@ -5,6 +5,7 @@ enough room for the rings of a tiling that costs next to nothing more than the b
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from npuc.compiler.schedule.problem import GroupProblem, Home
@@ -34,7 +35,7 @@ def stay_candidates(jobs: Sequence[Job], tensors: Sequence[TensorFacts]) -> set[
     return found
 
 
-def with_homes(job: Job, resident: Mapping[int, Home] | set[int]) -> GroupProblem:
+def with_homes(job: Job, resident: Mapping[int, Home] | AbstractSet[int]) -> GroupProblem:
     """The problem of ``job`` with the tensors of ``resident`` in SPM."""
     homes = resident if isinstance(resident, Mapping) else dict.fromkeys(resident, Home.spm)
     operands = tuple(
@@ -59,19 +60,27 @@ def room_needed(problem: GroupProblem, target: Target, options: SearchOptions) -
 
 @dataclass
 class Residency:
-    """Decides which tensors stay; ``taken`` are SPM bytes in use per job besides them."""
+    """Decides which tensors stay.
+
+    ``taken`` are SPM bytes in use during some jobs whatever stays; ``internal`` are tensors that
+    segments keep in their own buffers.
+    """
 
     jobs: Sequence[Job]
     tensors: Sequence[TensorFacts]
     target: Target
     options: SearchOptions
-    taken: list[int] = field(default_factory=list)
+    taken: Mapping[int, int] = field(default_factory=dict)
+    internal: AbstractSet[int] = frozenset()
 
     def decide(self) -> set[int]:
         """The tensors that stay in SPM whole."""
-        candidates = stay_candidates(self.jobs, self.tensors)
+        candidates = stay_candidates(self.jobs, self.tensors) - self.internal
         lives = uses(self.jobs)
-        live = self.taken or [self._room(job, candidates) for job in self.jobs]
+        live = [
+            self.taken[n] if n in self.taken else self._room(job, candidates)
+            for n, job in enumerate(self.jobs)
+        ]
         chosen: set[int] = set()
         for tensor in sorted(candidates, key=lambda t: (-self._worth(t, lives[t]), t)):
             n_bytes = whole_words(self.tensors[tensor].n_bytes, self.target)

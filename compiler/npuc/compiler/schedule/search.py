@@ -40,17 +40,19 @@ class SearchOptions:
     """What the search may use: buffers of two slots, and whether cost decides at all.
 
     Without ``by_cost`` the largest tile that fits is taken (optimisation level 0). ``spm_bytes``
-    limits the rings of the group, where other buffers take the rest of SPM.
+    and ``acc_bytes`` limit the rings of the group, where other buffers take the rest.
     """
 
     double_buffer: bool = True
     by_cost: bool = True
     spm_bytes: int | None = None
+    acc_bytes: int | None = None
 
     def limits(self, target: Target) -> tuple[int, int]:
         """Bytes of SPM and ACC that the rings of one group may take."""
         spm = target.spm.capacity_bytes if self.spm_bytes is None else self.spm_bytes
-        return spm, target.acc.capacity_bytes
+        acc = target.acc.capacity_bytes if self.acc_bytes is None else self.acc_bytes
+        return spm, acc
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,269 @@
+"""Stripes: a run of jobs computed a few rows at a time, so that what they hand on stays in SPM.
+
+The *row* dimension of a job is the outermost one of its result; a stripe of it is a range of bytes
+of the tensor. From the last job's rows back, every job computes just the rows that its readers need
+next and did not have yet: none is computed twice. Rows that a window needs again are copied from
+one stripe's buffer to the next, so that every stripe of a tensor is one piece.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from npuc.compiler.schedule.problem import (
+    PARALLEL,
+    RANK,
+    GroupProblem,
+    LinearForm,
+    Operand,
+)
+from npuc.compiler.schedule.program import Job, can_stay
+
+Range = tuple[int, int]
+
+
+def row_dim(problem: GroupProblem) -> int | None:
+    """The outermost dimension of the result, or None where its rows do not lie one by one."""
+    outs = [problem.operands[n] for n in problem.vector.outputs]
+    dims = [d for d in range(PARALLEL) if problem.extents[d] > 1]
+    if not dims:
+        return None
+    outer = max(dims, key=lambda d: outs[0].steps[d])
+    for out in outs:
+        inner = sum((problem.extents[d] - 1) * out.steps[d] for d in range(RANK) if d != outer)
+        step = out.steps[outer]
+        if step < inner + out.dtype.bytes or not 0 <= out.origin < step:
+            return None
+    return outer
+
+
+def restrict(problem: GroupProblem, dim: int, rows: Range) -> GroupProblem:
+    """``problem`` over a range of ``dim`` alone."""
+    low, high = rows
+    extents = tuple(high - low if d == dim else e for d, e in enumerate(problem.extents))
+    operands = tuple(
+        replace(o, forms=tuple(_shifted(form, dim, low) for form in o.forms))
+        for o in problem.operands
+    )
+    return replace(problem, extents=extents, operands=operands)
+
+
+def _shifted(form: LinearForm, dim: int, low: int) -> LinearForm:
+    step = form.coefficients[dim] * low
+    return replace(form, constant=form.constant + step) if step else form
+
+
+@dataclass(frozen=True)
+class RowReads:
+    """How an operand's bytes follow a range of rows; one tuple per axis."""
+
+    axes: tuple[tuple[int, int, int, int, int], ...]  # constant, per row, other span, last, stride
+    base: int
+    element_bytes: int
+
+    @staticmethod
+    def of(problem: GroupProblem, operand: Operand, dim: int) -> "RowReads":
+        """The reads of ``operand`` by rows of ``dim``."""
+        axes = []
+        for form, size, stride in zip(operand.forms, operand.shape, operand.strides, strict=True):
+            per_row = form.coefficients[dim]
+            other = form.box(problem.extents) - 1 - per_row * (problem.extents[dim] - 1)
+            axes.append((form.constant, per_row, other, size - 1, stride))
+        return RowReads(tuple(axes), operand.base, operand.dtype.bytes)
+
+    def span(self, rows: Range) -> Range:
+        """Bytes [first, last) of the tensor that ``rows`` touch, padding aside."""
+        low, high = rows
+        start, stop = self.base, self.base + self.element_bytes
+        for constant, per_row, other, last, stride in self.axes:
+            begin = max(constant + per_row * low, 0)
+            end = min(constant + per_row * (high - 1) + other, last)
+            if begin > end:
+                return 0, 0
+            start += begin * stride
+            stop += end * stride
+        return start, stop
+
+
+@dataclass(frozen=True)
+class RowJob:
+    """A job as stripes see it: its row dimension, what it reads and writes by rows."""
+
+    job: Job
+    dim: int
+    extent: int
+    reads: tuple[tuple[int, RowReads], ...]  # scratch tensor, reads of it
+    writes: tuple[tuple[int, int], ...]  # tensor, bytes per row
+
+    @staticmethod
+    def of(job: Job, is_scratch: Sequence[bool]) -> "RowJob | None":
+        """None where the job cannot run by rows."""
+        problem = job.problem
+        dim = row_dim(problem)
+        if dim is None:
+            return None
+        reads = tuple(
+            (job.tensor(problem.operands[n]), RowReads.of(problem, problem.operands[n], dim))
+            for n in problem.inputs
+            if is_scratch[job.tensor(problem.operands[n])]
+        )
+        outs = [problem.operands[n] for n in problem.vector.outputs]
+        if not all(can_stay(problem, o) for o in problem.operands):
+            return None
+        writes = tuple((job.tensor(o), o.steps[dim]) for o in outs)
+        return RowJob(job, dim, problem.extents[dim], reads, writes)
+
+
+@dataclass
+class Striping:
+    """Rows of every job and bytes of every internal tensor, per stripe.
+
+    ``rows[j][s]`` are the rows that job j computes; ``held[t][s]`` the bytes of tensor t that its
+    buffer holds and ``kept[t][s]`` those of them that come from the stripe before.
+    """
+
+    first: int
+    stripes: int
+    rows: list[list[Range]] = field(default_factory=list)
+    held: dict[int, list[Range]] = field(default_factory=dict)
+    kept: dict[int, list[Range]] = field(default_factory=dict)
+    depths: list[int] = field(default_factory=list)
+
+    @cached_property
+    def order(self) -> list[tuple[int, int]]:
+        """(job, stripe) in the order of execution: a job runs one stripe behind its producers."""
+        items = [
+            (s + self.depths[j], -self.depths[j], j, s)
+            for j, ranges in enumerate(self.rows)
+            for s, (low, high) in enumerate(ranges)
+            if high > low
+        ]
+        return [(j, s) for _, _, j, s in sorted(items)]
+
+
+def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int) -> Striping | None:
+    """``jobs``, which begin at number ``first``, in ``stripes`` stripes.
+
+    None where rows that stay would have to be copied before they are complete.
+    """
+    unit: dict[int, int] = {}
+    for job in jobs:
+        for tensor, row_bytes in job.writes:
+            if unit.setdefault(tensor, row_bytes) != row_bytes:
+                return None
+    lows = {t: [-1] * stripes for t in internal}
+    highs = {t: [0] * stripes for t in internal}
+    rows = [_rows(job, (highs, lows), unit, stripes) for job in reversed(jobs)][::-1]
+    result = Striping(first, stripes, rows, depths=_depths(jobs))
+    writers = [t for job in jobs for t, _ in job.writes]
+    for tensor in sorted(internal):
+        held, kept = _held(lows[tensor], highs[tensor])
+        if any(high > low for low, high in kept) and writers.count(tensor) > 1:
+            return None
+        result.held[tensor], result.kept[tensor] = held, kept
+    if not _writers_agree(jobs, result, internal, unit):
+        return None
+    return result
+
+
+def _rows(
+    job: RowJob,
+    needs: tuple[dict[int, list[int]], dict[int, list[int]]],
+    unit: dict[int, int],
+    stripes: int,
+) -> list[Range]:
+    """Rows of ``job`` per stripe; adds what they read to ``needs``, (highest, lowest) bytes."""
+    highs, lows = needs
+    ranges: list[Range] = []
+    done = 0
+    for s in range(stripes):
+        high = done
+        for tensor, row_bytes in job.writes:
+            if tensor in highs:
+                highs[tensor][s] = max(highs[tensor][s], highs[tensor][s - 1] if s else 0)
+                high = max(high, -(-highs[tensor][s] // row_bytes))
+            else:
+                high = max(high, -(-job.extent * (s + 1) // stripes))
+        high = min(high, job.extent)
+        ranges.append((done, high))
+        if high > done:
+            _read(job, s, (done, high), needs, unit)
+        done = high
+    for tensor, row_bytes in job.writes:
+        if tensor in lows:
+            for s, (low, high) in enumerate(ranges):
+                if high > low:
+                    _lower(lows[tensor], s, low * row_bytes)
+    return ranges
+
+
+def _read(
+    job: RowJob,
+    s: int,
+    rows: Range,
+    needs: tuple[dict[int, list[int]], dict[int, list[int]]],
+    unit: dict[int, int],
+) -> None:
+    highs, lows = needs
+    for tensor, reads in job.reads:
+        if tensor not in highs:
+            continue
+        start, stop = reads.span(rows)
+        if stop > start:
+            step = unit[tensor]
+            _lower(lows[tensor], s, start // step * step)
+            highs[tensor][s] = max(highs[tensor][s], -(-stop // step) * step)
+
+
+def _lower(lows: list[int], s: int, value: int) -> None:
+    lows[s] = value if lows[s] < 0 else min(lows[s], value)
+
+
+def _held(lows: list[int], highs: list[int]) -> tuple[list[Range], list[Range]]:
+    """What each stripe's buffer holds, and what of it the stripe before hands on."""
+    count = len(lows)
+    needed = list(lows)
+    following = -1
+    for s in reversed(range(count)):  # what a later stripe needs again must be held until then
+        if following >= 0 and (needed[s] < 0 or following < needed[s]):
+            needed[s] = min(following, highs[s])
+        following = needed[s] if needed[s] >= 0 else following
+    held: list[Range] = []
+    kept: list[Range] = []
+    done = 0
+    for low, high in zip(needed, highs, strict=True):
+        start = low if low >= 0 else high
+        held.append((start, high))
+        kept.append((start, max(done, start)))
+        done = high
+    return held, kept
+
+
+def _writers_agree(
+    jobs: Sequence[RowJob], result: Striping, internal: set[int], unit: dict[int, int]
+) -> bool:
+    """Whether all writers of a tensor are equally far after each stripe, and rows stay in order."""
+    for job, rows in zip(jobs, result.rows, strict=True):
+        for tensor, _ in job.writes:
+            if tensor not in internal:
+                continue
+            wanted = [high // unit[tensor] for _, high in result.held[tensor]]
+            if [high for _, high in rows] != wanted:
+                return False
+    return all(
+        result.held[t][s][0] <= kept[0] and (s == 0 or result.held[t][s - 1][0] <= kept[0])
+        for t in internal
+        for s, kept in enumerate(result.kept[t])
+        if kept[1] > kept[0]
+    )
+
+
+def _depths(jobs: Sequence[RowJob]) -> list[int]:
+    depth_of: dict[int, int] = {}
+    depths = []
+    for job in jobs:
+        depth = 1 + max((depth_of.get(t, -1) for t, _ in job.reads), default=-1)
+        depths.append(depth)
+        for tensor, _ in job.writes:
+            depth_of[tensor] = max(depth, depth_of.get(tensor, depth))
+    return depths
