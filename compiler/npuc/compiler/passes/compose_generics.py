@@ -36,7 +36,14 @@ from npuc.compiler.passes.generic_parts import (
     through_memory,
     used_arguments,
 )
-from npuc.compiler.passes.rewriting import Pattern, apply_patterns, replace, users
+from npuc.compiler.passes.rewriting import (
+    Pattern,
+    apply_patterns,
+    constant_array,
+    replace,
+    users,
+)
+from npuc.compiler.passes.simplify_scalars import simplify_scalars
 from npuc.compiler.xdsl_api import (
     Block,
     Context,
@@ -137,8 +144,27 @@ class _Composition(Pattern[_Pair]):
     def fused(self, pair: _Pair) -> GenericOp:
         """The one generic that stands for both."""
 
+    def simplified(self, pair: _Pair) -> GenericOp:
+        """``fused``, in as few scalar steps as we know."""
+        result = self.fused(pair)
+        simplify_scalars(result, self._is_finite)
+        return result
+
+    def excess(self, pair: _Pair) -> str | None:
+        """The limit of a kernel that the two exceed together; built and measured when in doubt."""
+        if _excess(pair) is None:
+            return None
+        trial = self.simplified(pair)
+        exceeded = kernel_size(trial).excess
+        trial.erase()
+        return exceeded
+
+    def _is_finite(self, value: SSAValue) -> bool:
+        array = constant_array(value, self.ctx.consts)
+        return array is not None and bool(np.isfinite(np.asarray(array, np.float32)).all())
+
     def rewrite(self, op: Operation, found: _Pair, rewriter: PatternRewriter) -> str:
-        replace(rewriter, op, self.fused(found), [found.producer])
+        replace(rewriter, op, self.simplified(found), [found.producer])
         return "two structured operations became one kernel"
 
 
@@ -170,7 +196,7 @@ class ProducerIntoConsumer(_Composition):
             return "not fused: the epilogue of a contraction has one result for each accumulator"
         if found.consumer.space.fills[found.position] is not None and _fill_before(found) is None:
             return "not fused: no value of the source tensor stands for the padding"
-        return _excess(found)
+        return self.excess(found)
 
     def fused(self, pair: _Pair) -> GenericOp:
         frame, inputs = Frame.of(pair.consumer), Inputs()
@@ -305,7 +331,7 @@ class ConsumerIntoEpilogue(_Composition):
             return "not fused: the consumer reads a reduced value more than once"
         if accumulators(found.consumer):
             return "not fused: the consumer is the epilogue of a contraction"
-        return _excess(found)
+        return self.excess(found)
 
     def fused(self, pair: _Pair) -> GenericOp:
         producer, consumer = pair.producer.space, pair.consumer.space

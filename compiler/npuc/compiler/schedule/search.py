@@ -4,7 +4,7 @@ Fewest cycles first; among the tilings within 2 % of those, the least DRAM traff
 in enumeration order, so that the choice is deterministic. Problems are solved once per target.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import isqrt
@@ -66,13 +66,29 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Family:
-    """Candidates of one loop order and depth; ``rows`` number their tiles in the shared list."""
+    """Candidates of one loop order and depth; ``rows`` number their tiles in the shared list.
+
+    ``bounds`` are cycles that none of them can be below, ``spm`` and ``acc`` the bytes they take.
+    """
 
     candidates: Candidates
     rows: Ints
+    bounds: Ints
+    spm: Ints
+    acc: Ints
 
     def take(self, chosen: Ints | npt.NDArray[np.bool_]) -> "_Family":
-        return _Family(self.candidates.take(chosen), self.rows[chosen])
+        return _Family(
+            self.candidates.take(chosen),
+            self.rows[chosen],
+            self.bounds[chosen],
+            self.spm[chosen],
+            self.acc[chosen],
+        )
+
+    def within(self, limits: tuple[int, int]) -> "_Family":
+        """Those that fit bytes of SPM and ACC."""
+        return self.take((self.spm <= limits[0]) & (self.acc <= limits[1]))
 
 
 @lru_cache(maxsize=4096)
@@ -81,15 +97,13 @@ def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions)
 
     Raises: CompileError naming group, tensor and bytes when even the smallest tile does not fit.
     """
-    every_tile = _tiles(problem, target)
-    tiles = every_tile[_suits_machine(problem, every_tile)]
     limits = options.limits(target)
-    tiles = _fitting(problem, target, Candidates(tiles, OUTER_M, 1, 1), limits).tiles
-    if not len(tiles):
-        raise _too_small(problem, target, every_tile, limits)
-    families = _families(problem, target, options, tiles)
+    every = _families(problem, target, options.double_buffer)
+    families = [family.within(limits) for family in every]
     considered = sum(len(f.rows) for f in families)
-    narrow = _promising(problem, target, families, tiles) if options.by_cost else _largest(families)
+    if not considered:
+        raise _too_small(problem, target, _tiles(problem, target), limits)
+    narrow = _promising(problem, target, families) if options.by_cost else _largest(families)
     finalists = [f for f in narrow if len(f.rows)]
     costs = [estimate(problem, target, f.candidates) for f in finalists]
     cycles = np.concatenate([c.cycles for c in costs])
@@ -108,23 +122,19 @@ def _near(fewest: int) -> float:
 
 
 def _promising(
-    problem: GroupProblem, target: Target, families: list[_Family], tiles: Ints
+    problem: GroupProblem, target: Target, families: list[_Family]
 ) -> list[_Family]:
     """The candidates that may be within the tolerance: bounds are quick, true costs are slow.
 
-    The bound takes one cycle for a row of A. The true costs of a few candidates with the lowest
-    bounds tell which bounds are too high, so that no candidate within the tolerance is lost.
+    The true costs of a few candidates with the lowest bounds tell which bounds are too high, so
+    that no candidate within the tolerance is lost.
     """
-    shared = tile_costs(problem, target, tiles, row_cycles=1)
-    bounds = [
-        estimate_from(problem, target, f.candidates, shared.take(f.rows)).cycles for f in families
-    ]
-    fewest = []
-    for family, bound in zip(families, bounds, strict=True):
-        probes = family.take(np.argsort(bound, kind="stable")[:PROBES]).candidates
+    fewest: list[int] = []
+    for family in families:
+        probes = family.take(np.argsort(family.bounds, kind="stable")[:PROBES]).candidates
         fewest += estimate(problem, target, probes).cycles.tolist()
     limit = _near(min(fewest))
-    return [f.take(bound <= limit) for f, bound in zip(families, bounds, strict=True)]
+    return [f.take(f.bounds <= limit) for f in families]
 
 
 def _largest(families: list[_Family]) -> list[_Family]:
@@ -134,41 +144,29 @@ def _largest(families: list[_Family]) -> list[_Family]:
     return [f.take(v == largest) for f, v in zip(families, volumes, strict=True)]
 
 
-def _families(
-    problem: GroupProblem, target: Target, options: SearchOptions, tiles: Ints
-) -> list[_Family]:
-    """The candidates that fit, by loop order and depth; all ``tiles`` fit with one slot each."""
+@lru_cache(maxsize=256)
+def _families(problem: GroupProblem, target: Target, double_buffer: bool) -> list[_Family]:
+    """All candidates that fit the target, by loop order and depth.
+
+    The bound takes one cycle for a row of A.
+    """
+    tiles = _tiles(problem, target)
+    tiles = tiles[_suits_machine(problem, tiles)]
+    one_slot = Candidates(tiles, OUTER_M, 1, 1)
+    tiles = tiles[total_acc_bytes(problem, one_slot) <= target.acc.capacity_bytes]
+    one_slot = Candidates(tiles, OUTER_M, 1, 1)
+    tiles = tiles[total_spm_bytes(problem, one_slot, target) <= target.spm.capacity_bytes]
+    shared = tile_costs(problem, target, tiles, row_cycles=1)
     rows = np.arange(len(tiles))
-    by_depth = [_Family(Candidates(tiles, OUTER_M, 1, 1), rows)]
-    if options.double_buffer:
-        both = _Family(Candidates(tiles, OUTER_M, 2, 2), rows)
-        fitting = _fits(problem, target, both.candidates, options.limits(target))
-        by_depth.insert(0, both.take(fitting))
+    families = []
     orders = (OUTER_M, OUTER_N) if problem.contraction else (OUTER_M,)
-    return [
-        _Family(replace(family.candidates, order=order), family.rows)
-        for order, family in product(orders, by_depth)
-    ]
-
-
-def _fitting(
-    problem: GroupProblem, target: Target, candidates: Candidates, limits: tuple[int, int]
-) -> Candidates:
-    """The candidates that fit; ACC, which is quick to tell, first."""
-    acc = total_acc_bytes(problem, candidates)
-    small = candidates.take(acc <= limits[1])
-    return small.take(_fits(problem, target, small, limits))
-
-
-def _fits(
-    problem: GroupProblem, target: Target, candidates: Candidates, limits: tuple[int, int]
-) -> npt.NDArray[np.bool_]:
-    """Which candidates fit ``limits``, bytes of SPM and ACC; the vectorised form of ``fits``."""
-    acc = total_acc_bytes(problem, candidates) <= limits[1]
-    result: npt.NDArray[np.bool_] = acc & (
-        total_spm_bytes(problem, candidates, target) <= limits[0]
-    )
-    return result
+    for order, depth in product(orders, (2, 1) if double_buffer else (1,)):
+        candidates = Candidates(tiles, order, depth, depth)
+        bounds = estimate_from(problem, target, candidates, shared).cycles
+        spm = total_spm_bytes(problem, candidates, target)
+        acc = total_acc_bytes(problem, candidates)
+        families.append(_Family(candidates, rows, bounds, spm, acc))
+    return families
 
 
 def _suits_machine(problem: GroupProblem, tiles: Ints) -> npt.NDArray[np.bool_]:
