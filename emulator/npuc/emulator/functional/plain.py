@@ -29,7 +29,7 @@ from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Op
 from npuc.isa.dtypes import DType
 from npuc.isa.microops import BY_NAME
 from npuc.isa.numerics.convert import load_convert, quiet_nan, store_convert
-from npuc.isa.numerics.matrix import mma_float, mma_int
+from npuc.isa.numerics.matrix import mma_float_plain, mma_int
 from npuc.isa.numerics.ordering import SCANS, scan, sorted_order
 
 Int64s = npt.NDArray[np.int64]
@@ -109,7 +109,7 @@ def execute_mma(memory: Memory, core: int, work: MmaWork) -> None:
     old = read_region(acc, work.acc).reshape(m, n)
     if not work.accumulate:
         old = np.zeros((m, n), old.dtype)
-    multiply = mma_float if work.a.view.dtype.is_float else mma_int
+    multiply = mma_float_plain if work.a.view.dtype.is_float else mma_int
     result = multiply(a_MK, w_KN, old)
     write_region(acc, work.acc, result.reshape(work.acc.extents))
 

@@ -27,11 +27,11 @@ from npuc.emulator.functional.kernel_plan import (
 )
 from npuc.emulator.functional.vector_kernels import quiet_in_place, saturate_float, saturate_int
 from npuc.emulator.functional.weights import byte_range
-from npuc.emulator.jit import HAS_NUMBA
 from npuc.emulator.memory import Memory
 from npuc.emulator.region import Region, VexecWork
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
+from npuc.isa.jit import HAS_NUMBA
 from npuc.isa.numerics.arrays import NumericTrap
 from npuc.isa.numerics.convert import load_convert, store_convert
 

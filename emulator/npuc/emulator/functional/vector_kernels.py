@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from npuc.emulator.jit import njit
+from npuc.isa.jit import njit
 
 Values = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
