@@ -20,7 +20,7 @@ from npuc.runtime.plugins import extended
 from npuc.runtime.random_inputs import DEFAULT_SEED, random_inputs
 from npuc.runtime.verification.bisection import Culprit, find_culprit
 from npuc.runtime.verification.case import QUANTIZE, Case
-from npuc.runtime.verification.comparison import EXACT, Comparison, Rule, Sides, compare
+from npuc.runtime.verification.comparison import EXACT, Comparison, Rule, Sides, compare, suited
 from npuc.runtime.verification.exposure import expose_quantised, input_ranges, output_rules
 from npuc.runtime.verification.levels import (
     EMULATOR_PATHS,
@@ -214,7 +214,8 @@ def _every_tensor(case: Case, outputs: Arrays, judgement: Judgement) -> Iterator
     if len(exposed.graph.output) > len(case.proto.graph.output):
         compilation = case.compile_exposed(QUANTIZE)
         values = nn_values(compilation, case.inputs, case.memo)[QUANTIZE]
-    for name, rule in output_rules(exposed).items():
+    for name, stated in output_rules(exposed).items():
+        rule = suited(stated, case.options.precision)
         sides = Sides(f"nn after {QUANTIZE}", judgement.judge, name)
         yield compare(sides, values[name], judgement.outputs[name], rule)
 
