@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from npuc.emulator.functional.elementary_kernels import ELEMENTARY
 from npuc.isa.jit import njit
 
 Values = npt.NDArray[Any]
@@ -219,6 +220,7 @@ ELEMENTWISE: Mapping[str, Compiled] = {
     "f2i": _to_int,
     "selectf": _select,
     "selecti": _select,
+    **ELEMENTARY,
 }
 
 
