@@ -276,6 +276,17 @@ def _sum(out: F32, a_PR: F32) -> None:
 
 
 @njit
+def resume_sum(state_PL: F32, a_PR: F32, start: int, width: int) -> None:
+    """Fold elements ``start`` and on into the partials, of which ``width`` are in use."""
+    for p in range(a_PR.shape[0]):
+        for r in range(a_PR.shape[1]):
+            lane = (start + r) % width
+            is_first = start + r < width
+            state_PL[p, lane] = a_PR[p, r] if is_first else state_PL[p, lane] + a_PR[p, r]
+        quiet_in_place(state_PL[p])
+
+
+@njit
 def _reduce_min(out: F32, a_PR: F32) -> None:
     o, x = out.view(np.int32), a_PR.view(np.int32)
     for p in range(x.shape[0]):
