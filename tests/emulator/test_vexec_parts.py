@@ -108,7 +108,7 @@ def results(made: Program, x: np.ndarray, path: str) -> np.ndarray:
 
 
 @given(cut_reductions())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_cut_gives_the_bits_of_the_whole(case: tuple) -> None:
     cuts, names, seed = case
     cut = program(cuts, names)
