@@ -16,6 +16,10 @@ ROOTS := isa compiler emulator runtime
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
 
+# Wheels that are read for the trained models inside; what their code needs is not installed.
+MODEL_WHEELS := rapidocr-onnxruntime==1.4.4
+READ_ONLY := --no-deps --ignore-requires-python
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lint format types imports golden docs docs-check bench wheel clean
@@ -35,6 +39,8 @@ $(VENV)/base.stamp: pyproject.toml
 
 $(VENV)/test.stamp: $(VENV)/base.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(READ_ONLY) $(MODEL_WHEELS) || \
+	  echo "no $(MODEL_WHEELS): the tests of its model are skipped" >&2
 	@touch $@
 
 $(VENV)/lint.stamp: $(VENV)/test.stamp

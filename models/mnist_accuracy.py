@@ -18,6 +18,13 @@ from mnist_data import Digits, load_digits, split_digits, to_input
 
 FOLDER = Path(__file__).parent / "mnist"
 NAMES = ("mnist_cnn_fp32.onnx", "mnist_cnn_qdq_int8.onnx", "mnist_cnn_qop_s8s8.onnx")
+EXPORTED = "exported"  # the folder beside
+EXPORTED_NAMES = (
+    "mnist_cnn_dynamo.onnx",
+    "mnist_cnn_torchscript.onnx",
+    "mnist_vit_dynamo.onnx",
+    "mnist_vit_torchscript.onnx",
+)
 LEVELS = {
     "ORT_DISABLE_ALL": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
     "default": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
@@ -49,10 +56,11 @@ def print_table(folder: Path) -> None:
         f"of the {len(sample)} committed |"
     )
     print("|---|---|---|---|")
-    for name in NAMES:
+    exported = folder.parent / EXPORTED
+    for path in (*(folder / n for n in NAMES), *(exported / n for n in EXPORTED_NAMES)):
         for level in LEVELS:
-            counts = [count_correct(folder / name, part, level) for part in (held_back, sample)]
-            print(f"| `{name}` | {level} | {counts[0]} | {counts[1]} |")
+            counts = [count_correct(path, part, level) for part in (held_back, sample)]
+            print(f"| `{path.name}` | {level} | {counts[0]} | {counts[1]} |")
 
 
 def main() -> None:

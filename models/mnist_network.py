@@ -1,21 +1,19 @@
-"""The small depthwise CNN for 28x28 digits: definition, training and export to ONNX.
+"""The small depthwise CNN for 28x28 digits: definition and training.
 
-Second step of ``train_mnist.py``; needs torch and onnxscript. Single thread, seeded: the same torch
-build on the same kind of CPU gives the same weights; another build may differ in the last bits.
+Second step of ``train_mnist.py``; needs torch. Single thread, seeded: the same torch build
+on the same kind of CPU gives the same weights; another build may differ in the last bits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-import onnx
 import torch
 from mnist_data import SIDE, Digits, to_input
 from torch import nn
 
 MAX_SHIFT = 2
-OPSET = 20
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,12 @@ def build_network() -> nn.Sequential:
     )
 
 
-def train_network(digits: Digits, plan: TrainingPlan) -> nn.Sequential:
+def train_network(build: Callable[[], nn.Module], digits: Digits, plan: TrainingPlan) -> nn.Module:
     """A trained network in evaluation mode: AdamW, one cycle, images shifted by up to 2 pixels."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(plan.seed)
-    network = build_network()
+    network = build()
     x_NCHW, labels_N = torch.from_numpy(to_input(digits.images)), torch.from_numpy(digits.labels)
     steps = plan.epochs * (len(digits) // plan.batch)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=plan.weight_decay)
@@ -64,38 +62,6 @@ def train_network(digits: Digits, plan: TrainingPlan) -> nn.Sequential:
             schedule.step()
         print(f"epoch {epoch + 1}/{plan.epochs}: last loss {loss.item():.4f}", flush=True)
     return network.eval()
-
-
-def export_network(network: nn.Sequential, path: Path) -> None:
-    """Write ``network`` as ONNX: ``x[batch, 1, 28, 28]`` to ``logits[batch, 10]``.
-
-    The exporter folds each BatchNorm into the convolution before it. Names of source files and
-    stack traces, which it stores per node, are removed: the file must not depend on the folder.
-    """
-    program = torch.onnx.export(
-        network,
-        (torch.zeros(2, 1, SIDE, SIDE),),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=["x"],
-        output_names=["logits"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        verbose=False,
-    )
-    assert program is not None  # only the older exporter returns nothing
-    model = program.model_proto
-    strip_metadata(model)
-    model.graph.name = "mnist_cnn"
-    onnx.save_model(model, path)
-
-
-def strip_metadata(model: onnx.ModelProto) -> None:
-    """Remove documentation strings and metadata from model, graph, nodes and values, in place."""
-    graph = model.graph
-    values = [*graph.input, *graph.output, *graph.value_info]
-    for item in [model, graph, *graph.node, *graph.initializer, *values]:
-        item.ClearField("metadata_props")
-        item.ClearField("doc_string")
 
 
 class _SpatialMean(nn.Module):

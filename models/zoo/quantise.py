@@ -7,7 +7,7 @@ signed by signed, which every onnxruntime kernel computes exactly.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,10 @@ def seeded_inputs(model: onnx.ModelProto, count: int, seed: int) -> list[dict[st
     return [{value.name: rng.standard_normal(shape, np.float32)} for _ in range(count)]
 
 
-def quantised(model: onnx.ModelProto, *, seed: int = 1) -> onnx.ModelProto:
-    """``model`` in int8, calibrated on a few seeded inputs. Needs onnxruntime.
+def quantised(
+    model: onnx.ModelProto, *, seed: int = 1, inputs: Sequence[dict[str, NDArray]] = ()
+) -> onnx.ModelProto:
+    """``model`` in int8, calibrated on ``inputs`` or a few seeded ones. Needs onnxruntime.
 
     Softmax stays float: 1000 classes of random weights have probabilities near 0.001, which eight
     bits from 0 to 1 would round to nothing.
@@ -45,7 +47,7 @@ def quantised(model: onnx.ModelProto, *, seed: int = 1) -> onnx.ModelProto:
         quantize_static(
             prepared,
             int8,
-            _Calibration(iter(seeded_inputs(model, CALIBRATION_INPUTS, seed))),
+            _Calibration(iter(inputs or seeded_inputs(model, CALIBRATION_INPUTS, seed))),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,

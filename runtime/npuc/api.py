@@ -58,11 +58,13 @@ class CompileKeywords(TypedDict, total=False):
     """Options of a compilation; what is left out has the default of ``CompileOptions``.
 
     ``level`` 0 to 3 never changes a result. ``dims`` binds symbolic dimensions by name, ``shapes``
-    whole inputs. ``schedule`` is a file of decisions to replay. ``load`` are plug-in files and
+    whole inputs. ``precision`` is float32, bf16 or fp16, for what is float in the model.
+    ``schedule`` is a file of decisions to replay. ``load`` are plug-in files and
     ``pipeline`` stands for npuc's own. ``stop_after`` and ``print_after`` name stages.
     """
 
     level: int
+    precision: str
     dims: Mapping[str, int]
     shapes: Mapping[str, tuple[int, ...]]
     schedule: str | Path | None
@@ -167,6 +169,7 @@ def compile_options(
         level=keywords.get("level", defaults.level),
         dims=keywords.get("dims", {}),
         shapes=keywords.get("shapes", {}),
+        precision=keywords.get("precision", defaults.precision),
         schedule=None if schedule is None else Path(schedule),
         stop_after=keywords.get("stop_after"),
         print_after=keywords.get("print_after", ()),

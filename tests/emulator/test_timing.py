@@ -178,7 +178,7 @@ def test_commands_outside_groups_get_a_row() -> None:
 
 PLAIN = """
 import numpy as np
-from npuc.emulator.jit import HAS_NUMBA
+from npuc.isa.jit import HAS_NUMBA
 from npuc.emulator.timing import time_streams
 from tests.emulator.timing_streams import EDGE, pipelined_code, program_of, stream_of
 code = pipelined_code(40, [0, 3, 1, 2, 2])

@@ -93,6 +93,9 @@ BROKEN = [
     ("exp2 = 4", "exp2 = 4.5", "wrong type", "key vpu.op_cost.exp2", "int"),
     ("femtojoules = 84.0", "femtojoules = -1.0", "out of range",
      "key energy[0].femtojoules", "0 to"),
+    ('event = "mac_i8"', 'event = "mac_i9"', "unknown energy event",
+     "key energy[0].event", "mac_i8, mac_bf16"),
+    ('event = "mac_bf16"', 'event = "mac_i8"', "priced twice", "key energy[1].event", "one row"),
     ("banks = 4", "banks = 3", "not a power of two", "key spm.banks", "powers of two"),
     ("burst_bytes = 64", "burst_bytes = 65", "not a power of two",
      "key dram.burst_bytes", "powers"),
@@ -174,3 +177,15 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_target(str(tmp_path / "empty.toml"))
     (tmp_path / "mine.toml").write_text(target_text("edge").replace('"edge"', '"mine"'))
     assert load_target(str(tmp_path / "mine.toml")).name == "mine"
+
+
+def test_a_file_with_the_name_of_another_machine_is_shown_by_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "wider.toml"
+    path.write_text(target_text("edge").replace("lanes = 32", "lanes = 64"))
+    target = load_target(str(path))
+    assert (target.name, target.vpu.lanes) == ("wider.toml", 64)
+    assert parse_target(target_text(str(path)), "again") == target
+    path.write_text(target_text("edge"))  # a copy is that machine
+    assert load_target(str(path)) == load_target("edge")
+    path.write_text(target_text("edge").replace('name = "edge"', "name = 'mine'"))
+    assert load_target(str(path)).name == "mine"

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +12,7 @@ from npuc.isa.errors import CompileError
 
 Array = npt.NDArray[np.generic]
 KEY_HEX_DIGITS = 16
+_NPZ_BF16 = np.dtype("V2")  # npz files do not know bfloat16
 
 
 class ConstStore:
@@ -58,7 +60,10 @@ class ConstStore:
 
     def add_named(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
         """Store arrays under names of the caller's choice (IR written by hand)."""
-        for key, array in arrays.items():
+        for key, given in arrays.items():
+            array = np.asarray(given)
+            if array.dtype == _NPZ_BF16:
+                array = array.view(ml_dtypes.bfloat16)
             row_major = np.array(array, order="C")
             row_major.flags.writeable = False
             self._arrays[key] = row_major

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from npuc.isa.dtypes import DType
 from npuc.isa.errors import UsageError
 
+PRECISIONS = {"float32": DType.f32, "bf16": DType.bf16, "fp16": DType.f16}
 OPTIMISATION_LEVELS = (0, 1, 2, 3)
 
 
@@ -15,13 +17,15 @@ class CompileOptions:
 
     ``dims`` binds symbolic dimensions by name, ``shapes`` whole inputs by name; ``stop_after``,
     ``start_from`` and ``print_after`` are stage names (``print_after`` also takes ``all``).
-    Optimisation levels never change a bit of the result.
+    Optimisation levels never change a bit of the result; ``precision`` does: it is the element
+    type of the operands of float products and of the tensors between groups.
     """
 
     target: str = "edge"
     level: int = 2
     dims: Mapping[str, int] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    precision: str = "float32"
     schedule: Path | None = None
     stop_after: str | None = None
     start_from: str | None = None
@@ -34,6 +38,13 @@ class CompileOptions:
                 "unknown optimisation level",
                 given=f"-O{self.level}",
                 allowed=", ".join(f"-O{level}" for level in OPTIMISATION_LEVELS),
+            )
+        if self.precision not in PRECISIONS:
+            raise UsageError(
+                "unknown precision",
+                given=f"--precision {self.precision}",
+                allowed=", ".join(PRECISIONS),
+                next_step="an int8 model is a quantised ONNX model: its file says so",
             )
 
 

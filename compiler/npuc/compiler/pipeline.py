@@ -28,6 +28,7 @@ from npuc.compiler.quant.fold_qdq import FoldQdq
 from npuc.compiler.quant.fold_zero_points import FoldZeroPoints
 from npuc.compiler.quant.lower_elementwise import LowerElementwise
 from npuc.compiler.quant.lower_quantization import LowerQuantization
+from npuc.compiler.quant.narrow_floats import NarrowFloats
 from npuc.compiler.quant.split_groups import SplitGroups
 from npuc.compiler.xdsl_api import ModuleOp, ModulePass, VerifyException
 from npuc.isa.errors import CompileError, UsageError
@@ -66,6 +67,7 @@ STAGES: tuple[Stage, ...] = (
             LowerQuantization(),
             LowerElementwise(),  # after fold-qdq: it looks for clips and additions by name
             FoldConstants(keep_quantized=False),
+            NarrowFloats(),  # last: it sees which work reads which tensor, and all constants
         ),
     ),
     Stage(

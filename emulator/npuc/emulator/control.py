@@ -21,7 +21,6 @@ from npuc.emulator.control_kernel import (
     run_compiled,
 )
 from npuc.emulator.decode import CoreCode, DecodedProgram
-from npuc.emulator.jit import HAS_NUMBA
 from npuc.emulator.map_registers import MAP_OPCODES, MapRegisters
 from npuc.emulator.map_registers import MAPPED as MAPPED_TRANSFERS
 from npuc.emulator.stream import CommandStream, Int64s
@@ -32,6 +31,7 @@ from npuc.isa.instructions.base import REGISTERS
 from npuc.isa.instructions.flow import Branch, Break, Halt, Jump, Loop, Trap
 from npuc.isa.instructions.scalar import Scalar, wrap64
 from npuc.isa.instructions.word import LoadWord
+from npuc.isa.jit import HAS_NUMBA
 
 COMMAND_BUDGET = 200_000_000
 

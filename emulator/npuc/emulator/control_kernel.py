@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from npuc.emulator.jit import njit
 from npuc.emulator.stream import Int64s
 from npuc.isa.instructions import flow, maps, order, scalar, word
 from npuc.isa.instructions.base import MAX_LOOP_DEPTH, REGISTERS
+from npuc.isa.jit import njit
 
 DONE, FULL, OVERRUN, TRAPPED, PAUSED, CALLED = 0, 1, 2, 3, 4, 5
 _ADD, _SUB, _MUL = scalar.Add.opcode, scalar.Sub.opcode, scalar.Mul.opcode

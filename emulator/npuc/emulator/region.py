@@ -24,10 +24,33 @@ class MmaWork(NamedTuple):
     accumulate: bool
 
 
+class Part(NamedTuple):
+    """Where a command stands in a reduction of ``total`` elements that it shares with others.
+
+    It takes elements [start, stop); ``state`` is where the words of its reductions lie.
+    """
+
+    state: Region
+    start: int
+    stop: int
+    total: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing came before: the state is not read."""
+        return self.start == 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing follows: the epilogue runs and the state is not written."""
+        return self.stop == self.total
+
+
 class VexecWork(NamedTuple):
-    """One resolved ``vexec``. ``words`` are the raw 32-bit parameters, always eight.
+    """One resolved ``vexec`` or ``vpart``. ``words`` are the raw parameters, always eight.
 
     ``space`` is the iteration space: four parallel extents, then three of the reduction.
+    ``outputs`` of the epilogue are written unless ``part`` says that more parts follow.
     """
 
     kernel: Kernel
@@ -36,6 +59,16 @@ class VexecWork(NamedTuple):
     outputs: tuple[Region, ...]
     space: tuple[int, ...]
     tables: tuple[Table, ...] = ()
+    part: Part | None = None
+
+    @property
+    def written(self) -> tuple[tuple[int, Region], ...]:
+        """The outputs that the command writes, with their positions."""
+        ends = self.part is None or self.part.is_last
+        tagged = zip(self.kernel.outputs, self.outputs, strict=True)
+        return tuple(
+            (i, region) for i, (out, region) in enumerate(tagged) if ends or not out.epilogue
+        )
 
 
 class DmaWork(NamedTuple):

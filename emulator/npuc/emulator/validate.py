@@ -10,7 +10,7 @@ import numpy as np
 
 from npuc.emulator.decode import CoreCode, DecodedProgram, decode_columns
 from npuc.emulator.footprint import static_range
-from npuc.isa.descriptors import Segment, Space, TensorMap, View
+from npuc.isa.descriptors import Kernel, Segment, Space, TensorMap, View
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
 from npuc.isa.errors import BinaryError, ExecutionError
@@ -22,20 +22,24 @@ from npuc.isa.instructions.flow import Branch, Halt, Jump, Trap
 from npuc.isa.instructions.maps import LoadMap, LoadMapped
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.ordered import Scan, Sort, TopK
-from npuc.isa.instructions.vector import Vexec
+from npuc.isa.instructions.vector import Vexec, VexecPart
 from npuc.isa.instructions.word import MEMORIES, StoreWord
+from npuc.isa.numerics.partial import RESUMABLE
 from npuc.isa.program import Program
 from npuc.isa.target import EXTENSIONS, Target
 
 MMA_OPERANDS = ("acc", "a", "w")
 VEXEC_INPUTS = ("in0", "in1", "in2", "in3", "in4", "in5")
 VEXEC_OUTPUTS = ("out0", "out1")
+PART_INPUTS = VEXEC_INPUTS[:4]
 SELECTION_OUTPUTS = ("values", "indices")
 _MMA_RANKS = {"acc": 4, "a": 6, "w": 4}
 _VEXEC_RANK = 7
 READ_ONLY = (Segment.constant.name, Segment.arguments.name)
 _PARALLEL = 4
 _ORDERED_RANK = 5
+_STATE_RANK = 6
+_STATE_TYPES = (DType.f32, DType.i32)
 
 
 def decode(program: Program, target: Target | None = None) -> DecodedProgram:
@@ -150,6 +154,7 @@ def _check_commands(decoded: DecodedProgram, code: CoreCode) -> None:
         Fill.opcode: _check_fill,
         Mma.opcode: _check_mma,
         Vexec.opcode: _check_vexec,
+        VexecPart.opcode: _check_vpart,
         Scan.opcode: _check_scan,
         TopK.opcode: _check_selection,
         Sort.opcode: _check_selection,
@@ -304,6 +309,14 @@ def _check_mma(spot: _Spot) -> None:
 
 
 def _check_vexec(spot: _Spot) -> None:
+    kernel = _check_kernel(spot)
+    _check_streams(spot, VEXEC_INPUTS[: len(kernel.inputs)], VEXEC_INPUTS)
+    _check_streams(spot, VEXEC_OUTPUTS[: len(kernel.outputs)], VEXEC_OUTPUTS)
+    _check_epilogue_outputs(spot, kernel)
+
+
+def _check_kernel(spot: _Spot) -> Kernel:
+    """The kernel of a vector command, its parameters checked."""
     program = spot.decoded.program
     index, params = spot.column("kernel"), spot.column("params")
     if index >= len(program.kernels):
@@ -316,8 +329,32 @@ def _check_vexec(spot: _Spot) -> None:
     used = [v for op in kernel.ops for v in op.operands] + [o.value for o in kernel.outputs]
     if params == NO_INDEX and any(FIRST_PARAM <= v < FIRST_RESULT for v in used):
         raise spot.refuse("the kernel reads parameters and the command has none")
-    _check_streams(spot, VEXEC_INPUTS[: len(kernel.inputs)], VEXEC_INPUTS)
-    _check_streams(spot, VEXEC_OUTPUTS[: len(kernel.outputs)], VEXEC_OUTPUTS)
+    return kernel
+
+
+def _check_vpart(spot: _Spot) -> None:
+    kernel = _check_kernel(spot)
+    if len(kernel.inputs) > len(PART_INPUTS) or len(kernel.outputs) > 1:
+        raise spot.refuse(
+            "a kernel has more streams than vpart",
+            f"{len(kernel.inputs)} inputs, {len(kernel.outputs)} outputs",
+            f"{len(PART_INPUTS)} and 1",
+        )
+    names = [kernel.ops[i].name for i in kernel.reductions]
+    for name in names or ["none"]:
+        if name not in RESUMABLE:
+            raise spot.refuse("a reduction cannot be cut", name, ", ".join(RESUMABLE))
+    _check_streams(spot, PART_INPUTS[: len(kernel.inputs)], PART_INPUTS)
+    _check_streams(spot, VEXEC_OUTPUTS[:1], VEXEC_OUTPUTS[:1])
+    _check_epilogue_outputs(spot, kernel)
+    state = _operand_view(spot, "state")
+    if state is None or len(state.extents) != _STATE_RANK or state.dtype not in _STATE_TYPES:
+        raise spot.refuse(
+            "operand state is no view of words", state, f"rank {_STATE_RANK}, f32 or i32"
+        )
+
+
+def _check_epilogue_outputs(spot: _Spot, kernel: Kernel) -> None:
     for name, output in zip(VEXEC_OUTPUTS, kernel.outputs, strict=False):
         view = _operand_view(spot, name)
         if view is not None and output.epilogue and any(e > 1 for e in view.extents[_PARALLEL:]):

@@ -61,11 +61,6 @@ def _compare(relation: str) -> Meaning:
     return partial(compare.compare, relation=relation)
 
 
-def _mac(a: Values, b: Values) -> Values:
-    """The sum over N of the low words of a * b, wrapping."""
-    return reduction.reduce_sum(integer.i32_mul(a, b))
-
-
 _FLOAT: tuple[tuple[str, int, str, Meaning], ...] = (
     ("addf", 1, "ff>f", ieee.f32_add),
     ("subf", 2, "ff>f", ieee.f32_sub),
@@ -134,7 +129,7 @@ _REDUCTIONS: tuple[tuple[str, int, str, Meaning], ...] = (
     ("sumi", 84, "i>i", reduction.reduce_sum),
     ("rmini", 85, "i>i", reduction.reduce_min),
     ("rmaxi", 86, "i>i", reduction.reduce_max),
-    ("mac8", 87, "ii>i", _mac),
+    ("mac8", 87, "ii>i", reduction.reduce_mac),
     ("prodi", 88, "i>i", reduction.reduce_prod),
     ("argminf", 89, "f>i", reduction.reduce_argmin),
     ("argmaxf", 90, "f>i", reduction.reduce_argmax),

@@ -3,6 +3,8 @@
 A target is always an argument, never a global. Rates are per cycle at the core clock.
 """
 
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -23,6 +25,18 @@ EXTENSIONS = {
     "Z": "compressed weight streams",
     "L": "links between chips",
 }
+# What the table of energies may price, and what one event is.
+ENERGY_EVENTS = {
+    "mac_i8": "one int8 multiply-accumulate of the matrix engine",
+    "mac_bf16": "one bf16 or fp16 multiply-accumulate",
+    "mac_fp32": "one fp32 multiply-accumulate",
+    "vpu_lane_op": "one unit of micro-op cost at one point",
+    "spm_byte": "one byte read from or written to the scratchpad",
+    "acc_byte": "one byte read from or written to the accumulators",
+    "dram_byte": "one byte that passes the DRAM's pins, whole bursts",
+    "leakage_cycle": "one cycle of one core, busy or not",
+}
+_NAME_LINE = re.compile(r"""^name\s*=\s*(["'])(?P<name>[^"']*)\1""", re.MULTILINE)
 
 
 def bounded(low: float, high: float, *, power_of_two: bool = False) -> dict[str, object]:
@@ -158,7 +172,24 @@ def load_target(name_or_path: str) -> Target:
 
 
 def target_text(name_or_path: str) -> str:
-    """The TOML text of a target by name or path. Raises: TargetError when there is none."""
+    """The TOML text of a target by name or path. Raises: TargetError when there is none.
+
+    A file that bears the name of one of npuc's machines without being its copy is named after the
+    file instead, so that nothing shows two machines under one name.
+    """
+    text = target_file_text(name_or_path)
+    found = _NAME_LINE.search(text.split("\n[")[0])
+    if name_or_path in builtin_target_names() or found is None:
+        return text
+    name = found["name"]
+    if name not in builtin_target_names() or target_file_text(name) == text:
+        return text
+    by_file = f"name = {json.dumps(Path(name_or_path).name, ensure_ascii=False)}"
+    return text[: found.start()] + by_file + text[found.end() :]
+
+
+def target_file_text(name_or_path: str) -> str:
+    """The text of a target's file as it stands. Raises: TargetError when there is none."""
     if name_or_path in builtin_target_names():
         file = resources.files("npuc.isa").joinpath("targets", f"{name_or_path}.toml")
         return file.read_text(encoding="utf-8")
@@ -296,6 +327,7 @@ def _check_machine(target: Target, origin: str) -> None:
     for name, _ in target.vpu.op_cost:
         if name not in BY_NAME:
             raise place.key("vpu.op_cost").error("unknown micro-op", name, ", ".join(BY_NAME))
+    _check_energy(target, place)
     word_row = 4 * target.mxu.cols
     if target.acc.capacity_bytes < word_row:
         raise place.key("acc.capacity_bytes").error(
@@ -309,3 +341,14 @@ def _check_machine(target: Target, origin: str) -> None:
             target.spm.capacity_bytes,
             f"a multiple of {target.spm.banks * target.spm.bank_width_bytes}",
         )
+
+
+def _check_energy(target: Target, place: _Place) -> None:
+    seen: set[str] = set()
+    for i, row in enumerate(target.energy):
+        here = place.key(f"energy[{i}].event")
+        if row.event not in ENERGY_EVENTS:
+            raise here.error("unknown energy event", row.event, ", ".join(ENERGY_EVENTS))
+        if row.event in seen:
+            raise here.error("an energy event is priced twice", row.event, "one row each")
+        seen.add(row.event)

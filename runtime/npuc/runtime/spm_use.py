@@ -84,7 +84,8 @@ def _spans(work: Work) -> Iterator[Span]:
     elif isinstance(work, MmaWork):
         regions = (work.a, work.w)
     elif isinstance(work, VexecWork):
-        regions = (*work.inputs, *work.outputs)
+        state = (work.part.state,) if work.part else ()
+        regions = (*work.inputs, *work.outputs, *state)
     for region in regions:
         low, high = byte_range(region)
         # NOTE: windows let views begin outside the memory; those points are never accessed.

@@ -62,3 +62,13 @@ def test_a_deep_chain_needs_no_recursion() -> None:
         x = b.node("Neg", x)
     result = compile_model(b.model(x).SerializeToString(), CompileOptions(stop_after="normalise"))
     assert sum(op.name == "nn.elementwise" for op in result.module.walk()) == 3000
+
+
+def test_a_size_of_minus_one_is_free() -> None:
+    model = relu_stated_as(F32, [-1, 3], inside=True)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    data = model.SerializeToString()
+    with pytest.raises(ModelError, match="free dimensions"):
+        compile_model(data, IMPORT)
+    name = model.graph.input[0].name
+    compile_model(data, CompileOptions(stop_after="import", shapes={name: (2, 3)}))

@@ -1,8 +1,8 @@
 """The nn dialect: tensors and operations of the graph level.
 
-Tensors are builtin ``tensor`` types of i8, ui8, i32, i64 or f32 with static shapes; activations
-with height and width are NHWC. Constants are keys into the store. Which operations may stand after
-which stage is written in ``npuc.compiler.legality``.
+Tensors are builtin ``tensor`` types of i8, ui8, i32, i64, f32, bf16 or f16 with static shapes;
+activations with height and width are NHWC. Constants are keys into the store. Which operations may
+stand after which stage is written in ``npuc.compiler.legality``.
 """
 
 from npuc.compiler.dialects.nn_generic import GenericOp, MicroOp, Scalars, Space

@@ -52,7 +52,7 @@ class Rescale:
 
 @irdl_op_definition
 class Conv2dOp(IRDLOperation):
-    """Convolution of ``x_NHWC`` by ``w_HWIO`` into accumulators: i32 of i8, f32 of f32.
+    """Convolution of ``x_NHWC`` by ``w_HWIO`` into accumulators: i32 of i8, f32 of floats.
 
     ``pads`` are top, left, bottom, right. Zero points are subtracted before the product; padding
     reads as ``pad_value`` (raw, as stored in x). Output channel o reads the input channels of its
@@ -105,7 +105,7 @@ class Conv2dOp(IRDLOperation):
 
 @irdl_op_definition
 class MatmulOp(IRDLOperation):
-    """Product of ``a[..., M, K]`` and ``b[K, N]`` or ``b[..., K, N]``: i32 of i8, f32 of f32.
+    """Product of ``a[..., M, K]`` and ``b[K, N]`` or ``b[..., K, N]``: i32 of i8, f32 of floats.
 
     Zero points (``b_zero_point``: key of a scalar or of N numbers) are subtracted before the
     product; after quantize none remain.

@@ -5,6 +5,7 @@ from math import prod
 
 import onnx
 
+from npuc.compiler.frontend.stated_types import stated_size
 from npuc.compiler.options import CompileOptions
 from npuc.isa.dtypes import DType
 from npuc.isa.errors import ModelError, UsageError
@@ -110,9 +111,8 @@ def _check_size(name: str, shape: Shape, dtype: DType) -> None:
 
 
 def _size(dim: onnx.TensorShapeProto.Dimension, options: CompileOptions) -> int | None:
-    if dim.HasField("dim_value"):
-        return dim.dim_value
-    return options.dims.get(dim.dim_param)
+    size = stated_size(dim)
+    return options.dims.get(dim.dim_param) if size is None else size
 
 
 def _check_agreement(name: str, given: Shape, stated: Sequence[int | None]) -> None:

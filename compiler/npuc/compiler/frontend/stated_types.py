@@ -15,6 +15,11 @@ from npuc.isa.errors import ModelError
 Stated = tuple[int, tuple[int | None, ...] | None]
 
 
+def stated_size(dim: onnx.TensorShapeProto.Dimension) -> int | None:
+    """The size that is stated; None where it is free, for which some exporters write -1."""
+    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
+
+
 def stated_types(graph: onnx.GraphProto) -> dict[str, Stated]:
     """Element type and sizes (None where free) that the graph states for its values."""
     stated: dict[str, Stated] = {}
@@ -24,9 +29,7 @@ def stated_types(graph: onnx.GraphProto) -> dict[str, Stated]:
             continue
         sizes: tuple[int | None, ...] | None = None
         if tensor.HasField("shape"):
-            sizes = tuple(
-                d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim
-            )
+            sizes = tuple(stated_size(dim) for dim in tensor.shape.dim)
         stated[info.name] = (tensor.elem_type, sizes)
     return stated
 

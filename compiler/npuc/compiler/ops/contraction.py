@@ -29,7 +29,12 @@ from npuc.isa.dtypes import DType
 from npuc.isa.numerics.matrix import mma_float, mma_int
 
 ContractionT = TypeVar("ContractionT", Conv2dOp, MatmulOp)
-_ACCUMULATORS = {(DType.i8, DType.i8): DType.i32, (DType.f32, DType.f32): DType.f32}
+_ACCUMULATORS = {
+    (DType.i8, DType.i8): DType.i32,
+    (DType.f32, DType.f32): DType.f32,
+    (DType.bf16, DType.bf16): DType.f32,
+    (DType.f16, DType.f16): DType.f32,
+}
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,9 @@ def _accumulator(op: Operation) -> DType:
     pair = (dtype_of(op.operands[0]), dtype_of(op.operands[1]))
     if pair not in _ACCUMULATORS:
         raise contradiction(
-            op, "operands must be both i8 or both f32", f"{pair[0].name} and {pair[1].name}"
+            op,
+            "operands must be both i8 or both of one float type",
+            f"{pair[0].name} and {pair[1].name}",
         )
     return _ACCUMULATORS[pair]
 
@@ -181,7 +188,7 @@ def _second_zero(key: StringAttr | None, consts: ConstStore) -> Array:
 
 def _minus(values: Array, zero: Array) -> Array:
     """Integers less their zero point, widened to 16 bits; floats as they are."""
-    if values.dtype == np.float32:
+    if DType.from_numpy(values.dtype).is_float:
         return values
     return (values.astype(np.int16) - zero.astype(np.int16)).astype(np.int16)
 
@@ -197,7 +204,7 @@ def _windows(padded: Array, conv: Conv2dOp, kernel: Sequence[int], out: Sequence
 
 def _multiply(a_MK: Array, w_KN: Array) -> Array:
     rows, columns = a_MK.shape[0], w_KN.shape[1]
-    if a_MK.dtype == np.float32:
+    if DType.from_numpy(a_MK.dtype).is_float:
         return mma_float(a_MK, w_KN, np.zeros((rows, columns), np.float32))
     a, w = a_MK.astype(np.int16), w_KN.astype(np.int16)
     return mma_int(a, w, np.zeros((rows, columns), np.int32))

@@ -58,6 +58,13 @@ def make_elementwise(
     return _with_shape([*ops, generic], generic.result, shape)
 
 
+def make_copy(value: SSAValue, dtype: DType | None = None) -> Made:
+    """``value`` again, as ``dtype`` (its own by default)."""
+    body = Body("f" if dtype_of(value).is_float else "i")
+    scalars = Scalars(body.done(body.args[0]))
+    return make_elementwise([value], shape_of(value), dtype or dtype_of(value), scalars)
+
+
 def make_padding(x: SSAValue, widths: tuple[Shape, Shape], fill: int | float) -> Made:
     """``x`` with ``widths`` (before, after) elements of ``fill`` around it on each axis."""
     rows = list(zip(*widths, strict=True))

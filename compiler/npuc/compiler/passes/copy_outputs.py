@@ -7,12 +7,10 @@ another output has none; a copy is made for it.
 from dataclasses import dataclass
 
 from npuc.compiler.context import npu_context
-from npuc.compiler.dialects.element_types import dtype_of, shape_of
-from npuc.compiler.dialects.nn import ConstantOp, ReshapeOp, ReturnOp, Scalars, SliceOp
+from npuc.compiler.dialects.nn import ConstantOp, ReshapeOp, ReturnOp, SliceOp
 from npuc.compiler.interpreter import graph_of
 from npuc.compiler.locations import named
-from npuc.compiler.ops.scalar_ops import Body
-from npuc.compiler.ops.structured import Made, make_elementwise
+from npuc.compiler.ops.structured import make_copy
 from npuc.compiler.xdsl_api import (
     Block,
     BlockArgument,
@@ -28,13 +26,6 @@ def source_of(value: SSAValue) -> SSAValue:
     while isinstance(value.owner, ReshapeOp):
         value = value.owner.x
     return value
-
-
-def copied(value: SSAValue) -> Made:
-    """A generic that copies ``value``."""
-    body = Body("f" if dtype_of(value).is_float else "i")
-    scalars = Scalars(body.done(body.args[0]))
-    return make_elementwise([value], shape_of(value), dtype_of(value), scalars)
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ class CopyOutputs(ModulePass):
             written.add(source)
 
     def _copy(self, block: Block, last: ReturnOp, position: int, name: str) -> None:
-        made = copied(last.values[position])
+        made = make_copy(last.values[position])
         for new in made.ops:
             new.location = named(name)
             block.insert_op_before(new, last)

@@ -14,8 +14,7 @@ from npuc.compiler.interpreter import graph_of
 from npuc.compiler.locations import node_names
 from npuc.compiler.ops.movement import make_reshape
 from npuc.compiler.ops.pieces import make_axis_slice, make_concat
-from npuc.compiler.ops.structured import MAX_PARALLEL, Made
-from npuc.compiler.passes.copy_outputs import copied
+from npuc.compiler.ops.structured import MAX_PARALLEL, Made, make_copy
 from npuc.compiler.passes.rewriting import Pattern, apply_patterns, replace
 from npuc.compiler.xdsl_api import (
     Context,
@@ -96,7 +95,7 @@ class PlacePieces(ModulePass):
     def _copy(self, user: Operation, index: int) -> None:
         value = user.operands[index]
         assert isinstance(user, ConcatOp | ReshapeOp)
-        made = copied(value)
+        made = make_copy(value)
         block = user.parent
         assert block is not None
         for new in made.ops:

@@ -35,7 +35,8 @@ class FastExecutor:
             execute_mma(memory, core, work, self._weights)
         elif isinstance(work, VexecWork):
             execute_vexec(memory, core, work, self._plans)
-            for out in work.outputs:
+            state = (work.part.state,) if work.part else ()
+            for out in (*work.outputs, *state):
                 if out.view.space is Space.spm:
                     self._weights.wrote(core, *byte_range(out))
         elif isinstance(work, DmaWork):

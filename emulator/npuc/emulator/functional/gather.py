@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from npuc.emulator.functional.plain import read_region
-from npuc.emulator.jit import HAS_NUMBA, njit
 from npuc.emulator.memory import Bytes
 from npuc.emulator.region import Region
 from npuc.isa.descriptors import View
 from npuc.isa.descriptors.view import MAX_RANK, MAX_WINDOWS
+from npuc.isa.jit import HAS_NUMBA, njit
 
 Values = npt.NDArray[Any]
 Int64s = npt.NDArray[np.int64]

@@ -12,11 +12,12 @@ from npuc.emulator.functional import plain
 from npuc.emulator.functional.gather import elements, is_plain_store, strided
 from npuc.emulator.functional.vector_kernels import quiet_in_place
 from npuc.emulator.functional.weights import WeightCache
-from npuc.emulator.jit import HAS_NUMBA, njit
 from npuc.emulator.memory import Memory
 from npuc.emulator.region import MmaWork
+from npuc.isa.jit import HAS_NUMBA, njit
 from npuc.isa.numerics.convert import load_convert
-from npuc.isa.numerics.matrix import mma_float
+from npuc.isa.numerics.matrix import mma_float_plain
+from npuc.isa.numerics.ordered import ordered_sum
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -70,18 +71,17 @@ def chunked_dot(a_MK: F32, w_KN: F32) -> I32:
 def _float(memory: Memory, core: int, work: MmaWork) -> None:
     m, n, k = _shape(work)
     spm = memory.spm[core]
-    a_MK = np.ascontiguousarray(load_convert(elements(spm, work.a), "f32"), np.float32)
-    w_KN = np.ascontiguousarray(load_convert(elements(spm, work.w), "f32"), np.float32)
-    a_MK, w_KN = a_MK.reshape(m, k), w_KN.reshape(k, n)
+    a_MK = np.asarray(load_convert(elements(spm, work.a), "f32"), np.float32).reshape(m, k)
+    w_KN = np.asarray(load_convert(elements(spm, work.w), "f32"), np.float32).reshape(k, n)
     acc = strided(memory.acc[core], work.acc)
     total = np.zeros((m, n), np.float32)
     if work.accumulate:
         total[...] = acc.reshape(m, n)
     if HAS_NUMBA:
-        _ordered(a_MK, w_KN, total)
+        ordered_sum(a_MK, w_KN, total)
         quiet_in_place(total.reshape(-1))
     else:
-        total = mma_float(a_MK, w_KN, total)
+        total = mma_float_plain(a_MK, w_KN, total)
     acc[...] = total.reshape(acc.shape)
 
 
@@ -98,14 +98,3 @@ def _dot(a_MK: I8, w_KN: I8, total_MN: I32) -> None:
             a = np.int32(a_MK[m, k])
             for n in range(w_KN.shape[1]):
                 total_MN[m, n] += a * np.int32(w_KN[k, n])
-
-
-@njit
-def _ordered(a_MK: F32, w_KN: F32, acc_MN: F32) -> None:
-    """acc = rne(acc + rne(a * w)), k ascending; columns side by side."""
-    for m in range(a_MK.shape[0]):
-        for k in range(a_MK.shape[1]):
-            a = a_MK[m, k]
-            for n in range(w_KN.shape[1]):
-                product = a * w_KN[k, n]
-                acc_MN[m, n] = acc_MN[m, n] + product

@@ -4,6 +4,7 @@ A command reads all its operands before it writes. Where an output touches an el
 last point in row-major order stays. Arithmetic is that of ``npuc.isa.numerics``.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from npuc.emulator.region import (
     MmaWork,
     MoveWork,
     NoWork,
+    Part,
     Region,
     ScanWork,
     SelectWork,
@@ -28,9 +30,11 @@ from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Op
 from npuc.isa.dtypes import DType
 from npuc.isa.microops import BY_NAME
+from npuc.isa.numerics.arrays import U32
 from npuc.isa.numerics.convert import load_convert, quiet_nan, store_convert
-from npuc.isa.numerics.matrix import mma_float, mma_int
+from npuc.isa.numerics.matrix import mma_float_plain, mma_int
 from npuc.isa.numerics.ordering import SCANS, scan, sorted_order
+from npuc.isa.numerics.partial import finish_part, fold_part
 
 Int64s = npt.NDArray[np.int64]
 Values = npt.NDArray[Any]
@@ -109,7 +113,7 @@ def execute_mma(memory: Memory, core: int, work: MmaWork) -> None:
     old = read_region(acc, work.acc).reshape(m, n)
     if not work.accumulate:
         old = np.zeros((m, n), old.dtype)
-    multiply = mma_float if work.a.view.dtype.is_float else mma_int
+    multiply = mma_float_plain if work.a.view.dtype.is_float else mma_int
     result = multiply(a_MK, w_KN, old)
     write_region(acc, work.acc, result.reshape(work.acc.extents))
 
@@ -123,12 +127,29 @@ def execute_vexec(memory: Memory, core: int, work: VexecWork) -> None:
     parallel, reduction = work.space[:PARALLEL], work.space[PARALLEL:]
     points, per_point = int(np.prod(parallel)), int(np.prod(reduction))
     values = Interpretation(memory, core, work, (points, per_point))
-    for position, op in enumerate(kernel.ops):
+    at_end = work.part is None or work.part.is_last
+    for position, op in enumerate(kernel.ops if at_end else kernel.ops[: kernel.body_count]):
         values.run(position, op)
-    results = [values.output(i) for i in range(len(kernel.outputs))]
-    for region, result in zip(work.outputs, results, strict=True):
+    results = [(region, values.output(i)) for i, region in work.written]
+    if work.part and not work.part.is_last:
+        write_state(memory, core, work.part.state, values.states)
+    for region, result in results:
         target = memory.space(core, region.view.space)
         write_region(target, region, result.reshape(region.extents))
+
+
+def read_state(memory: Memory, core: int, part: Part) -> U32 | None:
+    """The words (P, reductions, 16) that the part before left; None for the first part."""
+    if part.is_first:
+        return None
+    raw = read_region(memory.space(core, part.state.view.space), part.state)
+    return np.ascontiguousarray(raw).view(np.uint32).reshape(-1, *part.state.extents[PARALLEL:])
+
+
+def write_state(memory: Memory, core: int, state: Region, words_PS: Sequence[U32]) -> None:
+    """Keep the words of each reduction, (P, 16), for the part that follows."""
+    words = np.stack(words_PS, axis=1).reshape(state.extents)
+    write_region(memory.space(core, state.view.space), state, words.view(state.view.dtype.numpy))
 
 
 class Interpretation:
@@ -137,6 +158,8 @@ class Interpretation:
     def __init__(self, memory: Memory, core: int, work: VexecWork, shape: tuple[int, int]) -> None:
         self.work, self.shape = work, shape
         self.results: list[Values] = []
+        self.states: list[U32] = []
+        self.before = read_state(memory, core, work.part) if work.part else None
         first = (*work.space[:PARALLEL], 1, 1, 1)
         self.body = {
             i: self._load(memory, core, i, work.space).reshape(shape)
@@ -145,6 +168,7 @@ class Interpretation:
         self.once = {
             i: self._load(memory, core, i, first).reshape(shape[0])
             for i in epilogue_streams(work.kernel)
+            if work.part is None or work.part.is_last
         }
 
     def _load(self, memory: Memory, core: int, stream: int, extents: tuple[int, ...]) -> Values:
@@ -170,6 +194,9 @@ class Interpretation:
             self.value(number, domain, in_body)
             for number, domain in zip(op.operands, spec.operands, strict=True)
         ]
+        if spec.is_reduction and self.work.part:
+            self.results.append(self._fold(op.name, values, self.work.part))
+            return
         if spec.extra == "coordinate":
             values.append(self._coordinate(op.immediate, in_body))
         elif spec.extra == "table":
@@ -178,6 +205,14 @@ class Interpretation:
             self.results.append(np.asarray(spec.meaning(*values, op.immediate)))
             return
         self.results.append(np.asarray(spec.meaning(*values)))
+
+    def _fold(self, name: str, values: list[Values], part: Part) -> Values:
+        """Take this part into the state; the value of the reduction where it is the last."""
+        number = len(self.states)
+        before = None if self.before is None else self.before[:, number]
+        state = fold_part(name, before, tuple(values), (part.start, part.total))
+        self.states.append(state)
+        return finish_part(name, state, part.total) if part.is_last else state
 
     def _coordinate(self, dimension: int, in_body: bool) -> Values:
         reduction = self.work.space[PARALLEL:] if in_body else (1, 1, 1)

@@ -25,15 +25,22 @@ from npuc.emulator.functional.kernel_plan import (
     constant,
     is_param,
 )
-from npuc.emulator.functional.vector_kernels import quiet_in_place, saturate_float, saturate_int
+from npuc.emulator.functional.vector_kernels import (
+    quiet_in_place,
+    resume_sum,
+    saturate_float,
+    saturate_int,
+)
 from npuc.emulator.functional.weights import byte_range
-from npuc.emulator.jit import HAS_NUMBA
 from npuc.emulator.memory import Memory
-from npuc.emulator.region import Region, VexecWork
+from npuc.emulator.region import Part, Region, VexecWork
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
-from npuc.isa.numerics.arrays import NumericTrap
+from npuc.isa.jit import HAS_NUMBA
+from npuc.isa.numerics.arrays import U32, NumericTrap
 from npuc.isa.numerics.convert import load_convert, store_convert
+from npuc.isa.numerics.partial import finish_part, fold_part
+from npuc.isa.numerics.reduction import PARTIAL_COUNT, SEQUENTIAL_LIMIT
 
 Values = npt.NDArray[Any]
 # Measured on requantisation: below this the interpreter's own time shows, above it nothing gains.
@@ -81,7 +88,7 @@ def blocks(parallel: tuple[int, ...], per_point: int, limit: int) -> Iterator[Bl
 
 def execute_vexec(memory: Memory, core: int, work: VexecWork, plans: PlanCache) -> None:
     """Run body, reductions and epilogue, bit for bit as the twin. Raises: NumericTrap."""
-    if not HAS_NUMBA or not all(is_plain_store(region) for region in work.outputs):
+    if not HAS_NUMBA or not all(is_plain_store(region) for region in _written(work)):
         plain.execute_vexec(memory, core, work)
         return
     parallel, per_point = work.space[:PARALLEL], prod(work.space[PARALLEL:])
@@ -95,8 +102,13 @@ def execute_vexec(memory: Memory, core: int, work: VexecWork, plans: PlanCache) 
         _Strip(memory, core, work, block).run(plan)
 
 
+def _written(work: VexecWork) -> tuple[Region, ...]:
+    """Outputs, and the state of a part, whether or not this command writes them."""
+    return (*work.outputs, work.part.state) if work.part else work.outputs
+
+
 def _needs_one_block(work: VexecWork) -> bool:
-    for out in work.outputs:
+    for out in _written(work):
         low, high = byte_range(out)
         for stream in work.inputs:
             if stream.view.space is not out.view.space or _same_points(stream, out):
@@ -119,9 +131,10 @@ def _same_points(stream: Region, out: Region) -> bool:
 
 
 def _outputs_overlap(work: VexecWork) -> bool:
-    if len(work.outputs) < 2 or work.outputs[0].view.space is not work.outputs[1].view.space:
+    written = _written(work)
+    if len(written) < 2 or written[0].view.space is not written[1].view.space:
         return False
-    (low, high), (first, stop) = (byte_range(out) for out in work.outputs)
+    (low, high), (first, stop) = (byte_range(out) for out in written)
     return low < stop and first < high
 
 
@@ -147,18 +160,30 @@ class _Strip:
         self.per_point = prod(work.space[PARALLEL:])
         self.loaded: dict[tuple[int, bool], Values] = {}
         self.results: list[Values] = []
+        self.states: list[U32] = []
+        self.part = None if work.part is None else work.part._replace(state=self._state(work.part))
+        self.before = plain.read_state(memory, core, self.part) if self.part else None
 
     def run(self, plan: KernelPlan) -> None:
         """Load what the kernel names, run the micro-ops, store."""
+        at_end = self.part is None or self.part.is_last
         for stream, in_body in plan.loads:
-            self._load(stream, in_body)
+            if in_body or at_end:
+                self._load(stream, in_body)
         for step in plan.steps:
-            self.results.append(self._compute(step))
-        stored = [self._converted(i) for i in range(len(plan.kernel.outputs))]
-        for region, values in zip(self.work.outputs, stored, strict=True):
+            if step.in_body or at_end:
+                self.results.append(self._compute(step))
+        stored = [(region, self._converted(i)) for i, region in self.work.written]
+        if self.part and not at_end:
+            plain.write_state(self.memory, self.core, self.part.state, self.states)
+        for region, values in stored:
             piece = part(region, self.block, region.extents[PARALLEL:])
             target = strided(self.memory.space(self.core, region.view.space), piece)
             target[...] = values.reshape(piece.extents)
+
+    def _state(self, whole: Part) -> Region:
+        """The words of this block's points."""
+        return part(whole.state, self.block, whole.state.extents[PARALLEL:])
 
     def _load(self, stream: int, in_body: bool) -> None:
         region = self.work.inputs[stream]
@@ -210,11 +235,28 @@ class _Strip:
 
     def _reduce(self, step: Step, values: list[Values]) -> Values:
         rows = [v.reshape(self.points, self.per_point) for v in values]
+        if self.part:
+            return self._fold(step.spec.name, rows, self.part)
         if step.compiled is None or self.per_point == 0:
             return np.ascontiguousarray(step.spec.meaning(*rows))
         out = np.empty(self.points, step.result)
         step.compiled(out, *rows)
         return out
+
+    def _fold(self, name: str, rows: list[Values], part: Part) -> Values:
+        """Take this part into the state; the value of the reduction where it is the last."""
+        before = None if self.before is None else self.before[:, len(self.states)]
+        if name == "sumf":
+            state = np.zeros((self.points, PARTIAL_COUNT), np.uint32)
+            if before is not None:
+                state[...] = before
+            width = 1 if part.total <= SEQUENTIAL_LIMIT else PARTIAL_COUNT
+            resume_sum(state.view(np.float32), rows[0], part.start, width)
+        else:
+            state = fold_part(name, before, tuple(rows), (part.start, part.total))
+        self.states.append(state)
+        value = finish_part(name, state, part.total) if part.is_last else state
+        return np.ascontiguousarray(value)
 
     def _converted(self, position: int) -> Values:
         output = self.work.kernel.outputs[position]

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from npuc.emulator.jit import njit
+from npuc.emulator.functional.elementary_kernels import ELEMENTARY
+from npuc.isa.jit import njit
 
 Values = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
@@ -219,6 +220,7 @@ ELEMENTWISE: Mapping[str, Compiled] = {
     "f2i": _to_int,
     "selectf": _select,
     "selecti": _select,
+    **ELEMENTARY,
 }
 
 
@@ -271,6 +273,17 @@ def _sum(out: F32, a_PR: F32) -> None:
             width //= 2
         out[p] = partial[0]
     quiet_in_place(out)
+
+
+@njit
+def resume_sum(state_PL: F32, a_PR: F32, start: int, width: int) -> None:
+    """Fold elements ``start`` and on into the partials, of which ``width`` are in use."""
+    for p in range(a_PR.shape[0]):
+        for r in range(a_PR.shape[1]):
+            lane = (start + r) % width
+            is_first = start + r < width
+            state_PL[p, lane] = a_PR[p, r] if is_first else state_PL[p, lane] + a_PR[p, r]
+        quiet_in_place(state_PL[p])
 
 
 @njit

@@ -4,6 +4,7 @@ import numpy as np
 
 from npuc.emulator.region import (
     MmaWork,
+    Part,
     ScanWork,
     SelectWork,
     VexecWork,
@@ -20,8 +21,10 @@ from npuc.emulator.validate import (
 from npuc.isa.descriptors import Kernel, Params
 from npuc.isa.instructions import NO_INDEX
 from npuc.isa.instructions.ordered import DOMAINS, SCAN_OPERATIONS, Sort
+from npuc.isa.numerics.reduction import PARTIAL_COUNT
 
 _PARALLEL = 4
+MAX_TOTAL = 2**31 - 1
 _NO_PARAMS = Params(())
 # Pairs of (operand, dimensions) whose extents are equal: m, n and k of a matrix command.
 _MMA_EQUAL = (
@@ -95,7 +98,7 @@ class VexecGroup(Group):
             "those of the first stream; 1 in reduction dimensions of the epilogue",
         )
 
-    def work(self, row: int) -> Work:
+    def work(self, row: int) -> VexecWork:
         return VexecWork(
             self.kernel,
             tuple(self.words[row].tolist()),
@@ -104,6 +107,35 @@ class VexecGroup(Group):
             tuple(self.space[row].tolist()),
             self.decoded.program.tables,
         )
+
+
+class VexecPartGroup(VexecGroup):
+    """Dispatches of one ``vpart``."""
+
+    def build(self) -> None:
+        super().build()
+        self.state = self.operand("state")
+        own = self.space[:, _PARALLEL:].prod(axis=1)
+        start = self.registers[:, self.column("rstart")] + self.column("start")
+        total = self.registers[:, self.column("rtotal")] + self.column("total")
+        self.span = np.stack([start, start + own, total], axis=1)
+        bad = (start < 0) | (start > MAX_TOTAL) | (start + own > total) | (total > MAX_TOTAL)
+        self.fault(
+            bad, "a part lies outside its reduction (start, stop, total)", self.span,
+            f"0 <= start, stop <= total <= {MAX_TOTAL}",
+        )  # fmt: skip
+        words = np.full((len(own), 2), (len(self.kernel.reductions), PARTIAL_COUNT))
+        wanted = np.concatenate([self.space[:, :_PARALLEL], words], axis=1)
+        self.fault(
+            (self.state.extents != wanted).any(axis=1),
+            "extents of state do not suit the kernel",
+            self.state.extents,
+            "those of the parallel space, the number of reductions, 16",
+        )
+
+    def work(self, row: int) -> VexecWork:
+        start, stop, total = self.span[row].tolist()
+        return super().work(row)._replace(part=Part(self.state.region(row), start, stop, total))
 
 
 class ScanGroup(Group):

@@ -8,7 +8,13 @@ from npuc.emulator.decode import DecodedProgram
 from npuc.emulator.region import (
     Work,
 )
-from npuc.emulator.resolve.compute import MmaGroup, ScanGroup, SelectGroup, VexecGroup
+from npuc.emulator.resolve.compute import (
+    MmaGroup,
+    ScanGroup,
+    SelectGroup,
+    VexecGroup,
+    VexecPartGroup,
+)
 from npuc.emulator.resolve.moves import IndexedGroup, MoveGroup, TransferGroup, WordGroup
 from npuc.emulator.resolve.operands import Dispatches, Group
 from npuc.emulator.stream import CommandStream, Int64s
@@ -17,7 +23,7 @@ from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
 from npuc.isa.instructions.maps import LoadMapped, StoreMapped
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.ordered import Scan, Sort, TopK
-from npuc.isa.instructions.vector import Vexec
+from npuc.isa.instructions.vector import Vexec, VexecPart
 from npuc.isa.instructions.word import LoadWord, StoreWord
 
 
@@ -85,6 +91,7 @@ class ResolvedStream:
             Fill.opcode: MoveGroup,
             Mma.opcode: MmaGroup,
             Vexec.opcode: VexecGroup,
+            VexecPart.opcode: VexecPartGroup,
             Scan.opcode: ScanGroup,
             TopK.opcode: SelectGroup,
             Sort.opcode: SelectGroup,

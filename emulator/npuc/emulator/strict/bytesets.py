@@ -123,11 +123,17 @@ def _mma(core: int, work: MmaWork) -> Iterator[Access]:
 def _vexec(core: int, work: VexecWork) -> Iterator[Access]:
     first = (*work.space[:_PARALLEL], 1, 1, 1)
     in_body = body_streams(work.kernel)
-    for stream in sorted(in_body | epilogue_streams(work.kernel)):
+    at_end = work.part is None or work.part.is_last
+    in_epilogue = epilogue_streams(work.kernel) if at_end else frozenset()
+    for stream in sorted(in_body | in_epilogue):
         extents = work.space if stream in in_body else first
         yield _of_view(core, work.inputs[stream]._replace(extents=extents), f"in{stream}")
-    for position, region in enumerate(work.outputs):
+    if work.part and not work.part.is_first:
+        yield _of_view(core, work.part.state, "state")
+    for position, region in work.written:
         yield _of_view(core, region, f"out{position}", is_write=True)
+    if work.part and not work.part.is_last:
+        yield _of_view(core, work.part.state, "state", is_write=True)
 
 
 def _transfer(core: int, work: DmaWork) -> Iterator[Access]:

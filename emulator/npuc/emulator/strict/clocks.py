@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from npuc.emulator.decode import DecodedProgram
-from npuc.emulator.jit import njit
 from npuc.emulator.linearise import execution_order
 from npuc.emulator.order import NEVER, producers
 from npuc.emulator.stream import CommandStream, Int64s
 from npuc.isa.instructions import Engine
 from npuc.isa.instructions.order import Fence
+from npuc.isa.jit import njit
 
 Clocks = npt.NDArray[np.int32]
 ENGINES = len(Engine)

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npuc.emulator.jit import njit
 from npuc.isa.cost import Int64s
 from npuc.isa.instructions.base import COUNTERS_PER_ENGINE
+from npuc.isa.jit import njit
 
 ENGINES = 6  # ctl and the five queues of a core
 DRAM, CHANNEL, SPM, ACC = range(4)

@@ -23,15 +23,18 @@ from npuc.isa.instructions import NO_INDEX, Engine
 from npuc.isa.instructions.dma import Copy, Fill, Gather, Scatter
 from npuc.isa.instructions.maps import LoadMapped, StoreMapped
 from npuc.isa.instructions.matrix import Mma
-from npuc.isa.instructions.vector import Vexec
+from npuc.isa.instructions.vector import Vexec, VexecPart
 from npuc.isa.program import Program
 from npuc.isa.target import Target
 
 INPUTS = tuple(f"in{i}" for i in range(6))
 OUTPUTS = ("out0", "out1")
+PART_INPUTS = INPUTS[:4]
+Streams = list[tuple[str, Int64s]]  # operand, and how often it passes the port (n)
 VIEW_OPERANDS = {
     Mma.opcode: ("acc", "a", "w"),
     Vexec.opcode: INPUTS + OUTPUTS,
+    VexecPart.opcode: (*PART_INPUTS, OUTPUTS[0], "state"),
     Gather.opcode: ("index",),
     Scatter.opcode: ("index",),
     Copy.opcode: ("to", "source"),
@@ -62,6 +65,7 @@ def command_work(program: Program, core: int, stream: CommandStream, target: Tar
         put_moves,
         _put_mma,
         _put_vexec,
+        _put_vexec_parts,
         put_ordered,
     )
     for step in steps:
@@ -76,7 +80,7 @@ def command_work(program: Program, core: int, stream: CommandStream, target: Tar
 def _static(code: CoreCode, views: ViewTable) -> Mask:
     """Instructions (rows of code) whose work depends on no register."""
     dynamic = np.zeros(len(code), np.bool_)
-    for name in ("rc0", "rc1", "rc2", "rc3", "rc4", "rk"):
+    for name in ("rc0", "rc1", "rc2", "rc3", "rc4", "rk", "rstart", "rtotal"):
         dynamic |= code.columns.get(name, np.zeros(len(code), np.int64)) != 0
     for opcode, names in VIEW_OPERANDS.items():
         rows = np.flatnonzero(code.opcode == opcode)
@@ -181,15 +185,46 @@ class _PortSums:
 
 def _put_vexec(source: Source, work: Work) -> None:
     rows = source.of_opcode(Vexec.opcode)
+    streams = [(name, np.ones(len(rows), np.int64)) for name in INPUTS + OUTPUTS]
+    _put_vector(source, work, rows, (np.ones(len(rows), np.bool_), streams))
+
+
+def _put_vexec_parts(source: Source, work: Work) -> None:
+    """A part has the state as a stream, read, written or both; only the last has an epilogue."""
+    rows = source.of_opcode(VexecPart.opcode)
     if not rows.size:
         return
-    target = source.target
+    start, total = (
+        source.registers[rows, source.column(register, rows)] + source.column(name, rows)
+        for register, name in (("rstart", "start"), ("rtotal", "total"))
+    )
+    own = _space_extents(source, rows)[:, 4:].prod(axis=1)
+    is_last = start + own == total
+    tags = [kernel.outputs[0].epilogue for kernel in source.program.kernels]
+    in_body = ~np.array(tags, np.bool_)[source.column("kernel", rows)]
+    streams = [(name, np.ones(len(rows), np.int64)) for name in PART_INPUTS]
+    streams += [(OUTPUTS[0], (is_last | in_body).astype(np.int64))]
+    streams += [("state", (start > 0).astype(np.int64) + ~is_last)]
+    _put_vector(source, work, rows, (is_last, streams))
+
+
+def _space_extents(source: Source, rows: Int64s) -> Int64s:
+    """The iteration space (n, 7) of vector commands."""
     space = source.column(INPUTS[0], rows)
     space = np.where(space == NO_INDEX, source.column(OUTPUTS[0], rows), space)
-    extents = source.views.resolved(space, source.registers[rows])
-    points, outputs = extents.prod(axis=1), extents[:, :4].prod(axis=1)
+    return source.views.resolved(space, source.registers[rows])
+
+
+def _put_vector(source: Source, work: Work, rows: Int64s, what: tuple[Mask, Streams]) -> None:
+    """Vector commands: whether their epilogue runs (n), and how often each stream passes."""
+    if not rows.size:
+        return
+    target, (has_epilogue, streams) = source.target, what
+    extents = _space_extents(source, rows)
+    points = extents.prod(axis=1)
+    outputs = np.where(has_epilogue, extents[:, :4].prod(axis=1), 0)
     costs = kernel_costs(target, source.program.kernels, source.column("kernel", rows))
-    along_r, along_p = (_port_sums(source, rows, walk) for walk in cost.VEXEC_WALKS)
+    along_r, along_p = (_port_sums(source, rows, streams, walk) for walk in cost.VEXEC_WALKS)
     better = along_p.cycles.max(axis=0) < along_r.cycles.max(axis=0)
     words = np.where(better, along_p.words, along_r.words)
     cycles = np.where(better, along_p.cycles, along_r.cycles)
@@ -209,11 +244,11 @@ def _put_vexec(source: Source, work: Work) -> None:
     )
 
 
-def _port_sums(source: Source, rows: Int64s, walk: tuple[int, ...]) -> _PortSums:
+def _port_sums(source: Source, rows: Int64s, streams: Streams, walk: tuple[int, ...]) -> _PortSums:
     views = source.views
     sums = _PortSums(*(np.zeros((2, len(rows)), np.int64) for _ in range(3)))
     assert len(walk) == MAX_RANK
-    for name in INPUTS + OUTPUTS:
+    for name, passes in streams:
         view = source.column(name, rows)
         used = np.flatnonzero(view != NO_INDEX)
         chosen = view[used]
@@ -226,7 +261,7 @@ def _port_sums(source: Source, rows: Int64s, walk: tuple[int, ...]) -> _PortSums
             access = cost.stream_access(
                 port, extents[here][:, walk], strides[here][:, walk], size[here]
             )
-            sums.words[space, at] += access.words
-            sums.cycles[space, at] += access.cycles
-            sums.n_bytes[space, at] += touched[here] * size[here]
+            sums.words[space, at] += access.words * passes[at]
+            sums.cycles[space, at] += access.cycles * passes[at]
+            sums.n_bytes[space, at] += touched[here] * size[here] * passes[at]
     return sums

@@ -1,4 +1,4 @@
-"""The vector command."""
+"""The vector command, whole and in parts."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +10,9 @@ from npuc.isa.instructions.base import (
     Field,
     Instruction,
     Kind,
+    imm,
     operand,
+    reg,
     view,
 )
 
@@ -49,4 +51,47 @@ class Vexec(Command):
         return Engine.vpu
 
 
-INSTRUCTIONS: tuple[type[Instruction], ...] = (Vexec,)
+@dataclass(frozen=True)
+class VexecPart(Command):
+    """Run a vector kernel over one part of a reduction that several commands share.
+
+    As ``vexec``, with at most 4 input streams and one output. The parts follow one another in the
+    flattened reduction space: start = ``rstart + start`` elements came before, this command takes
+    those of its own reduction space, total = ``rtotal + total`` is the length of the whole; a
+    command with start < 0, or start + own > total, or total >= 2^31 traps. ``state`` is a view of
+    rank 6 (p0, p1, p2, p3, reduction, word) of f32 or i32: 16 raw words for each reduction of the
+    kernel, in the order of its micro-ops. A part with start > 0 reads them. A part with
+    start + own < total writes them, and then neither the epilogue runs nor its output is written;
+    the part that reaches total is the last. The bits of the result are those of one ``vexec`` over
+    the whole, however it is cut. ``index`` along a reduction dimension counts within the part; a
+    stream that the epilogue reads is read at r = 0 of the last part. Reductions to an index
+    (``argminf`` ..) cannot be cut.
+    """
+
+    mnemonic: ClassVar[str] = "vpart"
+    opcode: ClassVar[int] = 0x5C
+    meaning: ClassVar[str] = (
+        "for p: state = fold(state if start > 0, body over r); "
+        "if start + own == total: epilogue once per p"
+    )
+
+    kernel: int = operand(Field(Kind.kernel, 16))
+    params: int = operand(Field(Kind.params, 16, named=True), NO_INDEX)
+    in0: int = view(named=True)
+    in1: int = view(named=True)
+    in2: int = view(named=True)
+    in3: int = view(named=True)
+    out0: int = view(named=True)
+    state: int = view(named=True)
+    rstart: int = reg(named=True)
+    start: int = imm(19, named=True)
+    rtotal: int = reg(named=True)
+    total: int = imm(19, named=True)
+
+    @property
+    def engine(self) -> Engine:
+        """vpu."""
+        return Engine.vpu
+
+
+INSTRUCTIONS: tuple[type[Instruction], ...] = (Vexec, VexecPart)

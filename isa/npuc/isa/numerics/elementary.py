@@ -24,7 +24,7 @@ _MANTISSA_BITS = np.int32(0x007FFFFF)
 _SMALLEST_NORMAL = np.float32(2.0**-126)
 
 # (2**f - 1) / f - 1/2 on [-1/2, 1/2]
-_EXP2 = (
+EXP2 = (
     0.1931471973657608,
     0.24022647738456726,
     0.055503398180007935,
@@ -33,7 +33,7 @@ _EXP2 = (
     0.00015343846462201327,
 )
 # (log(1 + f) - f + f*f/2) / f**3 on [sqrt(1/2) - 1, sqrt(2) - 1]
-_LOG = (
+LOG = (
     0.3333331346511841,
     -0.25000008940696716,
     0.2000207155942917,
@@ -44,11 +44,11 @@ _LOG = (
     -0.11670101433992386,
     0.06749272346496582,
 )
-_LOG2_E_LESS_ONE = np.float32(0.44269504088896340736)
-_TWO_LOG2_E = np.float32(2.8853900817779268147)
+LOG2_E_LESS_ONE = np.float32(0.44269504088896340736)
+TWO_LOG2_E = np.float32(2.8853900817779268147)
 # (tanh(x) - x) / x**3 in x*x, on [0, 5/8]
-_TANH_LIMIT = np.float32(0.625)
-_TANH = (
+TANH_LIMIT = np.float32(0.625)
+TANH = (
     -0.3333333134651184,
     0.13333220779895782,
     -0.05394817888736725,
@@ -57,8 +57,8 @@ _TANH = (
     0.002152683911845088,
 )
 # erf(x) / x - 1 in x*x, on [0, 0.925]
-_ERF_LIMIT = np.float32(0.925)
-_ERF = (
+ERF_LIMIT = np.float32(0.925)
+ERF = (
     0.12837916612625122,
     -0.37612631916999817,
     0.11283677071332932,
@@ -68,8 +68,8 @@ _ERF = (
     0.00008308139513246715,
 )
 # -log2(1 - erf(x)) on [0.925, 4]
-_ERF_TAIL_LIMIT = np.float32(4)
-_ERF_TAIL = (
+ERF_TAIL_LIMIT = np.float32(4)
+ERF_TAIL = (
     -0.00025393685791641474,
     1.6295548677444458,
     0.9137075543403625,
@@ -110,7 +110,7 @@ def f32_exp2(x: F32) -> F32:
     half = fraction * np.float32(0.5)
     leading = _ONE + half
     lost = half - (leading - _ONE)
-    mantissa = leading + (lost + fraction * polynomial(fraction, _EXP2))
+    mantissa = leading + (lost + fraction * polynomial(fraction, EXP2))
     exponent = whole.astype(np.int32)
     first = exponent >> 1
     result = mantissa * _power_of_two(first) * _power_of_two(exponent - first)
@@ -140,8 +140,8 @@ def f32_log2(x: F32) -> F32:
     mantissa, exponent = _split_exponent(np.where(is_regular, scaled, _ONE))
     f = mantissa - _ONE
     square = f * f
-    tail = square * f * polynomial(f, _LOG) - square * np.float32(0.5)
-    log2_mantissa = f + (tail + (tail * _LOG2_E_LESS_ONE + f * _LOG2_E_LESS_ONE))
+    tail = square * f * polynomial(f, LOG) - square * np.float32(0.5)
+    log2_mantissa = f + (tail + (tail * LOG2_E_LESS_ONE + f * LOG2_E_LESS_ONE))
     whole = exponent - np.where(is_subnormal, np.int32(23), np.int32(0))
     result = whole.astype(np.float32) + log2_mantissa
     return quiet_nan(np.where(is_regular, result, _log2_of_irregular(value)))
@@ -167,9 +167,9 @@ def f32_tanh(x: F32) -> F32:
     value = np.asarray(x, np.float32)
     magnitude = np.abs(value)
     square = magnitude * magnitude
-    near = magnitude + magnitude * (square * polynomial(square, _TANH))
-    far = _ONE - np.float32(2) / (f32_exp2(magnitude * _TWO_LOG2_E) + _ONE)
-    result = np.where(_below(_TANH_LIMIT, magnitude), near, far)
+    near = magnitude + magnitude * (square * polynomial(square, TANH))
+    far = _ONE - np.float32(2) / (f32_exp2(magnitude * TWO_LOG2_E) + _ONE)
+    result = np.where(_below(TANH_LIMIT, magnitude), near, far)
     return quiet_nan(np.copysign(result, value))
 
 
@@ -181,8 +181,8 @@ def f32_erf(x: F32) -> F32:
     """
     value = np.asarray(x, np.float32)
     magnitude = np.abs(value)
-    near = magnitude + magnitude * polynomial(magnitude * magnitude, _ERF)
-    clipped = np.minimum(magnitude, _ERF_TAIL_LIMIT)
-    far = _ONE - f32_exp2(-polynomial(clipped, _ERF_TAIL))
-    result = np.where(_below(_ERF_LIMIT, magnitude), near, far)
+    near = magnitude + magnitude * polynomial(magnitude * magnitude, ERF)
+    clipped = np.minimum(magnitude, ERF_TAIL_LIMIT)
+    far = _ONE - f32_exp2(-polynomial(clipped, ERF_TAIL))
+    result = np.where(_below(ERF_LIMIT, magnitude), near, far)
     return quiet_nan(np.copysign(result, value))

@@ -3,12 +3,15 @@
 import numpy as np
 import numpy.typing as npt
 
+from npuc.isa.jit import HAS_NUMBA
 from npuc.isa.numerics.arrays import F32, I32
 from npuc.isa.numerics.convert import load_as_f32, quiet_nan
 from npuc.isa.numerics.integer import wrap_i32
 
 # Sums of this many 16-bit by 16-bit products stay exact in float64: 2**20 * 2**32 < 2**53.
 _EXACT_K = 2**20
+# With fewer products NumPy is done before the compiled kernel is loaded.
+_COMPILED_PRODUCTS = 2**14
 
 
 def mma_int(a_MK: npt.NDArray[np.integer], w_KN: npt.NDArray[np.integer], acc_MN: I32) -> I32:
@@ -25,13 +28,27 @@ def mma_int(a_MK: npt.NDArray[np.integer], w_KN: npt.NDArray[np.integer], acc_MN
     return wrap_i32(total_MN)
 
 
-@np.errstate(all="ignore")
 def mma_float(a_MK: npt.NDArray[np.generic], w_KN: npt.NDArray[np.generic], acc_MN: F32) -> F32:
     """Sum acc + a @ w in the machine's order: acc = rne(acc + rne(a[k] * w[k])), k ascending.
 
     Operands are f32, bf16 or f16 and widen exactly. Splitting K into contiguous ascending ranges,
-    each starting from the accumulator of the one before, changes no bit.
+    each starting from the accumulator of the one before, changes no bit. Large products are
+    compiled where numba is there; the bits are those of ``mma_float_plain``.
     """
+    if a_MK.size * acc_MN.shape[1] < _COMPILED_PRODUCTS or not HAS_NUMBA:
+        return mma_float_plain(a_MK, w_KN, acc_MN)
+    from npuc.isa.numerics.ordered import ordered_sum  # noqa: PLC0415
+
+    acc: F32 = acc_MN.astype(np.float32, order="C")
+    ordered_sum(load_as_f32(a_MK), load_as_f32(w_KN), acc)
+    return quiet_nan(acc)
+
+
+@np.errstate(all="ignore")
+def mma_float_plain(
+    a_MK: npt.NDArray[np.generic], w_KN: npt.NDArray[np.generic], acc_MN: F32
+) -> F32:
+    """The same sum step by step: what defines its bits."""
     a, w = load_as_f32(a_MK), load_as_f32(w_KN)
     acc: F32 = acc_MN.astype(np.float32)
     for k in range(a.shape[1]):

@@ -25,7 +25,7 @@ import numpy as np
 from npuc.isa.numerics.arrays import F32, I32, I32_MAX, I32_MIN, Mask
 from npuc.isa.numerics.compare import f32_max, f32_min
 from npuc.isa.numerics.convert import quiet_nan
-from npuc.isa.numerics.integer import wrap_i32
+from npuc.isa.numerics.integer import i32_mul, wrap_i32
 
 SEQUENTIAL_LIMIT = 32
 PARTIAL_COUNT = 16
@@ -107,6 +107,11 @@ def reduce_prod(x_LN: F32 | I32) -> F32 | I32:
     if x_LN.dtype == np.float32:
         return _finish(PartialProduct(x_LN.shape[-1]), x_LN.astype(np.float32))
     return wrap_i32(np.asarray(np.prod(x_LN, axis=-1, dtype=np.int64)))
+
+
+def reduce_mac(a_LN: I32, b_LN: I32) -> I32:
+    """The sum over N of the low words of a * b, wrapping."""
+    return wrap_i32(np.asarray(np.sum(i32_mul(a_LN, b_LN), axis=-1, dtype=np.int64)))
 
 
 def reduce_min(x_LN: F32 | I32) -> F32 | I32:

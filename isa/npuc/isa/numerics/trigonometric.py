@@ -16,15 +16,15 @@ U64 = npt.NDArray[np.uint64]
 
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
-_QUARTER_PI = np.float32(0.7853981633974483)
+QUARTER_PI = np.float32(0.7853981633974483)
 # (sin(r) - r) / r**3 and (cos(r) - 1 + r*r/2) / r**4, both in r*r, for |r| <= pi/4
-_SIN = (
+SIN = (
     -0.1666666716337204,
     0.008333380334079266,
     -0.00019853511184919626,
     2.8375143301673234e-06,
 )
-_COS = (
+COS = (
     0.0416666679084301,
     -0.001388898235745728,
     2.4822984414640814e-05,
@@ -34,27 +34,27 @@ _COS = (
 # The first 200 fraction bits of 2/pi.
 _TWO_OVER_PI = 0xA2F9836E4E441529FC2757D1F534DDC0DB6295993C439041FE
 _TWO_OVER_PI_BITS = 200
-_FRACTION_BITS = 62  # of a reduced argument, in quarter turns; two whole bits stand above them
+FRACTION_BITS = 62  # of a reduced argument, in quarter turns; two whole bits stand above them
 _GUARD_BITS = 32
 # Exponent e of an argument m * 2**e with a 24-bit integer m: from just under pi/4 to the largest.
-_FIRST_EXPONENT = -24
+FIRST_EXPONENT = -24
 _LAST_EXPONENT = 104
 
-_PI_HALF = np.float32(1.5707963267948966)
-_PI_HALF_HIGH = np.float32(1.5703125)  # eight bits: its product with twelve bits is exact
-_PI_HALF_LOW = np.float32(0.0004838267923332751)
+PI_HALF = np.float32(1.5707963267948966)
+PI_HALF_HIGH = np.float32(1.5703125)  # eight bits: its product with twelve bits is exact
+PI_HALF_LOW = np.float32(0.0004838267923332751)
 _HIGH_TWELVE_BITS = np.uint32(0xFFFFF000)
 
 
 def _window(exponent: int) -> list[int]:
     """Three 32-bit words, high first: 2/pi * 2**(exponent + 94), its whole part modulo 2**96."""
-    dropped = _TWO_OVER_PI_BITS - (exponent + _FRACTION_BITS + _GUARD_BITS)
+    dropped = _TWO_OVER_PI_BITS - (exponent + FRACTION_BITS + _GUARD_BITS)
     whole = _TWO_OVER_PI >> dropped
     return [(whole >> shift) & 0xFFFFFFFF for shift in (64, 32, 0)]
 
 
-_WINDOWS_E3 = np.array(
-    [_window(exponent) for exponent in range(_FIRST_EXPONENT, _LAST_EXPONENT + 1)], np.uint64
+WINDOWS_E3 = np.array(
+    [_window(exponent) for exponent in range(FIRST_EXPONENT, _LAST_EXPONENT + 1)], np.uint64
 )
 
 
@@ -62,7 +62,7 @@ def _quarter_turns(magnitude: F32) -> U64:
     """Argument / (pi/2) modulo 4, with 62 fraction bits; the argument is at least pi/4."""
     bits = magnitude.view(np.uint32).astype(np.int64)
     mantissa = ((bits & 0x7FFFFF) | 0x800000).astype(np.uint64)
-    high, middle, low = np.moveaxis(_WINDOWS_E3[(bits >> 23) - 150 - _FIRST_EXPONENT], -1, 0)
+    high, middle, low = np.moveaxis(WINDOWS_E3[(bits >> 23) - 150 - FIRST_EXPONENT], -1, 0)
     word = np.uint64(32)
     turns: U64 = ((high * mantissa) << word) + middle * mantissa + ((low * mantissa) >> word)
     return turns
@@ -77,32 +77,32 @@ def _to_radians(turns: npt.NDArray[np.int64]) -> F32:
     nearest = turns.astype(np.float32)
     high = (nearest.view(np.uint32) & _HIGH_TWELVE_BITS).view(np.float32)
     rest = (turns - high.astype(np.int64)).astype(np.float32)
-    low_product: F32 = high * _PI_HALF_LOW
-    rest_product: F32 = rest * _PI_HALF
+    low_product: F32 = high * PI_HALF_LOW
+    rest_product: F32 = rest * PI_HALF
     correction: F32 = low_product + rest_product
-    scaled: F32 = high * _PI_HALF_HIGH + correction
-    return scaled * np.float32(2.0**-_FRACTION_BITS)
+    scaled: F32 = high * PI_HALF_HIGH + correction
+    return scaled * np.float32(2.0**-FRACTION_BITS)
 
 
 def _reduce(magnitude: F32) -> tuple[F32, npt.NDArray[np.int64]]:
     """Finite |x| as (r, q): |x| = r + q * pi/2 (modulo 2 pi), |r| <= pi/4, q in 0..3."""
-    is_small = magnitude <= _QUARTER_PI
+    is_small = magnitude <= QUARTER_PI
     turns = _quarter_turns(np.where(is_small, _ONE, magnitude))
-    quadrant = (turns + np.uint64(1 << (_FRACTION_BITS - 1))) >> np.uint64(_FRACTION_BITS)
-    rest = (turns - (quadrant << np.uint64(_FRACTION_BITS))).astype(np.int64)
+    quadrant = (turns + np.uint64(1 << (FRACTION_BITS - 1))) >> np.uint64(FRACTION_BITS)
+    rest = (turns - (quadrant << np.uint64(FRACTION_BITS))).astype(np.int64)
     angle = np.where(is_small, magnitude, _to_radians(rest))
     return angle, np.where(is_small, 0, quadrant.astype(np.int64))
 
 
 def _sin_near_zero(r: F32, square: F32) -> F32:
-    relative: F32 = square * polynomial(square, _SIN)
+    relative: F32 = square * polynomial(square, SIN)
     correction: F32 = r * relative
     return r + correction
 
 
 def _cos_near_zero(square: F32) -> F32:
     fourth: F32 = square * square
-    correction: F32 = fourth * polynomial(square, _COS)
+    correction: F32 = fourth * polynomial(square, COS)
     loss: F32 = square * _HALF - correction
     return _ONE - loss
 

@@ -19,6 +19,7 @@ from npuc.runtime.cli.options import (
     JsonOption,
     LevelOption,
     LoadOption,
+    PrecisionOption,
     ScheduleOption,
     ShapesOption,
     TargetOption,
@@ -70,6 +71,7 @@ def command(
     load: LoadOption,
     target: TargetOption = DEFAULTS.target,
     level: LevelOption = DEFAULTS.level,
+    precision: PrecisionOption = DEFAULTS.precision,
     schedule: ScheduleOption = None,
     baseline: BaselineOption = None,
     update: UpdateOption = False,
@@ -84,6 +86,7 @@ def command(
         level=level,
         dims=parse_dims(dim),
         shapes=parse_shapes(shape),
+        precision=precision,
         schedule=schedule,
     )
     pipeline, outcomes = extended(Pipeline(), load), {}
@@ -118,7 +121,8 @@ def _stored(baseline: Path | None, update: bool) -> dict[str, Measurement]:
 def _names(models: list[Path], options: CompileOptions) -> list[str]:
     """What each model is called in a baseline. Raises: UsageError where two would be one."""
     target = Path(options.target).stem
-    names = [f"{model.stem} on {target} at -O{options.level}" for model in models]
+    narrow = "" if options.precision == DEFAULTS.precision else f" in {options.precision}"
+    names = [f"{model.stem} on {target} at -O{options.level}{narrow}" for model in models]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UsageError(

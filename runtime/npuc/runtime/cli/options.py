@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias, TypeVar
 
 import typer
 
-from npuc.compiler.options import CompileOptions, parse_dim, parse_shape
+from npuc.compiler.options import PRECISIONS, CompileOptions, parse_dim, parse_shape
 from npuc.isa.errors import UsageError
 
 T = TypeVar("T")
@@ -27,6 +27,14 @@ TargetOption: TypeAlias = Annotated[
 LevelOption: TypeAlias = Annotated[
     int,
     typer.Option("-O", metavar="0..3", help="Optimisation level; never changes a result."),
+]
+PrecisionOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="|".join(PRECISIONS),
+        help="Of float products and of the tensors between layers; changes results.",
+    ),
 ]
 DimsOption: TypeAlias = Annotated[
     list[str],

@@ -18,6 +18,7 @@ from npuc.runtime.cli.options import (
     JsonOption,
     LevelOption,
     LoadOption,
+    PrecisionOption,
     ScheduleOption,
     ShapesOption,
     TraceOption,
@@ -63,6 +64,7 @@ def command(
     load: LoadOption,
     target: OtherTargetOption = None,
     level: LevelOption = DEFAULTS.level,
+    precision: PrecisionOption = DEFAULTS.precision,
     schedule: ScheduleOption = None,
     why: WhyOption = False,
     trace: TraceOption = None,
@@ -72,7 +74,8 @@ def command(
     remarks: tuple[Remark, ...] = ()
     machine = load_target(target) if target else None
     if _is_program(source):
-        _refuse_compile_options([*dim, *shape, *load, *([schedule] if schedule else [])])
+        chosen = precision if precision != DEFAULTS.precision else None
+        _refuse_compile_options([*dim, *shape, *load, *filter(None, (schedule, chosen))])
         report = profile_program(load_program(source), machine)
     else:
         options = CompileOptions(
@@ -80,6 +83,7 @@ def command(
             level=level,
             dims=parse_dims(dim),
             shapes=parse_shapes(shape),
+            precision=precision,
             schedule=schedule,
         )
         with working(f"compiling {source}"):

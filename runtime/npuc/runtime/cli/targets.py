@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from npuc.isa.target import Target, builtin_target_names, load_target, target_text
+from npuc.isa.target import Target, builtin_target_names, load_target, target_file_text
 from npuc.runtime.cli.console import show_json, show_lines, show_table
 from npuc.runtime.cli.options import JsonOption
 from npuc.runtime.tables import Table
@@ -20,7 +20,7 @@ def command(show: ShowOption = "", as_json: JsonOption = False) -> None:
     """List the machines that npuc knows, or check and print one target file."""
     if show and not as_json:
         load_target(show)
-        show_lines(target_text(show).splitlines())
+        show_lines(target_file_text(show).splitlines())
         return
     targets = [load_target(name) for name in ([show] if show else builtin_target_names())]
     if as_json:

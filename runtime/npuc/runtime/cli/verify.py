@@ -16,6 +16,7 @@ from npuc.runtime.cli.options import (
     LevelOption,
     LoadOption,
     ModelArgument,
+    PrecisionOption,
     ScheduleOption,
     ShapesOption,
     TargetOption,
@@ -50,6 +51,7 @@ def command(
     inputs: InputOption = None,
     target: TargetOption = DEFAULTS.target,
     level: LevelOption = DEFAULTS.level,
+    precision: PrecisionOption = DEFAULTS.precision,
     schedule: ScheduleOption = None,
     seed: SeedOption = VerifyOptions().seed,
     onnx: OnnxOption = True,
@@ -63,6 +65,7 @@ def command(
         level=level,
         dims=parse_dims(dim),
         shapes=parse_shapes(shape),
+        precision=precision,
         schedule=schedule,
     )
     arrays = load_arrays(inputs) if inputs is not None else None

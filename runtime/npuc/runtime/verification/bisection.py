@@ -22,7 +22,7 @@ from npuc.isa.errors import NpucError
 from npuc.runtime.arrays import Arrays
 from npuc.runtime.building import build
 from npuc.runtime.verification.case import QUANTIZE, Case
-from npuc.runtime.verification.comparison import EXACT, Comparison, Rule, Sides, compare
+from npuc.runtime.verification.comparison import EXACT, Comparison, Rule, Sides, compare, suited
 from npuc.runtime.verification.exposure import output_rules
 from npuc.runtime.verification.referee import Judgement
 
@@ -135,6 +135,8 @@ class _Hunt:
         rules = output_rules(self.case.proto)
         for name, value in self.exact.items():
             rule = Rule("steps", 1.0) if rules[name] == EXACT else rules[name]
+            if snapshot.stage == QUANTIZE:
+                rule = suited(rule, self.case.options.precision)
             sides = self._sides(snapshot, self.judgement.judge, name)
             outcome = compare(sides, value, self.judgement.outputs[name], rule)
             if not outcome.passed:

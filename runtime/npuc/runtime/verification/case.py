@@ -1,11 +1,12 @@
 """What is verified: the ONNX model, how it is compiled, and the inputs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
 
+from npuc.compiler.interpreter import Memo
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Pipeline
 from npuc.runtime.arrays import AnyArray
@@ -18,7 +19,10 @@ QUANTIZE = "quantize"
 
 @dataclass(frozen=True)
 class Case:
-    """One model, its options and inputs; ``plugins`` are the files that changed ``pipeline``."""
+    """One model, its options and inputs; ``plugins`` are the files that changed ``pipeline``.
+
+    ``memo`` keeps values of the nn level: all compilations of the case share it.
+    """
 
     model: Model
     proto: onnx.ModelProto
@@ -26,6 +30,7 @@ class Case:
     pipeline: Pipeline
     inputs: Mapping[str, AnyArray]
     plugins: Sequence[Path] = ()
+    memo: Memo = field(default_factory=Memo)
 
     @property
     def name(self) -> str:

@@ -47,12 +47,15 @@ def compile_watched(model: Model, options: CompileOptions, pipeline: Pipeline) -
     return Compilation(result, watcher.modules, watcher.tiles)
 
 
-def nn_values(compilation: Compilation, inputs: Mapping[str, AnyArray]) -> dict[str, Arrays]:
+def nn_values(
+    compilation: Compilation, inputs: Mapping[str, AnyArray], memo: Memo | None = None
+) -> dict[str, Arrays]:
     """The model's outputs in machine numerics after each nn stage, by stage in order.
 
+    ``memo`` spares what another compilation with the same inputs has evaluated.
     Raises: InputError for inputs that do not suit the model.
     """
-    consts, memo = compilation.result.ctx.consts, Memo()
+    consts, memo = compilation.result.ctx.consts, memo or Memo()
     return {
         stage: evaluate(module, inputs, consts, memo)
         for stage, module in compilation.modules.items()

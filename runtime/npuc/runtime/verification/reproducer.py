@@ -66,6 +66,8 @@ def _command(place: Path, case: Case) -> str:
     options = case.options
     words = ["npuc", "verify", MODEL, "--input", INPUTS, "--target", _target(place, options)]
     words += [f"-O{options.level}", "--bisect"]
+    if options.precision != CompileOptions().precision:
+        words += ["--precision", options.precision]
     for dimension, size in options.dims.items():
         words += ["--dim", f"{dimension}={size}"]
     for tensor, shape in options.shapes.items():

@@ -20,7 +20,7 @@ from npuc.runtime.plugins import extended
 from npuc.runtime.random_inputs import DEFAULT_SEED, random_inputs
 from npuc.runtime.verification.bisection import Culprit, find_culprit
 from npuc.runtime.verification.case import QUANTIZE, Case
-from npuc.runtime.verification.comparison import EXACT, Comparison, Rule, Sides, compare
+from npuc.runtime.verification.comparison import EXACT, Comparison, Rule, Sides, compare, suited
 from npuc.runtime.verification.exposure import expose_quantised, input_ranges, output_rules
 from npuc.runtime.verification.levels import (
     EMULATOR_PATHS,
@@ -118,7 +118,7 @@ def verify_model(
     proto = _load(model)
     inputs = _inputs(compilation, proto, chosen)
     case = Case(model, proto, options, pipeline, inputs, chosen.plugins)
-    values = nn_values(compilation, inputs)
+    values = nn_values(compilation, inputs, case.memo)
     judgement = judge(expose_quantised(proto), inputs) if chosen.onnx else None
     comparisons = _all_comparisons(case, compilation, values, judgement)
     who = judgement.judge if judgement else NOBODY
@@ -135,7 +135,7 @@ def _all_comparisons(
     comparisons: list[Comparison] = []
     if judgement is not None:
         comparisons += _early_stages(case, values, judgement)
-        comparisons += _every_tensor(case, expose_quantised(case.proto), judgement)
+        comparisons += _every_tensor(case, values[QUANTIZE], judgement)
     comparisons += _exact_levels(compilation, values, case.inputs)
     if not all(c.passed for c in comparisons if c.rule == EXACT):
         comparisons += _inside(case)
@@ -204,13 +204,18 @@ def _early_stages(
             yield compare(sides, value, judgement.outputs[name], rule)
 
 
-def _every_tensor(
-    case: Case, exposed: onnx.ModelProto, judgement: Judgement
-) -> Iterator[Comparison]:
-    """Every quantised tensor and every output, by ONNX's names, after quantize."""
-    compilation = case.compile_exposed(QUANTIZE)
-    values = nn_values(compilation, case.inputs)[QUANTIZE]
-    for name, rule in output_rules(exposed).items():
+def _every_tensor(case: Case, outputs: Arrays, judgement: Judgement) -> Iterator[Comparison]:
+    """Every quantised tensor and every output, by ONNX's names, after quantize.
+
+    ``outputs`` are the model's own there; without other tensors nothing is compiled again.
+    """
+    exposed = expose_quantised(case.proto)
+    values = outputs
+    if len(exposed.graph.output) > len(case.proto.graph.output):
+        compilation = case.compile_exposed(QUANTIZE)
+        values = nn_values(compilation, case.inputs, case.memo)[QUANTIZE]
+    for name, stated in output_rules(exposed).items():
+        rule = suited(stated, case.options.precision)
         sides = Sides(f"nn after {QUANTIZE}", judgement.judge, name)
         yield compare(sides, values[name], judgement.outputs[name], rule)
 
@@ -236,7 +241,7 @@ def _exact_levels(
 def _inside(case: Case) -> Iterator[Comparison]:
     """Something differs in the outputs: which tensor inside is the first, at which level?"""
     compilation = case.compile_exposed(None)
-    values = nn_values(compilation, case.inputs)
+    values = nn_values(compilation, case.inputs, case.memo)
     found = _exact_levels(compilation, values, case.inputs)
     yield from (c for c in found if not c.passed)
 

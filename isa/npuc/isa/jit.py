@@ -7,19 +7,14 @@ No fast-math and no contraction: a product and a sum are two rounded steps.
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import ParamSpec, TypeVar, overload
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-try:
-    import numba
-except ImportError:
-    _IS_INSTALLED = False  # the plain way serves
-else:
-    _IS_INSTALLED = True
-
-HAS_NUMBA = _IS_INSTALLED and os.environ.get("NUMBA_DISABLE_JIT", "0") != "1"
+# Looked for, not imported: that takes as long as a small compilation.
+HAS_NUMBA = find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") != "1"
 
 
 @overload
@@ -42,6 +37,8 @@ def njit(
     def compiled(kernel: Callable[P, R]) -> Callable[P, R]:
         if not HAS_NUMBA:
             return kernel
+        import numba  # noqa: PLC0415
+
         # type: the two wrapper options exist but stand in no overload
         decorate = numba.njit(  # type: ignore
             cache=not inner, error_model="numpy", no_cpython_wrapper=inner, no_cfunc_wrapper=inner

@@ -12,7 +12,7 @@ import sys
 if {absent}:
     sys.modules["numba"] = None
 import numpy as np
-from npuc.emulator.jit import HAS_NUMBA
+from npuc.isa.jit import HAS_NUMBA
 from npuc.emulator.functional import plain
 from npuc.emulator.functional.fast import FastExecutor
 from npuc.emulator.machine import RunOptions, run

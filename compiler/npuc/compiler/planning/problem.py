@@ -1,0 +1,134 @@
+"""Blocks as arrays in granules: sections of time, what lives in each, and the lower bound.
+
+A section is a stretch of time whose set of live blocks no other stretch contains; two blocks may
+not share an address exactly if they share a section. Items are the blocks by first section.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from npuc.compiler.planning.blocks import Block
+from npuc.compiler.planning.buffers import Window
+
+Int64s: TypeAlias = npt.NDArray[np.int64]
+FREE = -1
+
+
+class Items(NamedTuple):
+    """Sizes in granules, and sparse tables: item to its sections, section to its items."""
+
+    size: Int64s
+    alignment: Int64s
+    fixed: Int64s  # FREE where the planner chooses
+    section_starts: Int64s
+    sections: Int64s
+    item_starts: Int64s
+    items: Int64s
+
+
+class Problem(NamedTuple):
+    """``items`` and how to get back to bytes: item ``i`` is the block ``order[i]``.
+
+    ``waste_bytes`` is by item what rounding to granules added to its size.
+    """
+
+    items: Items
+    order: tuple[int, ...]
+    granule_bytes: int
+    waste_bytes: Int64s
+    bound_bytes: int
+    section_bytes: Int64s
+    section_times: Int64s
+
+    def ceilings(self, capacity_bytes: int) -> Int64s:
+        """The highest rounded end, in granules, of each item within ``capacity_bytes``."""
+        return (capacity_bytes + self.waste_bytes) // self.granule_bytes
+
+    def next_peak(self, n_bytes: int) -> int:
+        """The lowest peak above ``n_bytes`` that the sizes admit."""
+        ends = self.ceilings(n_bytes + self.granule_bytes) * self.granule_bytes - self.waste_bytes
+        return int(ends[ends > n_bytes].min())
+
+    def peak_bytes(self, offsets: Int64s) -> int:
+        """The highest byte used by ``offsets``, in granules by item."""
+        ends = (offsets + self.items.size) * self.granule_bytes - self.waste_bytes
+        return int(ends.max(initial=0))
+
+
+def problem_of(blocks: Sequence[Block]) -> Problem:
+    """The arrays of ``blocks``."""
+    step = math.gcd(*(b.alignment for b in blocks), *(b.fixed_offset or 0 for b in blocks))
+    rounded = [-(-b.size_bytes // step) * step for b in blocks]
+    granule = _granule(blocks, rounded)
+    times = section_times([b.windows for b in blocks])
+    spans = [_sections(b.windows, times) for b in blocks]
+    order = sorted(range(len(blocks)), key=lambda i: (int(spans[i][0]), int(spans[i][-1]), i))
+    starts, sections = _table([spans[i] for i in order])
+    owners = np.repeat(np.arange(len(blocks)), np.diff(starts))
+    by_section = np.argsort(sections, kind="stable")
+    counts = np.bincount(sections, minlength=len(times))
+    size = np.array([rounded[i] // granule for i in order], np.int64)
+    waste = np.array([rounded[i] - blocks[i].size_bytes for i in order], np.int64)
+    items = Items(
+        size=size,
+        alignment=np.array([_steps(blocks[i].alignment, granule) for i in order], np.int64),
+        fixed=np.array([_fixed(blocks[i], granule) for i in order], np.int64),
+        section_starts=starts,
+        sections=sections,
+        item_starts=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
+        items=owners[by_section].astype(np.int64),
+    )
+    live = np.zeros(len(times), np.int64)
+    np.add.at(live, sections, size[owners] * granule)
+    spare = np.zeros(len(times), np.int64)
+    np.maximum.at(spare, sections, waste[owners])
+    section_bytes = live - spare
+    ends = [b.size_bytes + (b.fixed_offset or 0) for b in blocks]
+    bound = max([int(section_bytes.max(initial=0)), *ends])
+    return Problem(items, tuple(order), granule, waste, bound, section_bytes, times)
+
+
+def section_times(lives: Sequence[Sequence[Window]]) -> Int64s:
+    """The first time of each section, ascending: where a start is followed by an end."""
+    begins = {w.lower for windows in lives for w in windows}
+    ends = {w.upper for windows in lives for w in windows}
+    times = sorted(begins | ends)
+    kept = [a for a, b in pairwise(times) if a in begins and b in ends]
+    return np.array(kept, np.int64)
+
+
+def _sections(windows: Sequence[Window], times: Int64s) -> Int64s:
+    edges = np.searchsorted(times, [(w.lower, w.upper) for w in windows])
+    return np.concatenate([np.arange(a, b) for a, b in edges])
+
+
+def _table(rows: Sequence[Int64s]) -> tuple[Int64s, Int64s]:
+    starts = np.cumsum([0, *(len(row) for row in rows)]).astype(np.int64)
+    return starts, np.concatenate([np.zeros(0, np.int64), *rows]).astype(np.int64)
+
+
+def _granule(blocks: Sequence[Block], rounded: Sequence[int]) -> int:
+    """The largest unit of which all rounded sizes, fixed offsets and aligned offsets are multiples.
+
+    An alignment that divides it holds by itself.
+    """
+    granule = math.gcd(*rounded, *(b.fixed_offset or 0 for b in blocks)) or 1
+    while odd := [b.alignment for b in blocks if granule % b.alignment]:
+        reduced = math.gcd(granule, *odd)
+        if reduced == granule:
+            break
+        granule = reduced
+    return granule
+
+
+def _steps(alignment: int, granule: int) -> int:
+    return 1 if granule % alignment == 0 else alignment // math.gcd(alignment, granule)
+
+
+def _fixed(block: Block, granule: int) -> int:
+    return FREE if block.fixed_offset is None else block.fixed_offset // granule
