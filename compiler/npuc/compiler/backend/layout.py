@@ -3,14 +3,20 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from npuc.compiler.backend.planner import Block, Plan, lower_bound, plan
+from npuc.compiler.backend.planner import Block
+from npuc.compiler.backend.planner import plan as plan_dram
 from npuc.compiler.dialects import npu
 from npuc.compiler.dialects.tile import SegmentName
+from npuc.compiler.planning.buffers import Buffer
+from npuc.compiler.planning.plan import Plan, PlanOptions, plan
 from npuc.isa.descriptors import Space
 from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
 TENSOR_ALIGNMENT = 64
+LINGER_GROUPS = (4, 1)  # how long bytes may be left alone, in groups
+LINGER_NODES = 20_000
+EXACT_NODES = 1_000_000
 ACC_WORD_BYTES = 4
 
 
@@ -62,17 +68,47 @@ def lay_out_core(core: npu.CoreOp, target: Target) -> CoreLayout:
 
 
 def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
-    """Buffers of neighbouring groups apart where they fit, so that groups overlap in time."""
-    exact = [_block(op, 0) for op in buffers]
-    apart = plan([_block(op, 1) for op in buffers], memory.alignment)
-    if apart.peak_bytes <= memory.capacity_bytes:
-        return replace(apart, bound_bytes=lower_bound(exact))
-    return plan(exact, memory.alignment)
+    """Bytes are left alone for a while after their last use where there is room.
+
+    So whoever has them next need not wait for the last commands of the one before.
+    """
+    exact = [_buffer(op, memory) for op in buffers]
+    bound = plan(exact, None, PlanOptions(max_nodes=0)).lower_bound_bytes
+    for longest in LINGER_GROUPS:
+        options = PlanOptions(max_nodes=LINGER_NODES)
+        attempt = plan(_lingering(exact, memory, longest), memory.capacity_bytes, options)
+        if attempt.fits:
+            return replace(attempt, lower_bound_bytes=bound)
+    return plan(exact, memory.capacity_bytes, PlanOptions(max_nodes=EXACT_NODES))
 
 
-def _block(op: npu.BufferOp, beyond: int) -> Block:
-    n_bytes = op.buffer_type.data.n_bytes
-    return Block(op.buffer_name.data, n_bytes, op.first.data, op.last.data + beyond)
+def _buffer(op: npu.BufferOp, memory: Memory) -> Buffer:
+    return Buffer(
+        op.buffer_name.data,
+        op.first.data,
+        op.last.data + 1,
+        op.buffer_type.data.n_bytes,
+        memory.alignment,
+    )
+
+
+def _lingering(buffers: list[Buffer], memory: Memory, longest: int) -> list[Buffer]:
+    """The buffers with longer lives, small ones first, as far as the sum of live bytes allows."""
+    end = max((b.upper for b in buffers), default=0) + longest
+    live = [0] * end
+    for b in buffers:
+        for time in range(b.lower, b.upper):
+            live[time] += b.size_bytes
+    result = {}
+    for b in sorted(buffers, key=lambda b: (b.size_bytes, b.lower, b.id)):
+        upper = b.upper
+        while (
+            upper < b.upper + longest and live[upper] + b.size_bytes <= memory.capacity_bytes
+        ):
+            live[upper] += b.size_bytes
+            upper += 1
+        result[b.id] = replace(b, upper=upper)
+    return [result[b.id] for b in buffers]
 
 
 def _too_small(buffers: list[npu.BufferOp], memory: Memory, chosen: Plan) -> CompileError:
@@ -80,7 +116,7 @@ def _too_small(buffers: list[npu.BufferOp], memory: Memory, chosen: Plan) -> Com
     return CompileError(
         f"the buffers do not fit into the {memory.space.name.upper()} of the target",
         where=f"buffer {largest.buffer_name.data}",
-        given=f"{chosen.peak_bytes} bytes (at least {chosen.bound_bytes}); "
+        given=f"{chosen.peak_bytes} bytes (at least {chosen.lower_bound_bytes}); "
         f"the largest buffer has {largest.buffer_type.data.n_bytes}",
         allowed=f"{memory.capacity_bytes} bytes",
         next_step="use smaller tiles or depths, or a target with more memory",
@@ -103,7 +139,7 @@ def lay_out_dram(program: npu.ProgramOp) -> DramLayout:
         offset = _aligned(layout.sizes.get(segment, 0))
         by_key[key] = layout.offsets[op.tensor_name.data] = offset
         layout.sizes[segment] = offset + op.tensor_type.data.n_bytes
-    chosen = plan(_scratch_blocks(program, tensors), TENSOR_ALIGNMENT)
+    chosen = plan_dram(_scratch_blocks(program, tensors), TENSOR_ALIGNMENT)
     layout.offsets.update(chosen.offsets)
     layout.sizes[SegmentName.scratch] = _aligned(chosen.peak_bytes)
     return layout

@@ -59,7 +59,9 @@ def _plan_options(ctx: NpuContext) -> PlanOptions:
     level = ctx.options.level
     return PlanOptions(
         SearchOptions(
-            double_buffer=level >= DOUBLE_BUFFERED_FROM_LEVEL, by_cost=level >= SEARCHED_FROM_LEVEL
+            double_buffer=level >= DOUBLE_BUFFERED_FROM_LEVEL,
+            by_cost=level >= SEARCHED_FROM_LEVEL,
+            acc_bytes=ctx.target.acc.capacity_bytes // 2 if level >= RESIDENT_FROM_LEVEL else None,
         ),
         resident=level >= RESIDENT_FROM_LEVEL,
         stripes=level >= STRIPED_FROM_LEVEL,
@@ -217,11 +219,7 @@ class _Scheduler:
     def _search(
         self, problem: GroupProblem, nodes: tuple[str, ...], spm_bytes: int
     ) -> Tiling:
-        options = replace(
-            _plan_options(self.ctx).search,
-            spm_bytes=spm_bytes,
-            acc_bytes=self.ctx.target.acc.capacity_bytes // 2,
-        )
+        options = replace(_plan_options(self.ctx).search, spm_bytes=spm_bytes)
         choice: Choice = choose_tiling(problem, self.ctx.target, options)
         self.ctx.remarks.applied(
             "schedule-groups",

@@ -22,7 +22,7 @@ from npuc.isa.target import Target
 MAX_SEGMENT_JOBS = 20
 STRIPE_COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 56, 80, 112)
 STEP_CYCLES = 200  # fill, drain and dispatch of one more step
-ROOM_SHARE = 4  # one part in so many of SPM is left to the rings of a segment's steps
+ROOM_SHARE = 8  # one part in so many of SPM is left to the rings of a segment's steps
 
 
 @dataclass(frozen=True)
