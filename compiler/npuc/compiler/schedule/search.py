@@ -4,7 +4,7 @@ Fewest cycles first; among the tilings within 2 % of those, the least DRAM traff
 in enumeration order, so that the choice is deterministic. Problems are solved once per target.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from math import isqrt
@@ -91,12 +91,25 @@ class _Family:
         return self.take((self.spm <= limits[0]) & (self.acc <= limits[1]))
 
 
-@lru_cache(maxsize=4096)
 def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions) -> Choice:
     """The best tiling of ``problem`` on ``target``.
 
     Raises: CompileError naming group, tensor and bytes when even the smallest tile does not fit.
     """
+    return _choose(_anywhere(problem), target, options)
+
+
+def _anywhere(problem: GroupProblem) -> GroupProblem:
+    """``problem`` without what costs do not depend on: where its tiles and tensors begin."""
+    operands = tuple(
+        replace(o, base=0, fill=0, forms=tuple(replace(f, constant=0) for f in o.forms))
+        for o in problem.operands
+    )
+    return replace(problem, operands=operands)
+
+
+@lru_cache(maxsize=4096)
+def _choose(problem: GroupProblem, target: Target, options: SearchOptions) -> Choice:
     limits = options.limits(target)
     every = _families(problem, target, options.double_buffer)
     families = [family.within(limits) for family in every]
