@@ -152,7 +152,7 @@ def _dram_records(tensors: Sequence[npu.TensorOp]) -> tuple[BufferRecord, ...]:
 def _arguments(tensors: Sequence[npu.TensorOp], segment: SegmentName) -> tuple[Argument, ...]:
     return tuple(
         Argument(
-            op.tensor_name.data,
+            (op.known_as or op.tensor_name).data,
             op.tensor_type.data.dtype,
             op.tensor_type.data.shape,
             Segment[segment.value],

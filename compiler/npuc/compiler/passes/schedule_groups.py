@@ -20,7 +20,15 @@ from npuc.compiler.schedule.data import GroupSchedule, Schedule, check_tiling, s
 from npuc.compiler.schedule.problem import GroupProblem
 from npuc.compiler.schedule.search import Choice, SearchOptions, choose_tiling
 from npuc.compiler.schedule.tiling import Tiling
-from npuc.compiler.xdsl_api import Block, Context, ModuleOp, ModulePass, Region, SSAValue
+from npuc.compiler.xdsl_api import (
+    Block,
+    Context,
+    ModuleOp,
+    ModulePass,
+    Region,
+    SSAValue,
+    StringAttr,
+)
 from npuc.isa.errors import CompileError
 
 SEARCHED_FROM_LEVEL = 1
@@ -71,12 +79,6 @@ class _Scheduler:
         for name, value in graph.inputs.items():
             self._declare(value, name, "input")
         for name, value in graph.outputs.items():
-            if name in graph.inputs:
-                raise CompileError(
-                    "an output has the name of an input",
-                    f"output {name}",
-                    next_step="let an Identity node compute it under a name of its own",
-                )
             place = self.layouts.of[value]
             result, is_whole = place.base, place.offset == 0
             is_made = isinstance(result.owner, nn.GroupOp | nn.ConcatOp)
@@ -97,7 +99,10 @@ class _Scheduler:
         self, value: SSAValue, name: str, segment: str, shape: Sequence[int] | None = None
     ) -> None:
         spec = TensorSpec(tuple(shape if shape is not None else shape_of(value)), dtype_of(value))
-        self._bind(value, TensorOp(self._unique(name), segment, DramType(spec)))
+        tensor = TensorOp(self._unique(name), segment, DramType(spec))
+        if segment == "output" and tensor.tensor_name.data != name:  # an input has it
+            tensor.known_as = StringAttr(name)
+        self._bind(value, tensor)
 
     def _unique(self, name: str) -> str:
         """``name``, numbered where another tensor has it: below, names are symbols."""
