@@ -10,6 +10,7 @@ from npuc.isa.dtypes import DType
 from npuc.isa.target import Target
 
 Code = npt.NDArray[np.uint8]  # (n, 32): one row per instruction
+NO_REMARKS = "[]"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Debug:
     buffers: tuple[BufferRecord, ...] = ()
     schedule_json: str = "{}"
     model_name: str = ""
+    remarks_json: str = NO_REMARKS
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from npuc.compiler.context import NpuContext
 from npuc.compiler.dialects import npu
 from npuc.compiler.dialects.tile import SegmentName
 from npuc.compiler.locations import node_names
+from npuc.compiler.remarks import remarks_json
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.isa.descriptors import Segment
 from npuc.isa.encoding import encode
@@ -45,6 +46,7 @@ def emit_program(module: ModuleOp, ctx: NpuContext, model_name: str = "") -> Pro
         tuple(record for core in cores for record in _buffers(core)) + _dram_records(tensors),
         _schedule_json(ctx),
         model_name,
+        remarks_json(ctx.remarks),
     )
     made = Program(
         target=ctx.target,

@@ -48,6 +48,7 @@ from npuc.isa.target import Target, parse_target
 NOTE, TARGET, ARGS, CONST = ".note.npuc", ".npuc.target", ".npuc.args", ".npuc.const"
 TEXT = ".text.core"
 TABLES = ".npuc.tables"
+REMARKS = ".npuc.debug.remarks"
 CONST_ALIGN = 64
 CONTENTS = {
     ".npuc.checksums": "BLAKE2b-128 of headers and of each further section",
@@ -66,12 +67,14 @@ CONTENTS = {
     ".npuc.debug.buffers": "buffer -> core, memory, offset, size, tensor",
     ".npuc.debug.schedule": "the schedule as JSON text",
     ".npuc.debug.model": "name of the model",
+    REMARKS: "what the compiler did or declined, and why, as JSON text (since 1.3)",
     ".symtab": "the groups as symbols, for other tools; their names are in `.strtab`",
 }
 _NOTE_HEAD = struct.Struct(f"<3I8s2H{HASH_BYTES}s")
 _OWNER = b"npuc\0"
 _NOTE_TYPE = 1
 SINCE_TABLES = (1, 1)
+SINCE_REMARKS = (1, 3)
 
 
 def to_bytes(program: Program) -> bytes:
@@ -184,6 +187,7 @@ def _sections(program: Program) -> tuple[Section, ...]:
         Section(".npuc.debug.buffers", write_buffers(debug.buffers)),
         Section(".npuc.debug.schedule", debug.schedule_json.encode()),
         Section(".npuc.debug.model", debug.model_name.encode()),
+        Section(REMARKS, debug.remarks_json.encode()),
     )
     return before + middle + _symbols(program, len(before) + len(middle))
 
@@ -253,6 +257,8 @@ class _File:
             )  # fmt: skip
         if (major, minor) < SINCE_TABLES:
             self.parts.setdefault(TABLES, memoryview(b""))
+        if (major, minor) < SINCE_REMARKS:
+            self.parts.setdefault(REMARKS, memoryview(b"[]"))
         letters = bytes(data[_NOTE_HEAD.size :]).rstrip(b"\0").decode("latin-1")
         if size != 4 + HASH_BYTES + len(data) - _NOTE_HEAD.size:
             raise damaged(NOTE, self.origin, "the note's size is wrong", size)
@@ -275,6 +281,7 @@ class _File:
             read_buffers(self.reader(".npuc.debug.buffers")),
             self.text(".npuc.debug.schedule"),
             self.text(".npuc.debug.model"),
+            self.text(REMARKS),
         )
 
     def end(self) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from npuc.compiler.options import CompileOptions
-from npuc.compiler.remarks import Remark
+from npuc.compiler.remarks import Remark, parse_remarks
 from npuc.isa.container import load as load_program
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
@@ -53,6 +53,7 @@ OtherTargetOption = Annotated[
         help="The machine; edge for a model, its own for a program.",
     ),
 ]  # fmt: skip
+NO_REMARKS = "none: older programs and assembled ones hold none"
 ELF_MAGIC = b"\x7fELF"
 
 
@@ -76,7 +77,10 @@ def command(
     if _is_program(source):
         chosen = precision if precision != DEFAULTS.precision else None
         _refuse_compile_options([*dim, *shape, *load, *filter(None, (schedule, chosen))])
-        report = profile_program(load_program(source), machine)
+        program = load_program(source)
+        remarks = parse_remarks(program.debug.remarks_json, str(source))
+        # What the planner expected holds for the machine that it planned for.
+        report = profile_program(program, machine, None if machine else estimates(remarks))
     else:
         options = CompileOptions(
             target=target or DEFAULTS.target,
@@ -103,7 +107,7 @@ def command(
 def _compiled(
     source: Path, options: CompileOptions, plugins: list[Path]
 ) -> tuple[Program, tuple[Remark, ...]]:
-    """The program of a model, and the compiler's remarks, which a program file does not hold."""
+    """The program of a model, and the compiler's remarks."""
     # Here, for a program file needs no compiler and starts at once.
     from npuc.compiler.pipeline import Pipeline  # noqa: PLC0415
     from npuc.runtime.building import build, program_of  # noqa: PLC0415
@@ -140,7 +144,7 @@ def _show_reasons(report: ProfileReport, remarks: list[str]) -> None:
     show_lines([""])
     show_table(energy_level_rows(report.energy))
     show_lines(["", "schedule", *report.program.debug.schedule_json.splitlines()])
-    show_lines(["", "remarks", *(remarks or ["none: a program file holds no remarks"]), ""])
+    show_lines(["", "remarks", *(remarks or [NO_REMARKS]), ""])
     show_table(energy_rows(report))
 
 
