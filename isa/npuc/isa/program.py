@@ -1,5 +1,6 @@
 """Program: all that a binary holds, as immutable data between emitter, file and emulator."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,7 +39,7 @@ class Argument:
     @property
     def n_bytes(self) -> int:
         """Bytes of the tensor."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.bytes
+        return math.prod(self.shape) * self.dtype.bytes
 
 
 @dataclass(frozen=True)
