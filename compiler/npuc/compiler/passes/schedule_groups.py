@@ -16,7 +16,13 @@ from npuc.compiler.dialects.tile_structure import CoreOp, ProgramOp, TensorOp
 from npuc.compiler.locations import describe, node_names
 from npuc.compiler.ops.group_problem import Placed, problem_of
 from npuc.compiler.schedule.build import build_group
-from npuc.compiler.schedule.data import GroupSchedule, Schedule, check_tiling, shape_hash
+from npuc.compiler.schedule.data import (
+    GroupSchedule,
+    Schedule,
+    check_tiling,
+    product_of,
+    shape_hash,
+)
 from npuc.compiler.schedule.problem import GroupProblem
 from npuc.compiler.schedule.search import Choice, SearchOptions, choose_tiling
 from npuc.compiler.schedule.tiling import Tiling
@@ -135,7 +141,7 @@ class _Scheduler:
             check_tiling(problem, replayed, target, f"group {describe(group)}")
             self.ctx.remarks.applied("schedule-groups", "tiling replayed from the file", nodes)
         tiling = replayed or self._search(problem, nodes)
-        self.decided.append(GroupSchedule(nodes, shape, tiling))
+        self.decided.append(GroupSchedule(nodes, shape, tiling, product_of(problem)))
         return tiling
 
     def _search(self, problem: GroupProblem, nodes: tuple[str, ...]) -> Tiling:

@@ -15,6 +15,7 @@ from npuc.isa.dtypes import DType
 RANK = 7
 PARALLEL = 4
 DIM_NAMES = ("m0", "m1", "m2", "n", "k0", "k1", "k2")
+M_DIMS = (0, 1, 2)
 N_DIM = 3
 K_DIMS = (4, 5, 6)
 

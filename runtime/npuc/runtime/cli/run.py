@@ -85,8 +85,9 @@ def command(
     limits = Limits(instructions, commands, int(points), memory_mib * MIB)
     try:
         machine = load_machine(loaded, RunOptions("plain" if plain else "fast", limits=limits))
-        outputs = {} if no_values else machine.run(_inputs(loaded, inputs)).outputs
-        findings = machine.findings(machine.streams) if strict else ()
+        ran = None if no_values else machine.run(_inputs(loaded, inputs))
+        outputs, streams = (ran.outputs, ran.streams) if ran else ({}, machine.streams)
+        findings = machine.findings(streams) if strict else ()
     except NpucError as error:
         if not (strict and is_fault(error)):
             raise
@@ -95,12 +96,12 @@ def command(
         save_arrays(output, outputs)
     if trace is not None:
         save_trace(trace, loaded)
-    cycles = time_streams(loaded, machine.streams).wall_cycles
-    result = _Run(loaded, outputs, cycles, findings, strict)
+    cycles = time_streams(loaded, streams).wall_cycles
+    run = _Run(loaded, outputs, cycles, findings, strict)
     if as_json:
-        show_json(_as_json(result))
+        show_json(_as_json(run))
     else:
-        _show(result)
+        _show(run)
     return CHECK_FAILED if findings else FINE
 
 
