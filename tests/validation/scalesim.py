@@ -34,10 +34,14 @@ class Row:
 
     @property
     def bandwidth_bound(self) -> int:
-        """The option set, or the time of the busiest operand port if that is longer."""
-        if self.bandwidth is None:
+        """The option set, or the time of the busiest operand port if that is longer.
+
+        An operand that fits its buffer is there before SCALE-Sim's clock starts.
+        """
+        busiest = max(self.port_words[:2])
+        if self.bandwidth is None or busiest <= self.buffer_words:
             return self.ours
-        return max(self.ours, int(ceil_div(max(self.port_words), self.bandwidth)))
+        return max(self.ours, int(ceil_div(busiest, self.bandwidth)))
 
 
 def rows() -> Iterator[Row]:
