@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from npuc.compiler.backend.encode_ops import Tables
 from npuc.compiler.backend.layout import TENSOR_ALIGNMENT
+from npuc.compiler.consts import forget_pages
 from npuc.compiler.context import NpuContext
 from npuc.compiler.dialects import npu
 from npuc.compiler.dialects.tile import SegmentName
@@ -185,8 +186,9 @@ def _constants(tensors: Sequence[npu.TensorOp], ctx: NpuContext) -> npt.NDArray[
                 given=f"{array.dtype}{list(array.shape)}",
                 allowed=f"{spec.dtype.name}{list(spec.shape)}",
             )
-        data = np.frombuffer(array.tobytes(), np.uint8)
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         segment[_offset(op) : _offset(op) + data.size] = data
+        forget_pages(array)
     return segment
 
 

@@ -19,9 +19,9 @@ from npuc.isa.container.elf import (
     SHT_STRTAB,
     SHT_SYMTAB,
     Section,
+    elf_parts,
     read_elf,
     section_number,
-    write_elf,
 )
 from npuc.isa.container.records import Reader, damaged, utf8
 from npuc.isa.container.schema import HASH_BYTES, VERSION, schema_hash
@@ -82,12 +82,17 @@ def to_bytes(program: Program) -> bytes:
 
     Raises: EncodingError where the parts of the program contradict each other.
     """
+    return b"".join(_parts(program))
+
+
+def _parts(program: Program) -> list[bytes | memoryview]:
+    """The parts of the file in order. Raises: as ``to_bytes``."""
     check_program(program)
     if parse_target(program.target_toml, "target_toml") != program.target:
         raise EncodingError("the target's text describes another target than the program names",
                             f"section {TARGET}", next_step="set both together")  # fmt: skip
     try:
-        return write_elf(_sections(program))
+        return elf_parts(_sections(program))
     except struct.error as error:
         raise EncodingError("a number of the program does not fit its field",
                             given=str(error)) from error  # fmt: skip
@@ -134,12 +139,12 @@ def save(program: Program, path: str | Path) -> None:
 
     Raises: EncodingError as ``to_bytes``; UsageError where the file cannot be written.
     """
-    data, path = to_bytes(program), Path(path)
+    parts, path = _parts(program), Path(path)
     try:
         with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
             try:
-                file.write(data)
+                file.writelines(parts)
                 file.close()
                 temporary.chmod(0o644)
                 os.replace(temporary, path)
@@ -172,7 +177,7 @@ def _sections(program: Program) -> tuple[Section, ...]:
                 flags=SHF_ALLOC | SHF_EXECINSTR, align=INSTRUCTION_BYTES)
         for core, code in enumerate(program.code)
     )  # fmt: skip
-    constants = np.ascontiguousarray(program.constants, np.uint8).tobytes()
+    constants = np.ascontiguousarray(program.constants, np.uint8).data
     before = (Section(NOTE, _note(program), SHT_NOTE, align=4), *text)
     middle = (
         Section(".npuc.views", pack_rows(program.views), entry_bytes=VIEW_BYTES),
