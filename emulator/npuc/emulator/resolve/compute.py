@@ -47,7 +47,8 @@ class MmaGroup(Group):
                 np.concatenate([left, right], axis=1),
                 "equal",
             )
-        self.points *= self.views["w"].extents[:, 3]
+        a_points = self.views["a"].extents.astype(np.float64).prod(axis=1)
+        self.points = a_points * self.views["w"].extents[:, 3]
         register = self.registers[:, self.column("rk")]
         self.accumulate = (self.column("accumulate") != 0) | (register != 0)
 

@@ -175,6 +175,7 @@ def trace(traced: Traced, resolved: tuple[ResolvedStream, ...], graph: Graph) ->
         _check_overlap(found, graph, row, (work, touched))
         if row % CHECK_EVERY == 0:
             _check_memory(found, traced.limits)
+    _check_memory(found, traced.limits)
     return found
 
 
