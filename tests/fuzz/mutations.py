@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from npuc.isa.container.elf import SHT_PROGBITS, Section, read_elf, read_section_headers, write_elf
+from npuc.isa.container.elf import SHT_PROGBITS, Section, elf_parts, read_elf, read_section_headers
 from npuc.isa.container.files import ARGS, CONST, NOTE, TABLES, TARGET, TEXT
 from npuc.isa.encoding import encode_one
 from npuc.isa.instructions import BY_OPCODE, Command, Kind
@@ -67,7 +67,7 @@ def resealed(change: Callable[[dict[str, bytearray], Rng], None]) -> Callable[[b
             else Section(name, bytes(part), SHT_PROGBITS)
             for name, part in parts.items()
         )
-        return write_elf(sections)
+        return b"".join(elf_parts(sections))
 
     return mutate
 
