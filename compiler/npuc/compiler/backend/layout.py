@@ -3,14 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from npuc.compiler.backend.planner import Block, Plan, lower_bound, plan
 from npuc.compiler.dialects import npu
 from npuc.compiler.dialects.tile import SegmentName
+from npuc.compiler.planning.buffers import Buffer
+from npuc.compiler.planning.plan import Plan, PlanOptions, plan
+from npuc.compiler.planning.spill import fullest
 from npuc.isa.descriptors import Space
 from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
 TENSOR_ALIGNMENT = 64
+EFFORT = PlanOptions(max_nodes=20_000)  # some tenths of a second where first fit does not do
 ACC_WORD_BYTES = 4
 
 
@@ -63,16 +66,18 @@ def lay_out_core(core: npu.CoreOp, target: Target) -> CoreLayout:
 
 def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
     """Buffers of neighbouring groups apart where they fit, so that groups overlap in time."""
-    exact = [_block(op, 0) for op in buffers]
-    apart = plan([_block(op, 1) for op in buffers], memory.alignment)
-    if apart.peak_bytes <= memory.capacity_bytes:
-        return replace(apart, bound_bytes=lower_bound(exact))
-    return plan(exact, memory.alignment)
+    exact = [_buffer(op, memory, 0) for op in buffers]
+    apart = [_buffer(op, memory, 1) for op in buffers]
+    if fullest(apart)[0] <= memory.capacity_bytes:
+        chosen = plan(apart, memory.capacity_bytes, EFFORT)
+        if chosen.fits:
+            return replace(chosen, lower_bound_bytes=fullest(exact)[0])
+    return plan(exact, memory.capacity_bytes, EFFORT)
 
 
-def _block(op: npu.BufferOp, beyond: int) -> Block:
-    n_bytes = op.buffer_type.data.n_bytes
-    return Block(op.buffer_name.data, n_bytes, op.first.data, op.last.data + beyond)
+def _buffer(op: npu.BufferOp, memory: Memory, beyond: int) -> Buffer:
+    n_bytes, end = op.buffer_type.data.n_bytes, op.last.data + 1 + beyond
+    return Buffer(op.buffer_name.data, op.first.data, end, n_bytes, memory.alignment)
 
 
 def _too_small(buffers: list[npu.BufferOp], memory: Memory, chosen: Plan) -> CompileError:
@@ -80,7 +85,7 @@ def _too_small(buffers: list[npu.BufferOp], memory: Memory, chosen: Plan) -> Com
     return CompileError(
         f"the buffers do not fit into the {memory.space.name.upper()} of the target",
         where=f"buffer {largest.buffer_name.data}",
-        given=f"{chosen.peak_bytes} bytes (at least {chosen.bound_bytes}); "
+        given=f"{chosen.peak_bytes} bytes (at least {chosen.lower_bound_bytes}); "
         f"the largest buffer has {largest.buffer_type.data.n_bytes}",
         allowed=f"{memory.capacity_bytes} bytes",
         next_step="use smaller tiles or depths, or a target with more memory",
@@ -103,22 +108,23 @@ def lay_out_dram(program: npu.ProgramOp) -> DramLayout:
         offset = _aligned(layout.sizes.get(segment, 0))
         by_key[key] = layout.offsets[op.tensor_name.data] = offset
         layout.sizes[segment] = offset + op.tensor_type.data.n_bytes
-    chosen = plan(_scratch_blocks(program, tensors), TENSOR_ALIGNMENT)
+    chosen = plan(_scratch_buffers(program, tensors), None, EFFORT)
     layout.offsets.update(chosen.offsets)
     layout.sizes[SegmentName.scratch] = _aligned(chosen.peak_bytes)
     return layout
 
 
-def _scratch_blocks(program: npu.ProgramOp, tensors: list[npu.TensorOp]) -> list[Block]:
+def _scratch_buffers(program: npu.ProgramOp, tensors: list[npu.TensorOp]) -> list[Buffer]:
     cores = [op for op in program.body.block.ops if isinstance(op, npu.CoreOp)]
     lives = _tensor_lives(cores)
-    blocks = []
+    buffers = []
     for op in tensors:
         name = op.tensor_name.data
         if op.segment.data is SegmentName.scratch:
             first, last = lives.get(name, (0, 0)) if len(cores) == 1 else (0, 0)
-            blocks.append(Block(name, op.tensor_type.data.n_bytes, first, last))
-    return blocks
+            n_bytes = op.tensor_type.data.n_bytes
+            buffers.append(Buffer(name, first, last + 1, n_bytes, TENSOR_ALIGNMENT))
+    return buffers
 
 
 def _tensor_lives(cores: Iterable[npu.CoreOp]) -> dict[str, tuple[int, int]]:

@@ -142,5 +142,5 @@ def _report(ctx: NpuContext, core: int, layout: CoreLayout) -> None:
             "place-memory",
             f"core {core}: {space.name.upper()} is planned",
             peak_bytes=plan.peak_bytes,
-            bound_bytes=plan.bound_bytes,
+            bound_bytes=plan.lower_bound_bytes,
         )
