@@ -22,7 +22,7 @@ READ_ONLY := --no-deps --ignore-requires-python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format types imports golden docs docs-check bench wheel clean
+.PHONY: help demo test test-all lint format types imports golden docs docs-check bench fuzz wheel clean
 
 help:  ## list the jobs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -84,6 +84,9 @@ docs-check: $(VENV)/base.stamp  ## are the rendered pages those of this source?
 
 bench: $(VENV)/test.stamp  ## wall times, recorded and not gated: writes docs/performance.md
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.performance $(ARGS)
+
+fuzz: $(VENV)/test.stamp  ## mutated files and random programs, 50,000 each; goes on where it stopped
+	$(ONE_THREAD) $(BIN)/python -m tests.fuzz.bench $(ARGS)
 
 wheel: $(VENV)/base.stamp  ## build dist/npuc-*.whl
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) .

@@ -15,6 +15,9 @@ from typing import TypeAlias, TypedDict, Unpack
 from npuc.compiler.driver import CompileResult
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers, Pipeline, Stage
+from npuc.compiler.planning.buffers import Buffer, Window
+from npuc.compiler.planning.plan import Plan, PlanOptions
+from npuc.compiler.planning.plan import plan as plan_buffers
 from npuc.compiler.remarks import Remark
 from npuc.emulator.machine import RunOptions
 from npuc.emulator.machine import run as run_machine
@@ -24,16 +27,20 @@ from npuc.isa.program import Program
 from npuc.isa.target import Target, load_target
 from npuc.runtime.arrays import AnyArray, Arrays
 from npuc.runtime.building import Model, build, program_of
+from npuc.runtime.planning import load_buffers
 from npuc.runtime.plugins import extended
 from npuc.runtime.profiling import ProfileReport, profile_program
 from npuc.runtime.verification import VerifyOptions, VerifyReport, verify_model
 
 __all__ = [
+    "Buffer",
     "CompileKeywords",
     "CompileResult",
     "NpucError",
     "Observers",
     "Pipeline",
+    "Plan",
+    "PlanOptions",
     "ProfileReport",
     "Program",
     "Remark",
@@ -42,9 +49,11 @@ __all__ = [
     "Target",
     "VerifyKeywords",
     "VerifyReport",
+    "Window",
     "compile",
     "load",
     "load_target",
+    "plan",
     "profile",
     "run",
     "save",
@@ -150,6 +159,19 @@ def profile(
         return profile_program(program_of(compile(program, target or "edge", **keywords)))
     machine = None if target is None else load_target(str(target))
     return profile_program(_program(program), machine)
+
+
+def plan(
+    buffers: Sequence[Buffer] | str | Path,
+    capacity: int | None = None,
+    options: PlanOptions | None = None,
+) -> Plan:
+    """Addresses for buffers, or those of a CSV file, within ``capacity`` or as low as possible.
+
+    The best plan found, though it may be too high: see ``Plan.fits``. Raises: InputError.
+    """
+    given = load_buffers(Path(buffers)) if isinstance(buffers, str | Path) else buffers
+    return plan_buffers(given, capacity, options)
 
 
 def _program(program: Runnable) -> Program:

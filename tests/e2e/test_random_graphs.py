@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from npuc import api
 from npuc.compiler.options import CompileOptions
-from npuc.isa.errors import CompileError
 from tests.compiler.ops.cases import Case
 from tests.e2e.random_graphs import graphs
 from tests.e2e.whole_path import (
@@ -81,12 +81,21 @@ def test_many_random_graphs(notation: str, data: st.DataObject, target: str, lev
     agree(data.draw(graphs(notation)), target, level)
 
 
-def test_an_output_that_is_an_input_is_refused() -> None:
-    """Below the graph names are symbols, so that one name cannot stand for two tensors."""
+@pytest.mark.parametrize("level", [0, 2])
+def test_an_output_that_is_an_input(level: int) -> None:
+    """Alone, and beside work that reads it."""
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, (2, 3))
-    graph = helper.make_graph([], "through", [x], [x])
-    model: onnx.ModelProto = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9
-    )
-    with pytest.raises(CompileError, match="an output has the name of an input"):
-        compile_watched(model.SerializeToString(), CompileOptions())
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, (2, 3))
+    given_x = np.arange(6, dtype=np.float32).reshape(2, 3) - 2
+    relu = helper.make_node("Relu", ["x"], ["y"])
+    for nodes, outputs in (([], [x]), ([relu], [x, y])):
+        graph = helper.make_graph(nodes, "through", [x], outputs)
+        model: onnx.ModelProto = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9
+        )
+        case = Case("through", model, {"x": given_x})
+        compiled = compile_watched(model.SerializeToString(), CompileOptions(level=level))
+        got = check_levels(compiled, case.inputs)
+        np.testing.assert_array_equal(got["x"], given_x)
+        report = api.verify(model.SerializeToString(), inputs=case.inputs, level=level)
+        assert report.passed

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from npuc.emulator.control import control
 from npuc.emulator.decode import DecodedProgram
+from npuc.emulator.limits import Limits
 from npuc.emulator.stream import CommandStream
 from npuc.emulator.validate import decode
-from npuc.isa.errors import BinaryError, ExecutionError
+from npuc.isa.errors import BinaryError, CapacityError, ExecutionError
 from npuc.isa.instructions import Engine, Instruction
 from npuc.isa.instructions.flow import Branch, Break, Halt, Jump, Loop, Trap
 from npuc.isa.instructions.order import Fence, Nop
@@ -24,7 +25,7 @@ MARK = Nop(queue=1)
 
 
 def walk(code: list[Instruction], path: str, budget: int = 100_000) -> CommandStream:
-    (stream,) = control(decode(build(code)), budget, path)
+    (stream,) = control(decode(build(code)), Limits(instructions=budget), path)
     return stream
 
 
@@ -132,10 +133,36 @@ def test_the_budget_names_the_loop(path: str) -> None:
     endless = [Loop(count=2**31 - 1, body=2), Add(rd=1, ra=1, imm=1), MARK, Halt()]
     with pytest.raises(ExecutionError, match="too many instructions") as caught:
         walk(endless, path, 1000)
-    assert "in the loop at core 0, instruction 0: loop 2147483647" in caught.value.given
+    assert (
+        "in the loop of instructions 0 to 2 by core 0, instruction 0: loop 2147483647"
+        in caught.value.given
+    )
     with pytest.raises(ExecutionError, match="too many") as caught:
-        walk([Jump(offset=0)], path, 10)
+        walk([Loop(count=3, body=2), MARK, Jump(offset=-1), Halt()], path, 10)
+    assert caught.value.given == (
+        "more than 10, in the loop of instructions 1 to 2 by core 0, instruction 2: jump -1, "
+        "in the loop of instructions 0 to 2 by core 0, instruction 0: loop 3"
+    )
+    with pytest.raises(CapacityError, match="too many instructions") as caught:
+        walk([MARK, Halt()], path, 1)
     assert "outside any loop" in caught.value.given
+
+
+@BOTH
+def test_the_budget_of_commands_names_the_loop(path: str) -> None:
+    endless = [Loop(count=2**31 - 1, body=1), MARK, Halt()]
+    limits = Limits(commands=3000)
+    with pytest.raises(CapacityError, match="dispatches too many commands") as caught:
+        control(decode(build(endless)), limits, path)
+    assert "in the loop of instructions 0 to 1 by core 0" in caught.value.given
+    two = decode(build([Loop(count=1500, body=1), MARK, Halt()], endless))
+    with pytest.raises(CapacityError, match="of all cores") as caught:
+        control(two, limits, path)
+    assert caught.value.where.startswith("core 1, instruction 1")
+    exactly = decode(
+        build([Loop(count=1500, body=1), MARK, Halt()]),
+    )
+    assert len(control(exactly, Limits(commands=1500), path)[0]) == 1500
 
 
 @BOTH
@@ -214,6 +241,6 @@ def test_both_interpreters_agree(code: list[Instruction]) -> None:
 
 def _outcome(decoded: DecodedProgram, path: str) -> CommandStream | str:
     try:
-        return control(decoded, 2000, path)[0]
+        return control(decoded, Limits(instructions=2000), path)[0]
     except ExecutionError as error:
         return str(error)

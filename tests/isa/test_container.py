@@ -156,7 +156,7 @@ CONTENTS = [
     (".note.npuc", 20, b"\x02", "a format that this npuc does not read"),
     (".note.npuc", 22, bytes([container.VERSION[1] + 1]), "a format that this npuc does not read"),
     (".note.npuc", 24, b"\x00\x00\x00", "other definitions of the instructions"),
-    (".note.npuc", 40, b"X", "extension letters"),
+    (".note.npuc", 40, b"X", "extension 'X'"),
     (".note.npuc", 12, b"X", "the note is not npuc's"),
 ]
 
@@ -205,7 +205,7 @@ CONTRADICTIONS = [
     ({"code": (np.zeros((2, 31), np.uint8),)}, "code is not rows of bytes"),
     ({"code": (np.zeros((2, 32), np.uint8),)}, "unknown opcode"),
     ({"extensions": ("Q", "F")}, "extension letters"),
-    ({"extensions": ("X",)}, "extension letters"),
+    ({"extensions": ("X",)}, "extension 'X', which is unknown"),
     ({"scratch_bytes": -1}, "scratch segment is too large"),
     ({"inputs": (argument(), argument())}, "have one name"),
     ({"inputs": (argument(segment=Segment.output),)}, "lies in another segment"),
@@ -281,3 +281,16 @@ def test_files_of_older_versions_of_the_format_still_load(file: Path) -> None:
 
 def test_there_are_files_of_older_versions() -> None:
     assert OLD_FILES.joinpath("sample-1.0.npu").is_file()
+
+
+def test_an_unknown_extension_names_the_letter_and_the_first_unknown_instruction() -> None:
+    data = bytearray(container.to_bytes(sample_program()))
+    note, _ = place_of(bytes(data), ".note.npuc")
+    text, _ = place_of(bytes(data), ".text.core0")
+    data[note + 40 : note + 41] = b"X"
+    for at in (6, 3):
+        data[text + 32 * at] = 0xEE
+    with pytest.raises(BinaryError, match="needs extension 'X'") as caught:
+        container.from_bytes(reseal(bytes(data)), "test")
+    assert caught.value.given == "X; first needed by core 0, instruction 3, opcode 0xee"
+    assert caught.value.allowed == "E, F, L, Q, S, Z"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from npuc import api
+from npuc.compiler.remarks import parse_remarks
 from npuc.emulator.timing import Account
+from npuc.isa.errors import BinaryError
 from npuc.runtime.layer_activity import WORKING, activity_rows, energy_level_rows, estimates
 from npuc.runtime.profiling import ProfileReport, layer_rows, profile_program
 from npuc.runtime.sample_data import QDQ_INT8, sample_model
@@ -65,3 +68,22 @@ def test_the_command_shows_all_of_it() -> None:
     layers = json.loads(npuc(*command, "--json").out)["layers"]
     for key in ("estimated_cycles", "engine_busy_cycles", "stall_cycles", "energy_fj"):
         assert all(key in layer for layer in layers)
+
+
+def test_a_program_file_tells_as_much_as_its_model(tmp_path: Path) -> None:
+    program, model = tmp_path / "p.npu", [sample_model(QDQ_INT8), "--dim", "batch=1"]
+    assert npuc("compile", *model, "-o", program).code == 0
+    of_file = json.loads(npuc("profile", program, "--why", "--json").out)
+    of_model = json.loads(npuc("profile", *model, "--why", "--json").out)
+    assert of_file["why"] == of_model["why"]
+    assert len(of_file["why"]["remarks"]) > 50
+    assert of_file["layers"] == of_model["layers"]
+    other = json.loads(npuc("profile", program, "--target", "ref-2048", "--json").out)
+    assert not any(layer.get("estimated_cycles") for layer in other["layers"])
+
+
+@pytest.mark.parametrize("text", ["", "{}x", '["applied"]', '[{"source": 1}]', "[" * 100_000])
+def test_damaged_remarks_are_refused(text: str) -> None:
+    with pytest.raises(BinaryError, match="damaged") as caught:
+        parse_remarks(text, "p.npu")
+    assert caught.value.where == "p.npu"

@@ -1,6 +1,7 @@
 """The store of constant tensors: the IR names them by key, so weights never enter its text."""
 
 import hashlib
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class ConstStore:
         is_kept = given.flags.c_contiguous and not given.flags.writeable
         row_major = given if is_kept else np.array(given, order="C")
         key = content_key(row_major)
+        forget_pages(row_major)
         if key not in self._arrays:
             row_major.flags.writeable = False
             self._arrays[key] = row_major
@@ -74,3 +76,9 @@ def content_key(array: Array) -> str:
     digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:KEY_HEX_DIGITS]
+
+
+def forget_pages(array: Array) -> None:
+    """Let go of the memory that reading a mapped file took; its next reader maps it again."""
+    if isinstance(array, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # not in the stubs

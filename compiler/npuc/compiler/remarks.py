@@ -3,9 +3,12 @@
 The command line, the report and tests read this one stream.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from npuc.isa.errors import BinaryError
 
 
 class RemarkKind(StrEnum):
@@ -86,6 +89,33 @@ class Remarks:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+
+def remarks_json(remarks: Iterable[Remark]) -> str:
+    """The stream as JSON text, one remark a line: what a program file keeps."""
+    return "[" + ",\n".join(json.dumps(remark.to_json()) for remark in remarks) + "]"
+
+
+def parse_remarks(text: str, origin: str) -> tuple[Remark, ...]:
+    """The remarks of ``remarks_json``. Raises: BinaryError naming ``origin`` for other text."""
+    try:
+        return tuple(
+            Remark(
+                str(entry["source"]),
+                RemarkKind(entry["kind"]),
+                str(entry["message"]),
+                tuple(map(str, entry["nodes"])),
+                tuple((str(name), float(value)) for name, value in entry["figures"].items()),
+            )
+            for entry in json.loads(text)
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BinaryError(
+            "the remarks of the program are damaged",
+            where=origin,
+            given=f"{type(error).__name__}: {error}",
+            next_step="compile the model again",
+        ) from error
 
 
 def counts_by_kind(remarks: Remarks) -> Mapping[str, int]:

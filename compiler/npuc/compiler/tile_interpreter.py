@@ -24,15 +24,10 @@ GARBAGE = 0x5B
 
 @dataclass(frozen=True)
 class TileResult:
-    """Every DRAM tensor by name as the program leaves it, and which of them are outputs."""
+    """Every DRAM tensor by its name in the program as that leaves it; the outputs by theirs."""
 
     tensors: Mapping[str, Array]
-    output_names: tuple[str, ...]
-
-    @property
-    def outputs(self) -> dict[str, Array]:
-        """The outputs by name."""
-        return {name: self.tensors[name] for name in self.output_names}
+    outputs: dict[str, Array]
 
 
 def program_of(module: ModuleOp) -> tile.ProgramOp:
@@ -59,8 +54,12 @@ def evaluate_tiles(module: ModuleOp, inputs: Mapping[str, Array], consts: ConstS
     memory: dict[SSAValue, Bytes] = {op.tensor: _initial(op, inputs, consts) for op in tensors}
     _run_cores([op for op in program.body.block.ops if isinstance(op, tile.CoreOp)], memory)
     values = {op.tensor_name.data: _array(op, memory[op.tensor]) for op in tensors}
-    outputs = [op for op in tensors if op.segment.data is tile.SegmentName.output]
-    return TileResult(values, tuple(op.tensor_name.data for op in outputs))
+    outputs = {
+        (op.known_as or op.tensor_name).data: values[op.tensor_name.data]
+        for op in tensors
+        if op.segment.data is tile.SegmentName.output
+    }
+    return TileResult(values, outputs)
 
 
 def _initial(op: tile.TensorOp, inputs: Mapping[str, Array], consts: ConstStore) -> Bytes:

@@ -21,11 +21,11 @@ from npuc.emulator.control_kernel import (
     run_compiled,
 )
 from npuc.emulator.decode import CoreCode, DecodedProgram
+from npuc.emulator.limits import DEFAULT_LIMITS, Allowance, Limits
 from npuc.emulator.map_registers import MAP_OPCODES, MapRegisters
 from npuc.emulator.map_registers import MAPPED as MAPPED_TRANSFERS
 from npuc.emulator.stream import CommandStream, Int64s
-from npuc.emulator.validate import execution_error
-from npuc.isa.errors import ExecutionError, UsageError
+from npuc.isa.errors import CapacityError, TrapError, UsageError
 from npuc.isa.instructions import BY_OPCODE
 from npuc.isa.instructions.base import REGISTERS
 from npuc.isa.instructions.flow import Branch, Break, Halt, Jump, Loop, Trap
@@ -33,7 +33,7 @@ from npuc.isa.instructions.scalar import Scalar, wrap64
 from npuc.isa.instructions.word import LoadWord
 from npuc.isa.jit import HAS_NUMBA
 
-COMMAND_BUDGET = 200_000_000
+MAX_SHOWN_LOOPS = 4
 
 
 @dataclass
@@ -66,12 +66,24 @@ class Walk(Protocol):
         ...
 
 
-def walk(
-    decoded: DecodedProgram, core: int, budget: int = COMMAND_BUDGET, path: str = "fast"
-) -> Walk:
-    """The way of one core from its first instruction, at most ``budget`` of them."""
-    compiled = path == "fast" and HAS_NUMBA
-    return (_CompiledWalk if compiled else _PlainWalk)(decoded, decoded.cores[core], budget)
+@dataclass(frozen=True)
+class Ways:
+    """How the cores of one run may walk: ``path`` as of ``control``; one allowance for all."""
+
+    limits: Limits = DEFAULT_LIMITS
+    path: str = "fast"
+    allowance: Allowance = field(default_factory=lambda: Allowance(DEFAULT_LIMITS.commands))
+
+    @staticmethod
+    def under(limits: Limits, path: str) -> "Ways":
+        """Ways with all that ``limits`` allow."""
+        return Ways(limits, path, Allowance(limits.commands))
+
+
+def walk(decoded: DecodedProgram, core: int, ways: Ways) -> Walk:
+    """The way of one core from its first instruction."""
+    compiled = ways.path == "fast" and HAS_NUMBA
+    return (_CompiledWalk if compiled else _PlainWalk)(decoded, decoded.cores[core], ways)
 
 
 def loads_words(decoded: DecodedProgram) -> bool:
@@ -80,22 +92,22 @@ def loads_words(decoded: DecodedProgram) -> bool:
 
 
 def control(
-    decoded: DecodedProgram, budget: int = COMMAND_BUDGET, path: str = "fast"
+    decoded: DecodedProgram, limits: Limits = DEFAULT_LIMITS, path: str = "fast"
 ) -> tuple[CommandStream, ...]:
     """One stream per core. Fences are rows of engine ctl, as are nops on ctl.
 
     Raises: UsageError for a program that loads words, whose commands only a run knows;
-    ExecutionError for a trap, for code that runs off its end, and when a core executes more than
-    ``budget`` instructions, naming the loop.
+    TrapError for a trap; CapacityError when a core executes, or all dispatch, more than ``limits``
+    say, naming the loops.
     """
     if loads_words(decoded):
         raise UsageError(
             "the commands of this program depend on its inputs: it loads words of memory",
             next_step="run it on inputs; the result holds its commands",
         )
-    streams = []
+    streams, ways = [], Ways.under(limits, path)
     for core in range(len(decoded.cores)):
-        way = walk(decoded, core, budget, path)
+        way = walk(decoded, core, ways)
         way.advance()
         streams.append(way.take())
     return tuple(streams)
@@ -117,23 +129,52 @@ def _stream(
     )
 
 
-def _overrun(decoded: DecodedProgram, code: CoreCode, at: int, budget: int) -> ExecutionError:
-    loop = int(code.loop_of[at])
-    named = f"in the loop at {decoded.site(code.core, loop)}" if loop >= 0 else "outside any loop"
-    return execution_error(
-        decoded,
-        code.core,
-        at,
+def _overrun(decoded: DecodedProgram, code: CoreCode, at: int, limits: Limits) -> CapacityError:
+    return CapacityError(
         "the program executes too many instructions",
-        given=f"more than {budget}, {named}",
-        allowed=f"{budget} per core",
-        next_step="raise the command budget, or mend the loop's count",
+        str(decoded.site(code.core, at)),
+        f"more than {limits.instructions:,}, {loops_around(decoded, code, at)}",
+        f"{limits.instructions:,} per core",
+        "mend the loop's count or condition, or raise the limit: npuc run --instructions",
     )
 
 
-def _trapped(decoded: DecodedProgram, code: CoreCode, at: int) -> ExecutionError:
-    return execution_error(
-        decoded, code.core, at, "the program trapped", given=f"code {int(code.columns['code'][at])}"
+def _overfull(decoded: DecodedProgram, code: CoreCode, at: int, limits: Limits) -> CapacityError:
+    return CapacityError(
+        "the program dispatches too many commands",
+        str(decoded.site(code.core, at)),
+        f"more than {limits.commands:,}, {loops_around(decoded, code, at)}",
+        f"{limits.commands:,} of all cores",
+        "mend the loop's count or condition, or raise the limit: npuc run --commands",
+    )
+
+
+def loops_around(decoded: DecodedProgram, code: CoreCode, at: int) -> str:
+    """The loops around an instruction in words, innermost first: hardware loops and branches back.
+
+    Of a loop made by a branch the branch is named.
+    """
+    loops, around = [], int(code.loop_of[at])
+    while around >= 0:
+        loops.append((around, around + int(code.columns["body"][around]), around))
+        around = int(code.loop_of[around])
+    for branch in np.flatnonzero(np.isin(code.opcode, (Branch.opcode, Jump.opcode))).tolist():
+        goal = branch + int(code.columns["offset"][branch])
+        if goal <= at <= branch:
+            loops.append((goal, branch, branch))
+    loops.sort(key=lambda loop: loop[1] - loop[0])
+    named = [
+        f"in the loop of instructions {first} to {last} by {decoded.site(code.core, by)}"
+        for first, last, by in loops[:MAX_SHOWN_LOOPS]
+    ]
+    return ", ".join(named) or "outside any loop"
+
+
+def _trapped(decoded: DecodedProgram, code: CoreCode, at: int) -> TrapError:
+    return TrapError(
+        "the program trapped",
+        str(decoded.site(code.core, at)),
+        f"code {int(code.columns['code'][at])}",
     )
 
 
@@ -143,8 +184,9 @@ def _trapped(decoded: DecodedProgram, code: CoreCode, at: int) -> ExecutionError
 class _PlainWalk:
     """The interpreter in plain Python."""
 
-    def __init__(self, decoded: DecodedProgram, code: CoreCode, budget: int) -> None:
-        self.decoded, self.code, self.budget = decoded, code, budget
+    def __init__(self, decoded: DecodedProgram, code: CoreCode, ways: Ways) -> None:
+        self.decoded, self.code = decoded, code
+        self.limits, self.allowance = ways.limits, ways.allowance
         self.registers, self.noted = [0] * REGISTERS, _Dispatched()
         self.loops: list[list[int]] = []  # first instruction, end, trips left
         self.pc, self.executed, self.since = 0, 0, 0
@@ -154,8 +196,8 @@ class _PlainWalk:
         code = self.code
         while self.pc < len(code):
             self._close_loops()
-            if self.executed == self.budget:
-                raise _overrun(self.decoded, code, self.pc, self.budget)
+            if self.executed == self.limits.instructions:
+                raise _overrun(self.decoded, code, self.pc, self.limits)
             self.executed, self.since = self.executed + 1, self.since + 1
             opcode = int(code.opcode[self.pc])
             if opcode == Halt.opcode:
@@ -191,6 +233,9 @@ class _PlainWalk:
         return self.maps.put(stream)
 
     def _note(self) -> None:
+        if self.allowance.commands == 0:
+            raise _overfull(self.decoded, self.code, self.pc, self.limits)
+        self.allowance.commands -= 1
         if self.code.opcode[self.pc] in MAPPED_TRANSFERS:
             self.maps.capture(self.pc, len(self.noted.instruction))
         self.noted.instruction.append(self.pc)
@@ -240,27 +285,38 @@ def _flow(code: CoreCode, pc: int, registers: list[int], loops: list[list[int]])
 class _CompiledWalk:
     """The compiled interpreter and its buffers."""
 
-    def __init__(self, decoded: DecodedProgram, code: CoreCode, budget: int) -> None:
-        self.decoded, self.code, self.budget = decoded, code, budget
+    def __init__(self, decoded: DecodedProgram, code: CoreCode, ways: Ways) -> None:
+        self.decoded, self.code = decoded, code
+        self.limits, self.allowance = ways.limits, ways.allowance
         self.table = _control_table(code)
-        self.state = ControlState.start(max(len(code), 1024))
+        self.state = ControlState.start(min(max(len(code), 1024), self.allowance.commands))
         self.taken = 0
         self.maps = MapRegisters(decoded, code)
 
     def advance(self) -> bool:
         while True:
-            status = run_compiled(self.table, self.state, self.budget)
+            noted = int(self.state.scalars[1])
+            self._keep_room(noted + self.allowance.commands)
+            status = run_compiled(self.table, self.state, self.limits.instructions)
             at = int(self.state.scalars[0])
+            self.allowance.commands -= int(self.state.scalars[1]) - noted
             if status in (DONE, PAUSED):
                 return status == PAUSED
             if status == CALLED:
                 self._map_instruction(at - 1)
             elif status == FULL:
-                self.state = self.state.grown()
+                if self.allowance.commands == 0:
+                    raise _overfull(self.decoded, self.code, at, self.limits)
+                self.state = self.state.resized(2 * len(self.state.instruction))
             elif status == OVERRUN:
-                raise _overrun(self.decoded, self.code, at, self.budget)
+                raise _overrun(self.decoded, self.code, at, self.limits)
             else:
                 raise _trapped(self.decoded, self.code, at)
+
+    def _keep_room(self, most: int) -> None:
+        """No more room than the commands noted and those that all cores may still dispatch."""
+        if len(self.state.instruction) > most:
+            self.state = self.state.resized(most)
 
     def give(self, word: int) -> None:
         at = int(self.state.scalars[0]) - 1

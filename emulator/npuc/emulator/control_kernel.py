@@ -1,6 +1,6 @@
 """The compiled interpreter of ctl: explicit int64 arrays, resumed when its buffers are full."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,17 +49,16 @@ class ControlState:
             np.zeros((capacity, REGISTERS), np.int64),
         )
 
-    def grown(self) -> "ControlState":
-        """The same state with twice the room."""
-        return ControlState(
-            self.scalars,
-            self.file,
-            self.loops,
-            *(
-                np.concatenate([a, np.zeros_like(a)])
-                for a in (self.instruction, self.ctl_cycles, self.registers)
-            ),
-        )
+    def resized(self, capacity: int) -> "ControlState":
+        """The same state with room for ``capacity`` commands; those noted must fit."""
+        kept, larger = int(self.scalars[1]), ControlState.start(capacity)
+        for mine, theirs in (
+            (self.instruction, larger.instruction),
+            (self.ctl_cycles, larger.ctl_cycles),
+            (self.registers, larger.registers),
+        ):
+            theirs[:kept] = mine[:kept]
+        return replace(larger, scalars=self.scalars, file=self.file, loops=self.loops)
 
 
 def run_compiled(table: Int64s, state: ControlState, budget: int) -> int:

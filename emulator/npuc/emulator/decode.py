@@ -22,6 +22,7 @@ from npuc.isa.instructions import (
     Instruction,
     Kind,
 )
+from npuc.isa.instructions.base import MAX_LOOP_DEPTH
 from npuc.isa.instructions.flow import Loop
 from npuc.isa.program import Code, Program
 from npuc.isa.target import Target
@@ -168,14 +169,24 @@ def _innermost_loops(
     program: Program, core: int, opcode: Int64s, columns: Mapping[str, Int64s]
 ) -> Int64s:
     loop_of = np.full(len(opcode), -1, np.int64)
-    for start in np.flatnonzero(opcode == Loop.opcode):
-        stop = int(start) + 1 + int(columns["body"][start])
+    depth = {-1: 0}
+    for start in np.flatnonzero(opcode == Loop.opcode).tolist():
+        stop = start + 1 + int(columns["body"][start])
         around = int(loop_of[start])
+        depth[start] = depth[around] + 1
+        if depth[start] > MAX_LOOP_DEPTH:
+            raise BinaryError(
+                "loops nest too deep",
+                str(Site(program, core, start)),
+                str(depth[start]),
+                f"at most {MAX_LOOP_DEPTH}",
+                "compile the model again, or mend the assembly text",
+            )
         end = around + 1 + int(columns["body"][around]) if around >= 0 else len(opcode)
         if stop > end:
             raise BinaryError(
                 "a loop body reaches beyond the code around it",
-                str(Site(program, core, int(start))),
+                str(Site(program, core, start)),
                 f"{stop}",
                 f"at most {end}",
                 "mend the loop's body count",

@@ -1,5 +1,8 @@
 """Which bytes a view or a box touches: ranges for checks, exact addresses for strict mode."""
 
+from collections.abc import Iterator
+from math import prod
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,6 +11,7 @@ from npuc.isa.descriptors import View
 
 Int64s = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+MAX_PIECE = 1 << 20
 
 
 def static_range(view: View) -> tuple[int, int]:
@@ -45,6 +49,47 @@ def inside_windows(region: Region) -> Mask:
             coordinate = coordinate + along(np.arange(extent) * step, axis, rank)
         valid = valid & (coordinate >= 0) & (coordinate < window.limit)
     return np.broadcast_to(valid, region.extents)
+
+
+def touched_range(region: Region) -> tuple[int, int]:
+    """First byte and byte after the last that a region really touches; 0, 0 where it is empty.
+
+    Works through the region piece by piece, so that its points never lie in memory together.
+    """
+    region = _without_broadcasts(region) if not region.view.windows else region
+    if 0 in region.extents:
+        return 0, 0
+    low, high = [], []
+    for piece in pieces(region):
+        touched = element_addresses(piece)[inside_windows(piece)]
+        if touched.size:
+            low.append(int(touched.min()))
+            high.append(int(touched.max()) + region.view.dtype.bytes)
+    return (min(low), max(high)) if low else (0, 0)
+
+
+def pieces(region: Region) -> Iterator[Region]:
+    """The region cut along its first dimensions into pieces of at most MAX_PIECE points."""
+    points = prod(region.extents)
+    if points <= MAX_PIECE:
+        yield region
+        return
+    axis = next(d for d, extent in enumerate(region.extents) if extent > 1)
+    extent = region.extents[axis]
+    step = max(1, extent * MAX_PIECE // points)
+    for start in range(0, extent, step):
+        size = min(step, extent - start)
+        yield from pieces(_piece(region, axis, start, size))
+
+
+def _piece(region: Region, axis: int, start: int, size: int) -> Region:
+    origins = tuple(
+        origin + start * window.coefficients[axis]
+        for origin, window in zip(region.origins, region.view.windows, strict=True)
+    )
+    extents = (*region.extents[:axis], size, *region.extents[axis + 1 :])
+    address = region.address + start * region.view.strides[axis]
+    return Region(region.view, address, extents, origins)
 
 
 def touched_elements(region: Region) -> Int64s:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from npuc.emulator.decode import DecodedProgram
 from npuc.emulator.order import NEVER, NONE, Producers, describe_wait, producers
 from npuc.emulator.stream import CommandStream
-from npuc.isa.errors import ExecutionError
+from npuc.isa.errors import DeadlockError
 from npuc.isa.instructions import Engine
 from npuc.isa.instructions.order import Fence
 
@@ -22,7 +22,7 @@ Run = tuple[int, int, int]
 def execution_order(decoded: DecodedProgram, streams: tuple[CommandStream, ...]) -> list[Run]:
     """Runs (core, first command, stop) in an order that satisfies every wait.
 
-    Raises: ExecutionError when a wait of a core names a value that no earlier command of it
+    Raises: DeadlockError when a wait of a core names a value that no earlier command of it
     produces, or when cores wait for each other for ever, naming the waits.
     """
     edges = producers(streams)
@@ -111,7 +111,7 @@ def _check_own_waits(
     bad = (made.command >= rows) & (made.core == core)
     if bad.any():
         command, wait = (int(v) for v in np.argwhere(bad)[0])
-        raise ExecutionError(
+        raise DeadlockError(
             "a wait names a value that no earlier command of its core produces",
             str(decoded.site(core, int(stream.instruction[command]))),
             describe_wait(stream, command, wait),
@@ -120,18 +120,27 @@ def _check_own_waits(
         )
 
 
-def _deadlock(decoded: DecodedProgram, cores: list[_Core]) -> ExecutionError:
+def _deadlock(decoded: DecodedProgram, cores: list[_Core]) -> DeadlockError:
     stuck = []
     for core in cores:
         if core.first == len(core.executed):
             continue
         waits = [
-            describe_wait(core.stream, core.first, wait) for wait in core.missing(cores, core.first)
+            f"{describe_wait(core.stream, core.first, wait)} and has "
+            f"{_count(cores, int(core.stream.wait_counter[core.first, wait]))}"
+            for wait in core.missing(cores, core.first)
         ]
         site = decoded.site(core.core, int(core.stream.instruction[core.first]))
         stuck.append(f"{site} waits for {' and '.join(waits)}")
-    return ExecutionError(
+    return DeadlockError(
         "the cores wait for each other for ever (deadlock)",
         "; ".join(stuck),
         next_step="increment the awaited counters before these commands",
     )
+
+
+def _count(cores: list[_Core], number: int) -> int:
+    """What a counter has come to."""
+    core = cores[number >> 8]
+    counts = (core.stream.engine == (number >> 5 & 7)) & (core.stream.increment == (number & 31))
+    return int((counts & core.executed).sum())

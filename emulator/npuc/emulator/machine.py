@@ -10,19 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from npuc.emulator.control import COMMAND_BUDGET, control, loads_words
+from npuc.emulator.control import Ways, control, loads_words
 from npuc.emulator.decode import DecodedProgram
 from npuc.emulator.functional import plain
 from npuc.emulator.functional.fast import FastExecutor
+from npuc.emulator.functional.scratch import scratch_bytes
+from npuc.emulator.limits import DEFAULT_LIMITS, Limits, check_memory
 from npuc.emulator.linearise import execution_order
 from npuc.emulator.memory import Memory, allocate, bind_inputs, bind_states
 from npuc.emulator.region import NoWork, Work
-from npuc.emulator.resolve import ResolvedStream
+from npuc.emulator.resolve import ResolvedStream, check_points
 from npuc.emulator.stepwise import Stepper
 from npuc.emulator.stream import CommandStream
-from npuc.emulator.strict import Finding, check
+from npuc.emulator.strict import Finding, Strict, check
 from npuc.emulator.validate import decode
-from npuc.isa.errors import ExecutionError, UsageError
+from npuc.isa.errors import CapacityError, ExecutionError, TrapError, UsageError
 from npuc.isa.numerics.arrays import NumericTrap
 from npuc.isa.program import Program
 from npuc.isa.target import Target
@@ -36,13 +38,13 @@ MAX_SHOWN_FINDINGS = 10
 @dataclass(frozen=True)
 class RunOptions:
     """How to run: ``path`` fast or plain (the twin); ``strict`` also checks order and bytes;
-    ``target`` instead of the program's own; at most ``command_budget`` instructions per core.
+    ``target`` instead of the program's own; ``limits`` of what a run may use.
     """
 
     path: str = "fast"
     strict: bool = False
     target: Target | None = None
-    command_budget: int = COMMAND_BUDGET
+    limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,18 @@ class LoadedProgram:
         memory = allocate(program, self.decoded.target)
         bind_inputs(program, memory, inputs)
         bind_states(program, memory, states)
-        streams = self._execute(memory, executor(self.options.path))
+        streams = self.execute(memory)
         return RunResult(
             {a.name: memory.read(a) for a in program.outputs},
             {a.name: memory.read(a) for a in program.states},
             streams,
         )
+
+    def findings(self, streams: tuple[CommandStream, ...]) -> tuple[Finding, ...]:
+        """What strict mode holds against a run with these commands."""
+        if self.plan is None:
+            return check(self.decoded.program, streams, self.decoded.target, self.options.limits)
+        return Strict(self.decoded, streams, self.plan.resolved, self.options.limits).findings()
 
     def _planned(self) -> _Plan:
         if self.plan is None:
@@ -113,21 +121,28 @@ class LoadedProgram:
         assert self.plan is not None, "control refuses programs that load words"
         return self.plan
 
-    def _execute(self, memory: Memory, execute: Execute) -> tuple[CommandStream, ...]:
+    def execute(self, memory: Memory) -> tuple[CommandStream, ...]:
+        """Carry out every command on ``memory``; the commands of each core.
+
+        Raises: ExecutionError where the machine traps, TrapError first of all.
+        """
+        execute, limits = executor(self.options.path), self.options.limits
+
         def carry_out(core: int, instruction: int, work: Work) -> None:
             if isinstance(work, NoWork):
                 return
             try:
+                if scratch_bytes(work, self.options.path) > limits.memory_bytes:
+                    raise self._too_large(core, instruction, work)
                 execute(memory, core, work)
             except NumericTrap as trap:
                 raise self._trapped(core, instruction, trap) from trap
 
         if self.plan is None:
-            budget, path = self.options.command_budget, self.options.path
-            streams = Stepper(self.decoded, memory, carry_out, budget, path).run()
+            ways = Ways.under(limits, self.options.path)
+            streams = Stepper(self.decoded, memory, carry_out, ways).run()
             if self.options.strict:
-                program = self.decoded.program
-                refuse_findings(check(program, streams, self.options.target))
+                refuse_findings(self.findings(streams))
             return streams
         for core, start, stop in self.plan.runs:
             resolved = self.plan.resolved[core]
@@ -136,8 +151,18 @@ class LoadedProgram:
                 carry_out(core, at, resolved.work(command))
         return self.plan.streams
 
-    def _trapped(self, core: int, instruction: int, trap: NumericTrap) -> ExecutionError:
-        return ExecutionError(
+    def _too_large(self, core: int, instruction: int, work: Work) -> CapacityError:
+        limits, needed = self.options.limits, scratch_bytes(work, self.options.path)
+        return CapacityError(
+            "a command has too many points for the emulator's memory",
+            str(self.decoded.site(core, instruction)),
+            f"about {needed:,} bytes of intermediate values",
+            f"{limits.memory_bytes:,} bytes",
+            "raise the limit: npuc run --memory-mib, Limits.memory_bytes",
+        )
+
+    def _trapped(self, core: int, instruction: int, trap: NumericTrap) -> TrapError:
+        return TrapError(
             trap.what,
             f"{self.decoded.site(core, instruction)}; {trap.where}",
             trap.given,
@@ -168,17 +193,20 @@ def load(program: Program, options: RunOptions | None = None) -> LoadedProgram:
     """
     chosen = options or RunOptions()
     executor(chosen.path)
+    check_memory(program, chosen.target or program.target, chosen.limits)
     decoded = decode(program, chosen.target)
     if loads_words(decoded):
         return LoadedProgram(decoded, None, chosen)
-    streams = control(decoded, chosen.command_budget, chosen.path)
+    streams = control(decoded, chosen.limits, chosen.path)
     resolved = tuple(ResolvedStream(decoded, core, stream) for core, stream in enumerate(streams))
     for stream in resolved:
         stream.raise_first()
+    check_points(resolved, chosen.limits)
     runs = tuple(execution_order(decoded, streams))
+    loaded = LoadedProgram(decoded, _Plan(streams, resolved, runs), chosen)
     if chosen.strict:
-        refuse_findings(check(program, streams, chosen.target))
-    return LoadedProgram(decoded, _Plan(streams, resolved, runs), chosen)
+        refuse_findings(loaded.findings(streams))
+    return loaded
 
 
 def refuse_findings(findings: tuple[Finding, ...]) -> None:

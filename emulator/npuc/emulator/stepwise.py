@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npuc.emulator.control import Walk, walk
+from npuc.emulator.control import Walk, Ways, walk
 from npuc.emulator.decode import DecodedProgram
 from npuc.emulator.functional.plain import loaded_word
 from npuc.emulator.memory import Memory
@@ -21,7 +21,7 @@ from npuc.emulator.order import describe_wait
 from npuc.emulator.region import WordWork, Work
 from npuc.emulator.resolve import ResolvedStream
 from npuc.emulator.stream import CommandStream
-from npuc.isa.errors import ExecutionError
+from npuc.isa.errors import DeadlockError, ExecutionError
 from npuc.isa.instructions import Engine
 from npuc.isa.instructions.order import Fence
 
@@ -53,17 +53,16 @@ class Stepper:
     decoded: DecodedProgram
     memory: Memory
     execute: Execute
-    budget: int
-    path: str
+    ways: Ways
 
     def run(self) -> tuple[CommandStream, ...]:
         """Execute everything; the commands of each core, as ``control`` gives them.
 
         Raises: ExecutionError for bounds, traps, budgets and deadlock.
         """
-        self._count = np.zeros(COUNTERS, np.int64)
+        self._count, self._points = np.zeros(COUNTERS, np.int64), 0.0
         cores = [
-            _Core(core, walk(self.decoded, core, self.budget, self.path))
+            _Core(core, walk(self.decoded, core, self.ways))
             for core in range(len(self.decoded.cores))
         ]
         while any(core.is_at_load or core.pending for core in cores):
@@ -89,6 +88,9 @@ class Stepper:
         stream = core.way.take()
         resolved = ResolvedStream(self.decoded, core.core, stream)
         resolved.raise_first()
+        self._points += resolved.points
+        if self._points > self.ways.limits.points:
+            raise resolved.too_many_points(self.ways.limits)
         core.parts.append(stream)
         core.pending.extend(_Pending(resolved, stream, row) for row in range(len(stream)))
 
@@ -126,6 +128,11 @@ class Stepper:
             if counter >= 0 and threshold > 0 and self._count[counter] < threshold:
                 yield wait + 1
 
+    def _stuck_wait(self, command: _Pending, number: int) -> str:
+        text = describe_wait(command.stream, command.row, number - 1)
+        counter = int(command.stream.wait_counter[command.row, number - 1])
+        return f"{text} and has {int(self._count[counter])}"
+
     def _is_fence(self, core: _Core, command: _Pending) -> bool:
         at = command.stream.instruction[command.row]
         return bool(self.decoded.cores[core.core].opcode[at] == Fence.opcode)
@@ -135,13 +142,10 @@ class Stepper:
         for core in cores:
             if core.pending:
                 command = core.pending[0]
-                waits = " and ".join(
-                    describe_wait(command.stream, command.row, number - 1)
-                    for number in self._missing(command)
-                )
+                waits = " and ".join(self._stuck_wait(command, n) for n in self._missing(command))
                 at = int(command.stream.instruction[command.row])
                 stuck.append(f"{self.decoded.site(core.core, at)} waits for {waits}")
-        return ExecutionError(
+        return DeadlockError(
             "the program waits for ever (deadlock)",
             "; ".join(stuck),
             next_step="increment the awaited counters before these commands",

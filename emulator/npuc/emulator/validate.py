@@ -5,18 +5,25 @@ Bounds that registers decide are the business of ``resolve``.
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
 from npuc.emulator.decode import CoreCode, DecodedProgram, decode_columns
 from npuc.emulator.footprint import static_range
+from npuc.emulator.limits import MAX_POINTS
 from npuc.isa.descriptors import Kernel, Segment, Space, TensorMap, View
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
-from npuc.isa.errors import BinaryError, ExecutionError
+from npuc.isa.errors import (
+    BinaryError,
+    BoundsError,
+    CapacityError,
+    ExecutionError,
+    UnsupportedError,
+)
 from npuc.isa.extensions import needed_extensions
 from npuc.isa.instructions import NO_INDEX, Engine
-from npuc.isa.instructions.base import MAX_LOOP_DEPTH
 from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
 from npuc.isa.instructions.flow import Branch, Halt, Jump, Trap
 from npuc.isa.instructions.maps import LoadMap, LoadMapped
@@ -49,7 +56,7 @@ def decode(program: Program, target: Target | None = None) -> DecodedProgram:
     """
     machine = target or program.target
     if len(program.code) > machine.cores:
-        raise BinaryError(
+        raise CapacityError(
             "the program needs more cores than the machine has",
             machine.name,
             str(len(program.code)),
@@ -82,13 +89,20 @@ class _Spot:
 
     def refuse(self, what: str, given: object = "", allowed: object = "") -> BinaryError:
         """The error that tells what is wrong here."""
-        return BinaryError(
-            what,
-            str(self.decoded.site(self.code.core, self.at)),
-            str(given),
-            str(allowed),
-            "compile the model again, or mend the assembly text",
-        )
+        return BinaryError(*self._told(what, given, allowed))
+
+    def outside(self, what: str, given: str, allowed: str) -> BoundsError:
+        """The error for bytes outside a memory."""
+        return BoundsError(*self._told(what, given, allowed))
+
+    def unsupported(self, what: str, given: str, allowed: str) -> UnsupportedError:
+        """The error for what no machine of this kind computes."""
+        return UnsupportedError(*self._told(what, given, allowed))
+
+    def _told(self, what: str, given: object, allowed: object) -> tuple[str, str, str, str, str]:
+        where = str(self.decoded.site(self.code.core, self.at))
+        mend = "compile the model again, or mend the assembly text"
+        return what, where, str(given), str(allowed), mend
 
 
 def _check_extensions(decoded: DecodedProgram) -> None:
@@ -97,7 +111,7 @@ def _check_extensions(decoded: DecodedProgram) -> None:
         lacking[letter] = str(decoded.site(core, at))
     for letter, first in lacking.items():
         if letter not in decoded.target.extensions:
-            raise BinaryError(
+            raise UnsupportedError(
                 f"the program needs extension {letter} ({EXTENSIONS.get(letter, 'unknown')})",
                 f"first used by {first}",
                 letter,
@@ -122,12 +136,6 @@ def _check_flow(decoded: DecodedProgram, code: CoreCode) -> None:
                 f"to instruction {goal}",
                 "the same loop body",
             )
-    for at in range(len(code)):
-        depth, around = 0, at
-        while (around := int(code.loop_of[around])) >= 0:
-            depth += 1
-        if depth > MAX_LOOP_DEPTH:
-            raise _Spot(decoded, code, at).refuse("loops nest too deep", depth, MAX_LOOP_DEPTH)
 
 
 def _check_waits(decoded: DecodedProgram, code: CoreCode) -> None:
@@ -178,10 +186,18 @@ def map_range(tensor_map: TensorMap) -> tuple[int, int]:
 
 
 def _check_map(program: Program, index: int, tensor_map: TensorMap) -> None:
+    if prod(tensor_map.box) > MAX_POINTS:
+        raise CapacityError(
+            "a box of a tensor map has too many elements",
+            f"map {index}",
+            str(tensor_map.box),
+            f"at most {MAX_POINTS}",
+            "compile the model again, or mend the assembly text",
+        )
     low, high = map_range(tensor_map)
     size = program.segment_bytes(tensor_map.segment)
     if low < 0 or high > size:
-        raise BinaryError(
+        raise BoundsError(
             "a tensor map leaves its segment",
             f"map {index}",
             f"bytes {low} to {high}",
@@ -276,7 +292,7 @@ def _check_view(spot: _Spot, view: View) -> None:
     low, high = static_range(view)
     size = space_bytes(spot.decoded.target, view.space)
     if low < 0 or high > size:
-        raise spot.refuse(
+        raise spot.outside(
             f"a view leaves {view.space.name}", f"bytes {low} to {high}", f"0 to {size}"
         )
 
@@ -301,7 +317,7 @@ def _check_mma(spot: _Spot) -> None:
     a, w, acc = views["a"].dtype, views["w"].dtype, views["acc"].dtype
     wanted = DType.f32 if a.is_float else DType.i32
     if a is not w or acc is not wanted or not (a is DType.i8 or a.is_float):
-        raise spot.refuse(
+        raise spot.unsupported(
             "element types that mma does not know",
             f"a {a.name}, w {w.name}, acc {acc.name}",
             "i8, i8, i32; or equal floats and f32",

@@ -23,6 +23,7 @@ from npuc.isa.dtypes import DType
 from npuc.isa.encoding import encode
 from npuc.isa.errors import AssemblyError, EncodingError, TargetError
 from npuc.isa.program import (
+    NO_REMARKS,
     Argument,
     BufferRecord,
     Code,
@@ -85,7 +86,7 @@ class _Reader:
             constants=self._constants(), inputs=inputs, outputs=outputs, states=states,
             scratch_bytes=self._number("scratch"), extensions=tuple(self._text("extensions", "")),
             debug=Debug(tuple(self.sources), tuple(self.buffers), self._text("schedule", "{}"),
-                        self._text("model", "")),
+                        self._text("model", ""), self._text("remarks", NO_REMARKS)),
         )  # fmt: skip
         try:
             check_program(program)

@@ -18,7 +18,7 @@ from npuc.isa.descriptors import Segment
 from npuc.isa.encoding import decode
 from npuc.isa.errors import UsageError
 from npuc.isa.instructions import Instruction
-from npuc.isa.program import Argument, Program, SourceRange
+from npuc.isa.program import NO_REMARKS, Argument, Program, SourceRange
 from npuc.isa.target import builtin_target_names, target_text
 
 __all__ = ["disassemble", "instruction_text", "listing"]
@@ -71,6 +71,8 @@ def _head(program: Program) -> list[str]:
         lines.append(f".extensions {quoted(''.join(program.extensions))}")
     lines.append(f".model {quoted(debug.model_name)}")
     lines.append(f".schedule {quoted(debug.schedule_json)}")
+    if debug.remarks_json != NO_REMARKS:
+        lines.append(f".remarks {quoted(debug.remarks_json)}")
     lines.append(f".scratch {program.scratch_bytes}")
     arguments = (*program.inputs, *program.outputs, *program.states)
     lines += [f".{_role(a)} {argument_text(a)}" for a in arguments]

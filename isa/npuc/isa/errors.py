@@ -59,6 +59,26 @@ class ExecutionError(NpucError):
     """A program that did something the machine does not define while it ran."""
 
 
+class UnsupportedError(BinaryError):
+    """A program that uses what this machine does not have: an extension, an element type."""
+
+
+class CapacityError(BinaryError, ExecutionError):
+    """A program that needs more of something than the machine, or the run, has."""
+
+
+class BoundsError(BinaryError, ExecutionError):
+    """A command that reaches outside a memory, a segment or a tensor map."""
+
+
+class DeadlockError(ExecutionError):
+    """Commands that wait for values which nothing will produce."""
+
+
+class TrapError(ExecutionError):
+    """A defined stop: a ``trap``, or a value for which an operation traps."""
+
+
 class InputError(NpucError):
     """Run-time data of wrong name, shape or element type."""
 

@@ -1,5 +1,6 @@
 """Program: all that a binary holds, as immutable data between emitter, file and emulator."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ from npuc.isa.dtypes import DType
 from npuc.isa.target import Target
 
 Code = npt.NDArray[np.uint8]  # (n, 32): one row per instruction
+NO_REMARKS = "[]"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Argument:
     @property
     def n_bytes(self) -> int:
         """Bytes of the tensor."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.bytes
+        return math.prod(self.shape) * self.dtype.bytes
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Debug:
     buffers: tuple[BufferRecord, ...] = ()
     schedule_json: str = "{}"
     model_name: str = ""
+    remarks_json: str = NO_REMARKS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Reads control and time of one run; values are never computed, for time does not 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from npuc.emulator.machine import RunOptions, load
 from npuc.emulator.timing import (
     Account,
     Energy,
@@ -21,6 +20,7 @@ from npuc.isa.program import Program
 from npuc.isa.target import Target
 from npuc.runtime.layer_activity import LayerActivity, layer_activities
 from npuc.runtime.tables import Cell, Table
+from npuc.runtime.timing.recording import Recording, record, refuse_impossible
 
 FJ_PER_NJ = 1e6
 
@@ -83,9 +83,33 @@ def profile_program(
 ) -> ProfileReport:
     """Profile one run of ``program``, under another ``target`` if one is given.
 
-    Raises: BinaryError or ExecutionError where the program cannot run.
+    Raises: BinaryError or ExecutionError where the program cannot run on its own target,
+    UsageError where it cannot run on the other one.
     """
-    streams = load(program, RunOptions(target=target)).streams
+    return profile_recording(record(program), target, estimates)
+
+
+def profile_recording(
+    recording: Recording,
+    target: Target | None = None,
+    estimates: Mapping[tuple[str, ...], int] | None = None,
+) -> ProfileReport:
+    """Profile a recorded run, under another ``target`` if one is given.
+
+    Raises: UsageError where that machine cannot run the program.
+    """
+    if target is not None:
+        refuse_impossible(recording, target)
+    return report_of(recording, target, estimates)
+
+
+def report_of(
+    recording: Recording,
+    target: Target | None = None,
+    estimates: Mapping[tuple[str, ...], int] | None = None,
+) -> ProfileReport:
+    """The profile of a recorded run under ``target``, which must be able to run it."""
+    program, streams = recording.program, recording.streams
     timing = time_streams(program, streams, target)
     spent = energy(program, streams, timing)
     layers, activities = layer_table(program, timing), layer_activities(program, timing)

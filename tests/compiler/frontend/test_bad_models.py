@@ -115,7 +115,9 @@ def test_all_unsupported_nodes_at_once() -> None:
 @pytest.mark.parametrize(
     ("op", "shapes", "attributes", "message"),
     [
-        ("Conv", [(1, 4, 5, 5, 5), (4, 4, 3, 3, 3)], {}, "two spatial axes"),
+        ("Conv", [(1, 4, 5, 5, 5), (4, 4, 3, 3, 3)], {}, "must be constant"),
+        ("Conv", [(1, 4, 5, 5, 5, 5), (4, 4, 3, 3, 3, 3)], {}, "two or three spatial axes"),
+        ("Gather", [(4, 5), (3,)], {}, "unsupported type: tensor(float)"),
         ("Conv", [(1, 4, 5, 5), (4, 3, 3, 3)], {}, "channels of x and w"),
         ("Conv", [(1, 4, 2, 2), (4, 4, 3, 3)], {}, "larger than the padded input"),
         ("MatMul", [(2, 3), (4, 5)], {}, "Incompatible dimensions"),

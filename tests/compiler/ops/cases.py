@@ -10,6 +10,7 @@ from tests.compiler.ops.body_cases import BODY_CASES
 from tests.compiler.ops.case import F32, I8, MS, U8, Builder, Case
 from tests.compiler.ops.function_cases import FUNCTION_CASES
 from tests.compiler.ops.image_cases import IMAGE_CASES
+from tests.compiler.ops.logic_cases import LOGIC_CASES
 from tests.compiler.ops.piece_cases import PIECE_CASES
 
 __all__ = ["CASES", "F32", "I8", "MS", "U8", "Builder", "Case"]
@@ -396,4 +397,5 @@ QUANTISED_CASES: list[Case] = [
     microsoft_add(),
     microsoft_global_average(),
 ]
-CASES = FLOAT_CASES + BODY_CASES + FUNCTION_CASES + IMAGE_CASES + PIECE_CASES + QUANTISED_CASES
+_FLOAT = FLOAT_CASES + BODY_CASES + FUNCTION_CASES + IMAGE_CASES + PIECE_CASES
+CASES = _FLOAT + LOGIC_CASES + QUANTISED_CASES

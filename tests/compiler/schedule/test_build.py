@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npuc.compiler.dialects import tile
-from npuc.compiler.schedule.build import build_group
+from npuc.compiler.schedule.build import GroupMemory, build_group
 from npuc.compiler.schedule.problem import GroupProblem
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
 from npuc.compiler.schedule.tiling import Candidates, Tiling, acc_bytes, spm_bytes, transfer_counts
@@ -44,7 +44,7 @@ def built(problem: GroupProblem, tiling: Tiling) -> tuple[ModuleOp, tile.GroupOp
         tensor = tile.TensorOp(o.name, segment, kind)
         program.body.block.add_op(tensor)
         tensors.append(tensor.tensor)
-    group = build_group(problem, tiling, TINY, tensors)
+    group = build_group(problem, tiling, TINY, GroupMemory(tensors))
     core.body.block.add_op(group)
     program.body.block.add_op(core)
     module = ModuleOp([program])
@@ -180,7 +180,7 @@ def test_operands_of_one_tensor_share_an_argument() -> None:
     x = tile.TensorOp("x", "input", kind).tensor
     y = tile.TensorOp("y", "output", kind).tensor
     tiling = Tiling((1, 1, 3, 5, 1, 1, 1), (0, 1, 2, 3), 2, 1)
-    group = build_group(problem, tiling, TINY, [x, x, y])
+    group = build_group(problem, tiling, TINY, GroupMemory([x, x, y]))
     assert len(group.arguments) == 2
     values = np.arange(20, dtype=np.int8).reshape(1, 1, 4, 5)
     evaluation = evaluate(group, [values, np.zeros((1, 1, 4, 5), np.int32)])

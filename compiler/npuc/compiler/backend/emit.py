@@ -8,10 +8,12 @@ import numpy.typing as npt
 
 from npuc.compiler.backend.encode_ops import Tables
 from npuc.compiler.backend.layout import TENSOR_ALIGNMENT
+from npuc.compiler.consts import forget_pages
 from npuc.compiler.context import NpuContext
 from npuc.compiler.dialects import npu
 from npuc.compiler.dialects.tile import SegmentName
 from npuc.compiler.locations import node_names
+from npuc.compiler.remarks import remarks_json
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.isa.descriptors import Segment
 from npuc.isa.encoding import encode
@@ -45,6 +47,7 @@ def emit_program(module: ModuleOp, ctx: NpuContext, model_name: str = "") -> Pro
         tuple(record for core in cores for record in _buffers(core)) + _dram_records(tensors),
         _schedule_json(ctx),
         model_name,
+        remarks_json(ctx.remarks),
     )
     made = Program(
         target=ctx.target,
@@ -152,7 +155,7 @@ def _dram_records(tensors: Sequence[npu.TensorOp]) -> tuple[BufferRecord, ...]:
 def _arguments(tensors: Sequence[npu.TensorOp], segment: SegmentName) -> tuple[Argument, ...]:
     return tuple(
         Argument(
-            op.tensor_name.data,
+            (op.known_as or op.tensor_name).data,
             op.tensor_type.data.dtype,
             op.tensor_type.data.shape,
             Segment[segment.value],
@@ -183,8 +186,9 @@ def _constants(tensors: Sequence[npu.TensorOp], ctx: NpuContext) -> npt.NDArray[
                 given=f"{array.dtype}{list(array.shape)}",
                 allowed=f"{spec.dtype.name}{list(spec.shape)}",
             )
-        data = np.frombuffer(array.tobytes(), np.uint8)
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         segment[_offset(op) : _offset(op) + data.size] = data
+        forget_pages(array)
     return segment
 
 

@@ -3,20 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from npuc.compiler.backend.planner import Block
-from npuc.compiler.backend.planner import plan as plan_dram
 from npuc.compiler.dialects import npu
 from npuc.compiler.dialects.tile import SegmentName
 from npuc.compiler.planning.buffers import Buffer
 from npuc.compiler.planning.plan import Plan, PlanOptions, plan
+from npuc.compiler.planning.spill import fullest
 from npuc.isa.descriptors import Space
 from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
 TENSOR_ALIGNMENT = 64
 LINGER_GROUPS = (4, 1)  # how long bytes may be left alone, in groups
-LINGER_NODES = 20_000
-EXACT_NODES = 1_000_000
+LINGERING = PlanOptions(max_nodes=20_000)  # some tenths of a second where first fit does not do
+EFFORT = PlanOptions(max_nodes=1_000_000)  # it must fit
 ACC_WORD_BYTES = 4
 
 
@@ -73,13 +72,11 @@ def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
     So whoever has them next need not wait for the last commands of the one before.
     """
     exact = [_buffer(op, memory) for op in buffers]
-    bound = plan(exact, None, PlanOptions(max_nodes=0)).lower_bound_bytes
     for longest in LINGER_GROUPS:
-        options = PlanOptions(max_nodes=LINGER_NODES)
-        attempt = plan(_lingering(exact, memory, longest), memory.capacity_bytes, options)
+        attempt = plan(_lingering(exact, memory, longest), memory.capacity_bytes, LINGERING)
         if attempt.fits:
-            return replace(attempt, lower_bound_bytes=bound)
-    return plan(exact, memory.capacity_bytes, PlanOptions(max_nodes=EXACT_NODES))
+            return replace(attempt, lower_bound_bytes=fullest(exact)[0])
+    return plan(exact, memory.capacity_bytes, EFFORT)
 
 
 def _buffer(op: npu.BufferOp, memory: Memory) -> Buffer:
@@ -102,9 +99,7 @@ def _lingering(buffers: list[Buffer], memory: Memory, longest: int) -> list[Buff
     result = {}
     for b in sorted(buffers, key=lambda b: (b.size_bytes, b.lower, b.id)):
         upper = b.upper
-        while (
-            upper < b.upper + longest and live[upper] + b.size_bytes <= memory.capacity_bytes
-        ):
+        while upper < b.upper + longest and live[upper] + b.size_bytes <= memory.capacity_bytes:
             live[upper] += b.size_bytes
             upper += 1
         result[b.id] = replace(b, upper=upper)
@@ -145,16 +140,17 @@ def lay_out_dram(program: npu.ProgramOp) -> DramLayout:
     return layout
 
 
-def _scratch_blocks(program: npu.ProgramOp, tensors: list[npu.TensorOp]) -> list[Block]:
+def _scratch_buffers(program: npu.ProgramOp, tensors: list[npu.TensorOp]) -> list[Buffer]:
     cores = [op for op in program.body.block.ops if isinstance(op, npu.CoreOp)]
     lives = _tensor_lives(cores)
-    blocks = []
+    buffers = []
     for op in tensors:
         name = op.tensor_name.data
         if op.segment.data is SegmentName.scratch:
             first, last = lives.get(name, (0, 0)) if len(cores) == 1 else (0, 0)
-            blocks.append(Block(name, op.tensor_type.data.n_bytes, first, last))
-    return blocks
+            n_bytes = op.tensor_type.data.n_bytes
+            buffers.append(Buffer(name, first, last + 1, n_bytes, TENSOR_ALIGNMENT))
+    return buffers
 
 
 def _tensor_lives(cores: Iterable[npu.CoreOp]) -> dict[str, tuple[int, int]]:

@@ -45,6 +45,7 @@ class TensorOp(IRDLOperation):
 
     name = "npu.tensor"
     tensor_name = prop_def(StringAttr)
+    known_as = opt_prop_def(StringAttr)
     segment = prop_def(SegmentAttr)
     tensor_type = prop_def(DramType)
     key = opt_prop_def(StringAttr)
@@ -53,7 +54,8 @@ class TensorOp(IRDLOperation):
     offset = opt_prop_def(IntAttr)
     traits = traits_def(HasParent(ProgramOp))
     assembly_format = (
-        "$tensor_name $segment (`key` $key^)? (`scale` $scale^)? (`zero_point` $zero_point^)?"
+        "$tensor_name (`known_as` $known_as^)? $segment (`key` $key^)? (`scale` $scale^)?"
+        " (`zero_point` $zero_point^)?"
         " (`at` $offset^)? attr-dict `:` $tensor_type"
     )
 

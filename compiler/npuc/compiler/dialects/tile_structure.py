@@ -79,11 +79,13 @@ class ProgramOp(IRDLOperation):
 class TensorOp(IRDLOperation):
     """A row-major DRAM tensor; constants name their array in the store by ``key``.
 
-    ``scale`` and ``zero_point`` of an input or output tell its quantisation to the outside.
+    ``scale`` and ``zero_point`` of an input or output tell its quantisation to the outside;
+    ``known_as`` is its name there, where another tensor of the program has it too.
     """
 
     name = "tile.tensor"
     tensor_name = prop_def(StringAttr)
+    known_as = opt_prop_def(StringAttr)
     segment = prop_def(SegmentAttr)
     key = opt_prop_def(StringAttr)
     scale = opt_prop_def(FloatAttr)
@@ -91,7 +93,8 @@ class TensorOp(IRDLOperation):
     tensor = result_def(DramType)
     traits = traits_def(HasParent(ProgramOp))
     assembly_format = (
-        "$tensor_name $segment (`key` $key^)? (`scale` $scale^)? (`zero_point` $zero_point^)?"
+        "$tensor_name (`known_as` $known_as^)? $segment (`key` $key^)? (`scale` $scale^)?"
+        " (`zero_point` $zero_point^)?"
         " attr-dict `:` type($tensor)"
     )
 

@@ -1,7 +1,8 @@
 """ONNX graph to nn.graph: one pass over the nodes in order, without recursion."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from npuc.compiler.frontend.functions import Pending, expanded, operator_key
 from npuc.compiler.frontend.load import Array, Source, initializers, load_model, tensor_array
 from npuc.compiler.frontend.node import Node, UnsupportedError, Value, import_function
 from npuc.compiler.frontend.order import describe_node, node_name, ordered_nodes
-from npuc.compiler.frontend.stated_types import check_stated, stated_types
+from npuc.compiler.frontend.stated_types import check_outputs, check_stated, stated_types
 from npuc.compiler.frontend.unsigned import UNSIGNED_SHIFT, to_signed
 from npuc.compiler.frontend.validity import check_node
 from npuc.compiler.locations import named
@@ -51,6 +52,8 @@ class Importer:
             return value.ssa
         assert value.array is not None
         array = to_signed(value.array)
+        if array.dtype == np.bool_:
+            array = array.astype(np.int8)
         if array.dtype == np.float64:
             array = array.astype(np.float32)
         if array.dtype not in _STORABLE:
@@ -72,6 +75,7 @@ class Importer:
             check_stated(node.proto, self.values, stated)
         if self.unsupported:
             raise _all_unsupported(self.unsupported, self.source.origin)
+        check_outputs(graph, self.values)
         outputs = [self._output(output.name) for output in graph.output]
         self.block.add_op(ReturnOp(outputs))
         result_names = [output.name for output in graph.output]
@@ -132,7 +136,7 @@ class Importer:
         proto, opsets = pending.proto, pending.opsets
         if proto.op_type == "Constant":
             return [Value(array=_constant_of(proto, self.source))]
-        check_node(proto, self.values, opsets)
+        bools = check_node(proto, self.values, opsets)
         arrays = {name: self.values[name].array for name in known}
         constants = {name: array for name, array in arrays.items() if array is not None}
         if len(constants) == len(arrays) and is_foldable(proto):
@@ -149,7 +153,12 @@ class Importer:
                 "unsupported operator", describe_node(proto), f"{full_name} of opset {version}"
             )
         results = function(Node(proto, self))
-        return [value if isinstance(value, Value) else Value(ssa=value) for value in results]
+        values = [value if isinstance(value, Value) else Value(ssa=value) for value in results]
+        return [
+            replace(value, is_bool=value.ssa is not None and name in bools)
+            for name, value in zip_longest(proto.output, values)
+            if value is not None
+        ]
 
 
 def import_model(source: str | Path | bytes, ctx: NpuContext) -> ModuleOp:

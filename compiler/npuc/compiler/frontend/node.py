@@ -31,12 +31,14 @@ MICROSOFT = "com.microsoft"
 class Value:
     """An ONNX value: a constant array, or an SSA value.
 
-    ONNX's uint8 tensors are held as int8, each element less 128: ``is_unsigned`` says so.
+    ONNX's uint8 tensors are held as int8, each element less 128: ``is_unsigned`` says so; bool ones
+    as int8 of 0 and 1: ``is_bool``.
     """
 
     ssa: SSAValue | None = None
     array: Array | None = None
     is_unsigned: bool = False
+    is_bool: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnx import helper
 
-from npuc.compiler.dialects.element_types import dtype_of
 from npuc.compiler.frontend.node import Value
 from npuc.compiler.frontend.order import describe_node
-from npuc.isa.dtypes import DType
+from npuc.compiler.frontend.validity import element_type
 from npuc.isa.errors import ModelError
 
 Stated = tuple[int, tuple[int | None, ...] | None]
@@ -57,16 +55,25 @@ def check_stated(
             )
 
 
+def check_outputs(graph: onnx.GraphProto, values: Mapping[str, Value]) -> None:
+    """Raise ModelError for an output that is a bool: a program's tensors have no such type."""
+    for output in graph.output:
+        if element_type(values[output.name]) == onnx.TensorProto.BOOL:
+            raise ModelError(
+                "an output has an unsupported element type",
+                where=f"output {output.name!r}",
+                given="BOOL",
+                allowed="FLOAT, INT8, UINT8, INT32, INT64",
+                next_step="let a Cast node make it INT8 or FLOAT",
+            )
+
+
 def _element_type(value: Value) -> int | None:
     """The ONNX element type; None where the import narrows what it holds."""
-    if value.array is not None:
-        if value.array.dtype == np.float64:
-            return None
-        return int(helper.np_dtype_to_tensor_dtype(value.array.dtype))
-    if value.ssa is None:
+    if value.array is None and value.ssa is None:
         return None
-    dtype = DType.u8 if value.is_unsigned else dtype_of(value.ssa)
-    return int(helper.np_dtype_to_tensor_dtype(dtype.numpy))
+    is_narrowed = value.array is not None and value.array.dtype == np.float64
+    return None if is_narrowed else element_type(value)
 
 
 def _text(element: int, sizes: tuple[int | None, ...] | None) -> str:

@@ -20,14 +20,15 @@ _LARGEST_SHOWN_DATA = 64  # elements: shapes and axes are shown to ONNX's rules,
 
 def check_node(
     proto: onnx.NodeProto, values: Mapping[str, Value], opsets: Mapping[str, int]
-) -> None:
+) -> frozenset[str]:
     """Pass a node that suits its operator's definition, or one that onnx does not define.
 
+    Returns the names of its outputs that are bool: the nn dialect does not tell them from int8.
     Raises: ModelError naming the node, and the attribute or what ONNX's rules say against it.
     """
     schema = _schema(proto, opsets)
     if schema is None:
-        return
+        return frozenset()
     _check_attributes(proto, schema)
     named = {name: values[name] for name in proto.input if name}
     types = {name: _type_of(value) for name, value in named.items()}
@@ -38,11 +39,14 @@ def check_node(
     }
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     try:
-        shape_inference.infer_node_outputs(schema, proto, types, data, opset_imports=imports)
-    except shape_inference.InferenceError as error:
+        made = shape_inference.infer_node_outputs(schema, proto, types, data, opset_imports=imports)
+    except (shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         raise _invalid(
             "the node breaks the rules of its operator", proto, " ".join(str(error).split())
         ) from error
+
+    is_bool = onnx.TensorProto.BOOL
+    return frozenset(name for name, t in made.items() if t.tensor_type.elem_type == is_bool)
 
 
 _ATTRIBUTE_TYPES = dict(onnx.AttributeProto.AttributeType.items())
@@ -73,10 +77,15 @@ def _invalid(what: str, proto: onnx.NodeProto, given: str, allowed: str = "") ->
 
 
 def _type_of(value: Value) -> onnx.TypeProto:
+    return helper.make_tensor_type_proto(element_type(value), value.shape)
+
+
+def element_type(value: Value) -> int:
+    """The ONNX element type of ``value``; the import holds uint8 and bool as int8."""
     if value.array is not None:
-        element = helper.np_dtype_to_tensor_dtype(value.array.dtype)
-    else:
-        assert value.ssa is not None
-        dtype = DType.u8 if value.is_unsigned else dtype_of(value.ssa)
-        element = helper.np_dtype_to_tensor_dtype(dtype.numpy)
-    return helper.make_tensor_type_proto(element, value.shape)
+        return int(helper.np_dtype_to_tensor_dtype(value.array.dtype))
+    assert value.ssa is not None
+    if value.is_bool:
+        return int(onnx.TensorProto.BOOL)
+    dtype = DType.u8 if value.is_unsigned else dtype_of(value.ssa)
+    return int(helper.np_dtype_to_tensor_dtype(dtype.numpy))

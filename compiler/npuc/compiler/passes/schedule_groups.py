@@ -17,7 +17,13 @@ from npuc.compiler.dialects.tile_structure import BufferOp, CoreOp, ProgramOp, T
 from npuc.compiler.locations import describe, node_names
 from npuc.compiler.ops.group_problem import Placed, problem_of
 from npuc.compiler.schedule.build import GroupMemory, build_group
-from npuc.compiler.schedule.data import GroupSchedule, Schedule, check_tiling, shape_hash
+from npuc.compiler.schedule.data import (
+    GroupSchedule,
+    Schedule,
+    check_tiling,
+    product_of,
+    shape_hash,
+)
 from npuc.compiler.schedule.plan import PlanOptions, Work, plan_program
 from npuc.compiler.schedule.problem import GroupProblem, Home
 from npuc.compiler.schedule.program import (
@@ -30,7 +36,15 @@ from npuc.compiler.schedule.program import (
 )
 from npuc.compiler.schedule.search import Choice, SearchOptions, choose_tiling
 from npuc.compiler.schedule.tiling import Tiling
-from npuc.compiler.xdsl_api import Block, Context, ModuleOp, ModulePass, Region, SSAValue
+from npuc.compiler.xdsl_api import (
+    Block,
+    Context,
+    ModuleOp,
+    ModulePass,
+    Region,
+    SSAValue,
+    StringAttr,
+)
 from npuc.isa.descriptors import Space
 from npuc.isa.errors import CompileError
 
@@ -168,12 +182,6 @@ class _Scheduler:
         for name, value in graph.inputs.items():
             self._declare(value, name, "input")
         for name, value in graph.outputs.items():
-            if name in graph.inputs:
-                raise CompileError(
-                    "an output has the name of an input",
-                    f"output {name}",
-                    next_step="let an Identity node compute it under a name of its own",
-                )
             place = self.layouts.of[value]
             result, is_whole = place.base, place.offset == 0
             is_made = isinstance(result.owner, nn.GroupOp | nn.ConcatOp)
@@ -194,7 +202,10 @@ class _Scheduler:
         self, value: SSAValue, name: str, segment: str, shape: Sequence[int] | None = None
     ) -> None:
         spec = TensorSpec(tuple(shape if shape is not None else shape_of(value)), dtype_of(value))
-        self._bind(value, TensorOp(self._unique(name), segment, DramType(spec)))
+        tensor = TensorOp(self._unique(name), segment, DramType(spec))
+        if segment == "output" and tensor.tensor_name.data != name:  # an input has it
+            tensor.known_as = StringAttr(name)
+        self._bind(value, tensor)
 
     def _unique(self, name: str) -> str:
         """``name``, numbered where another tensor has it: below, names are symbols."""
@@ -213,12 +224,10 @@ class _Scheduler:
             check_tiling(problem, replayed, target, f"group {describe(group)}")
             self.ctx.remarks.applied("schedule-groups", "tiling replayed from the file", nodes)
         tiling = replayed or self._search(problem, nodes, spm_bytes)
-        self.decided.append(GroupSchedule(nodes, shape, tiling))
+        self.decided.append(GroupSchedule(nodes, shape, tiling, product_of(problem)))
         return tiling
 
-    def _search(
-        self, problem: GroupProblem, nodes: tuple[str, ...], spm_bytes: int
-    ) -> Tiling:
+    def _search(self, problem: GroupProblem, nodes: tuple[str, ...], spm_bytes: int) -> Tiling:
         options = replace(_plan_options(self.ctx).search, spm_bytes=spm_bytes)
         choice: Choice = choose_tiling(problem, self.ctx.target, options)
         self.ctx.remarks.applied(

@@ -5,6 +5,7 @@ Everything is counted in tried candidates ("nodes"), never in seconds: same inpu
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from npuc.compiler.planning.blocks import Block, blocks_of
 from npuc.compiler.planning.buffers import Buffer, check_buffers
@@ -84,7 +85,10 @@ def plan(
     """
     if capacity is not None and capacity < 1:
         raise InputError(
-            "the capacity is no memory", given=str(capacity), allowed="1 or more bytes"
+            "the capacity is no memory",
+            given=str(capacity),
+            allowed="1 or more bytes",
+            next_step="give the bytes of the memory, or none to use as few as possible",
         )
     check_buffers(buffers)
     blocks = blocks_of(buffers)
@@ -107,6 +111,7 @@ class _Planner:
         self.peak = 0
         self.method = "nothing to place"
         self.nodes = self.attempts = 0
+        self.ranks: tuple[Int64s, ...] = ()
 
     @property
     def goal(self) -> int:
@@ -129,8 +134,9 @@ class _Planner:
         self.take(first_fit(items, self.first_order()), "first fit")
         if self.is_done or not self.options.max_nodes:
             return
+        self.ranks = ranks_of(self.problem)
         dive = DIVES_PER_ITEM * len(items.size)
-        self.deepen(min(dive * len(ranks_of(items)), self.left), dive)
+        self.deepen(min(dive * len(self.ranks), self.left), dive)
         self.bisect(dive)
         share = self.left if self.capacity is not None else self.left // 2
         self.deepen(share, FIRST_SEARCH_NODES)
@@ -151,20 +157,19 @@ class _Planner:
     def deepen(self, n_nodes: int, limit: int) -> None:
         """Look for a plan at the goal with each ranking in turn, allowing more nodes each round."""
         end = self.nodes + n_nodes
-        while not self.is_done and self.nodes < end:
-            for rank in ranks_of(self.problem.items):
-                if not self.is_done and not self.is_refuted:
-                    self.attempt(self.goal, rank, min(limit, end - self.nodes))
+        while not self.is_done and not self.is_refuted and self.nodes < end:
+            # NOTE: the tightest capacity prunes most, so it is often met first.
+            for rank, capacity in product(self.ranks, sorted({self.bound, self.goal})):
+                if not self.is_done:
+                    self.attempt(capacity, rank, min(limit, end - self.nodes))
             limit *= 2
-            if self.is_refuted:
-                return
 
     def bisect(self, limit: int) -> None:
         """Lower the peak by halves towards the goal, at most ``limit`` nodes each."""
         low = self.goal
         while low < self.peak - 1 and not self.is_done and self.left:
             middle = (low + self.peak - 1) // 2
-            for rank in ranks_of(self.problem.items):
+            for rank in self.ranks:
                 if self.peak > middle >= self.bound:
                     self.attempt(middle, rank, min(limit, self.left))
             if self.peak > middle:

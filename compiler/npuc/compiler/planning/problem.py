@@ -34,13 +34,14 @@ class Items(NamedTuple):
 class Problem(NamedTuple):
     """``items`` and how to get back to bytes: item ``i`` is the block ``order[i]``.
 
-    ``waste_bytes`` is by item what rounding to granules added to its size.
+    ``waste_bytes`` is by item what rounding to granules added to its size, ``life`` its time.
     """
 
     items: Items
     order: tuple[int, ...]
     granule_bytes: int
     waste_bytes: Int64s
+    life: Int64s
     bound_bytes: int
     section_bytes: Int64s
     section_times: Int64s
@@ -74,6 +75,7 @@ def problem_of(blocks: Sequence[Block]) -> Problem:
     counts = np.bincount(sections, minlength=len(times))
     size = np.array([rounded[i] // granule for i in order], np.int64)
     waste = np.array([rounded[i] - blocks[i].size_bytes for i in order], np.int64)
+    life = np.array([sum(w.upper - w.lower for w in blocks[i].windows) for i in order], np.int64)
     items = Items(
         size=size,
         alignment=np.array([_steps(blocks[i].alignment, granule) for i in order], np.int64),
@@ -90,7 +92,7 @@ def problem_of(blocks: Sequence[Block]) -> Problem:
     section_bytes = live - spare
     ends = [b.size_bytes + (b.fixed_offset or 0) for b in blocks]
     bound = max([int(section_bytes.max(initial=0)), *ends])
-    return Problem(items, tuple(order), granule, waste, bound, section_bytes, times)
+    return Problem(items, tuple(order), granule, waste, life, bound, section_bytes, times)
 
 
 def section_times(lives: Sequence[Sequence[Window]]) -> Int64s:

@@ -24,6 +24,7 @@ from npuc.isa.jit import njit
 
 FOUND, NONE, STOPPED = 1, 0, -1
 _DEEP_TRAIL = 1 << 22
+_FAILED_KEYS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Frames(NamedTuple):
 
     ``tried_low`` and ``tried_rank`` are the last candidate; ``part`` and ``last_part`` the parts
     that it left, as indices into ``bounds``, which holds their stretches one after the other.
+    ``key`` tells items and lowest addresses of a frame in 64 bits, ``salt`` is what an item adds
+    to it, and ``failed`` is a table of the keys that have no plan: what happens elsewhere in time
+    brings the same part up again and again.
     """
 
     begin: Int64s
@@ -51,6 +55,9 @@ class Frames(NamedTuple):
     last_part: Int64s
     bounds: Int64s
     lists: Int64s
+    key: Int64s
+    salt: Int64s
+    failed: Int64s
 
 
 def search(problem: Problem, rank: Int64s, capacity_bytes: int, max_nodes: int) -> Outcome:
@@ -60,9 +67,11 @@ def search(problem: Problem, rank: Int64s, capacity_bytes: int, max_nodes: int) 
     trail = min(_DEEP_TRAIL, 4 * n * (n + len(items.item_starts)) + 16)
     state = start_state(items, problem.ceilings(capacity_bytes), trail)
     deep, wide = n + 2, n * (n + 3) // 2 + 4
-    begin, end, low, tie, mark, part, last = np.zeros((7, deep), np.int64)
+    begin, end, low, tie, mark, part, last, key = np.zeros((8, deep), np.int64)
     bounds, lists = np.zeros((2, wide), np.int64)
-    frames = Frames(begin, end, low, tie, mark, part, last, bounds, lists)
+    salt = np.random.default_rng(0).integers(1, 1 << 62, n) | 1
+    failed = np.zeros(_FAILED_KEYS, np.int64)
+    frames = Frames(begin, end, low, tie, mark, part, last, bounds, lists, key, salt, failed)
     verdict, nodes = _search(items, state, frames, rank, max_nodes)
     return Outcome(int(verdict), int(nodes), state.offset.copy())
 
@@ -75,10 +84,13 @@ def _search(
     if not _prepare(items, state, frames):
         return NONE, 0
     room = len(state.trail_index) - 2 * len(state.values)
-    depth, nodes = _next_part(frames, 0), 0
+    depth, nodes = _next_part(state, frames, 0), 0
     while depth > 0:
-        item = _next_candidate(items, state, frames, rank, depth)
-        if item < 0:
+        key = frames.key[depth]
+        if frames.failed[key % _FAILED_KEYS] == key or not _has_candidate(
+            items, state, frames, rank, depth
+        ):
+            frames.failed[key % _FAILED_KEYS] = key
             depth -= 1
             undo(state, frames.mark[depth])
             continue
@@ -90,7 +102,7 @@ def _search(
             undo(state, frames.mark[depth])
             continue
         _split(items, state, frames, depth)
-        depth = _next_part(frames, depth)
+        depth = _next_part(state, frames, depth)
         if depth == 0:
             return FOUND, nodes
     return NONE, nodes
@@ -111,7 +123,7 @@ def _prepare(items: Items, state: State, frames: Frames) -> bool:
 
 
 @njit(inner=True)
-def _next_part(frames: Frames, depth: int) -> int:
+def _next_part(state: State, frames: Frames, depth: int) -> int:
     """Go to the next part that ``depth`` left, or that a frame below it left; its depth or 0."""
     while frames.part[depth] == frames.last_part[depth]:
         if depth == 0:
@@ -123,12 +135,18 @@ def _next_part(frames: Frames, depth: int) -> int:
     frames.end[depth + 1] = frames.bounds[part + 1]
     frames.tried_low[depth + 1] = -1
     frames.tried_rank[depth + 1] = -1
+    key = np.int64(0)
+    for k in range(frames.begin[depth + 1], frames.end[depth + 1]):
+        item = frames.lists[k]
+        mixed = (state.low[item] * 2 + 1) * frames.salt[item]
+        key += (mixed ^ (mixed >> 29)) * frames.salt[item]
+    frames.key[depth + 1] = key
     return depth + 1
 
 
 @njit(inner=True)
-def _next_candidate(items: Items, state: State, frames: Frames, rank: Int64s, depth: int) -> int:
-    """The item after the last one tried by (low, rank), or -1; noted as tried.
+def _has_candidate(items: Items, state: State, frames: Frames, rank: Int64s, depth: int) -> bool:
+    """Go on to the item after the last one tried by (low, rank), and note it as tried.
 
     One that could only lie above another item that fits wholly beneath it is dominated.
     """
@@ -144,10 +162,10 @@ def _next_candidate(items: Items, state: State, frames: Frames, rank: Int64s, de
         if low < best_low or (low == best_low and rank[item] < rank[best]):
             best, best_low = item, low
     if best < 0 or best_low >= ceiling:
-        return -1
+        return False
     frames.tried_low[depth] = best_low
     frames.tried_rank[depth] = rank[best]
-    return best
+    return True
 
 
 @njit(inner=True)

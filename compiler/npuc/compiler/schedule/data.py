@@ -6,10 +6,11 @@ fewer groups than the model (the rest is searched) and stale ones (a remark each
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from math import prod
 
 from npuc.compiler.dialects.tile_structure import MAX_LOOP_NEST
-from npuc.compiler.schedule.problem import DIM_NAMES, K_DIMS, PARALLEL, GroupProblem
+from npuc.compiler.schedule.problem import DIM_NAMES, K_DIMS, M_DIMS, N_DIM, PARALLEL, GroupProblem
 from npuc.compiler.schedule.tiling import (
     ACC_WORD_BYTES,
     Tiling,
@@ -17,21 +18,24 @@ from npuc.compiler.schedule.tiling import (
     single_step_dims,
     spm_bytes,
 )
+from npuc.isa.cost import Product
 from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
 VERSION = 1
 MAX_DEPTH = 3
 _FIELDS = ("nodes", "shape", "tile", "order", "depth", "acc_depth")
+_NOTES = ("product",)  # written for readers; never read back
 
 
 @dataclass(frozen=True)
 class GroupSchedule:
-    """The decision for one group."""
+    """The decision for one group. ``product``: its matrix product as a whole, for readers."""
 
     nodes: tuple[str, ...]
     shape: str
     tiling: Tiling
+    product: Product | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,20 @@ class Schedule:
         lines = [json.dumps(_group_to_dict(g)) for g in self.groups]
         body = ",\n  ".join(lines)
         return f'{{"version": {VERSION}, "groups": [\n  {body}\n]}}\n'
+
+
+def product_of(problem: GroupProblem) -> Product | None:
+    """The matrix product of a group; one for each W where W differs along a row dimension."""
+    if problem.contraction is None:
+        return None
+    batched = single_step_dims(problem)
+    rows = [problem.extents[d] for d in M_DIMS if d not in batched]
+    return Product(
+        prod(rows),
+        prod(problem.extents[d] for d in K_DIMS),
+        problem.extents[N_DIM],
+        prod(problem.extents[d] for d in batched),
+    )
 
 
 def shape_hash(problem: GroupProblem) -> str:
@@ -154,10 +172,11 @@ def _illegal(where: str, field: str, given: object, allowed: str) -> CompileErro
 
 
 def _group_to_dict(group: GroupSchedule) -> dict[str, object]:
-    tiling = group.tiling
+    tiling, product = group.tiling, group.product
     return {
         "nodes": list(group.nodes),
         "shape": group.shape,
+        **({} if product is None else {"product": asdict(product)}),
         "tile": dict(zip(DIM_NAMES, tiling.tile, strict=True)),
         "order": [DIM_NAMES[d] for d in tiling.order],
         "depth": tiling.depth,
@@ -166,7 +185,7 @@ def _group_to_dict(group: GroupSchedule) -> dict[str, object]:
 
 
 def _parse_group(data: object, where: str) -> GroupSchedule:
-    if not isinstance(data, dict) or set(data) != set(_FIELDS):
+    if not isinstance(data, dict) or set(data) - set(_NOTES) != set(_FIELDS):
         given = sorted(data) if isinstance(data, dict) else type(data).__name__
         raise CompileError(
             "a group of the schedule has other fields", where, str(given), ", ".join(_FIELDS)

@@ -56,9 +56,7 @@ class _Planner:
 
     def _segments(self, staying: set[int]) -> list[Segment]:
         work = self.work
-        return Segments(
-            work.jobs, work.tensors, self.target, self.options.search, staying
-        ).choose()
+        return Segments(work.jobs, work.tensors, self.target, self.options.search, staying).choose()
 
     def _steps(self, staying: set[int], segments: list[Segment]) -> ProgramPlan:
         plan = ProgramPlan()
@@ -83,8 +81,6 @@ class _Planner:
 def _whole_step(job: Job, number: int, whole: Mapping[int, int]) -> Step:
     problem = with_homes(job, whole.keys())
     buffers = tuple(
-        (n, whole[job.tensor(o)])
-        for n, o in enumerate(problem.operands)
-        if o.home is not Home.dram
+        (n, whole[job.tensor(o)]) for n, o in enumerate(problem.operands) if o.home is not Home.dram
     )
     return Step(problem, number, buffers)

@@ -16,6 +16,7 @@ from npuc.isa.dtypes import DType
 RANK = 7
 PARALLEL = 4
 DIM_NAMES = ("m0", "m1", "m2", "n", "k0", "k1", "k2")
+M_DIMS = (0, 1, 2)
 N_DIM = 3
 K_DIMS = (4, 5, 6)
 
@@ -86,7 +87,9 @@ class Operand:
     @cached_property
     def origin(self) -> int:
         """Byte offset of the point at which all dimensions are 0; may be negative."""
-        return self.base + sum(f.constant * s for f, s in zip(self.forms, self.strides, strict=True))
+        return self.base + sum(
+            f.constant * s for f, s in zip(self.forms, self.strides, strict=True)
+        )
 
     def masked_axes(self, extents: tuple[int, ...]) -> tuple[int, ...]:
         """Axes that a space of ``extents`` indexes outside the shape: padding."""

@@ -126,5 +126,3 @@ def uses(jobs: Sequence[Job]) -> dict[int, tuple[int, int]]:
 def tensor_bytes(operand: Operand) -> int:
     """Bytes of the operand's elements."""
     return prod(operand.shape) * operand.dtype.bytes
-
-

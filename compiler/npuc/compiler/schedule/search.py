@@ -134,9 +134,7 @@ def _near(fewest: int) -> float:
     return fewest * (1 + CYCLE_TOLERANCE)
 
 
-def _promising(
-    problem: GroupProblem, target: Target, families: list[_Family]
-) -> list[_Family]:
+def _promising(problem: GroupProblem, target: Target, families: list[_Family]) -> list[_Family]:
     """The candidates that may be within the tolerance: bounds are quick, true costs are slow.
 
     The true costs of a few candidates with the lowest bounds tell which bounds are too high, so
@@ -261,7 +259,6 @@ def _too_small(
         "the target is too small for this group",
         problem.name,
         f"the smallest tile needs {needed.min()} bytes of SPM, {n_bytes} of them for tensor {name}",
-        f"{limits[0]} bytes of SPM, {limits[1]} of ACC "
-        f"({target.name})",
+        f"{limits[0]} bytes of SPM, {limits[1]} of ACC ({target.name})",
         "take a larger target (npuc targets) or a smaller layer",
     )

@@ -192,9 +192,7 @@ class Segments:
 
     def _resident_estimate(self, number: int, internal: frozenset[int]) -> Estimate:
         job = self.jobs[number]
-        constants = {
-            t: Home.fetched for t in job.inputs if self.tensors[t].segment == "constant"
-        }
+        constants = {t: Home.fetched for t in job.inputs if self.tensors[t].segment == "constant"}
         homes = constants | dict.fromkeys(self.staying | internal, Home.spm)
         problem = with_homes(job, homes)
         return choose_tiling(problem, self.target, self.options).estimate

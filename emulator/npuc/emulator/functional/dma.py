@@ -100,6 +100,14 @@ def execute_transfer(memory: Memory, core: int, work: DmaWork, box: Box) -> None
     _move(memory, core, work, (work.address, start, box.steps))
 
 
+def is_one_copy(work: DmaWork) -> bool:
+    """Whether ``execute_transfer`` copies between the memories, without values in between."""
+    size, strides = work.map.dtype.bytes, work.map.spm_strides
+    if not work.is_load:
+        strides = work.map.dram_strides
+    return not work.cores and steps_apart(work.map.box, strides, size)
+
+
 def _move(memory: Memory, core: int, work: DmaWork, place: tuple[int, int, _Steps]) -> None:
     """Copy between SPM and DRAM: their first bytes, and the steps."""
     address, start, steps = place

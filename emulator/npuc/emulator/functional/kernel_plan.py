@@ -13,6 +13,7 @@ from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Kernel
 from npuc.isa.microops import BY_NAME, MicroOp
 
 DOMAIN_DTYPE: Mapping[str, type[np.generic]] = {"f": np.float32, "i": np.int32}
+_KEPT_VALUES = 1 << 16
 _MAGNITUDE, _INFINITY, _QUIET_NAN = 0x7FFFFFFF, 0x7F800000, 0x7FC00000
 
 
@@ -78,12 +79,20 @@ def is_param(number: int) -> bool:
     return FIRST_PARAM <= number < FIRST_RESULT
 
 
-@lru_cache(maxsize=1024)
 def constant(word: int, domain: str, size: int) -> Values:
     """A raw parameter word repeated as values of a domain, a NaN quieted; only to be read.
 
+    Rows of usual sizes are kept.
+
     NOTE: not marked read-only: numba would compile every micro-op once more for such arrays.
     """
+    return (_kept_row if size <= _KEPT_VALUES else _row)(word, domain, size)
+
+
+def _row(word: int, domain: str, size: int) -> Values:
     if domain == "f" and word & _MAGNITUDE > _INFINITY:
         word = _QUIET_NAN
     return np.full(size, word, np.uint32).view(DOMAIN_DTYPE[domain])
+
+
+_kept_row = lru_cache(maxsize=1024)(_row)

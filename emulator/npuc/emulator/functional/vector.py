@@ -88,7 +88,7 @@ def blocks(parallel: tuple[int, ...], per_point: int, limit: int) -> Iterator[Bl
 
 def execute_vexec(memory: Memory, core: int, work: VexecWork, plans: PlanCache) -> None:
     """Run body, reductions and epilogue, bit for bit as the twin. Raises: NumericTrap."""
-    if not HAS_NUMBA or not all(is_plain_store(region) for region in _written(work)):
+    if not _is_fast(work):
         plain.execute_vexec(memory, core, work)
         return
     parallel, per_point = work.space[:PARALLEL], prod(work.space[PARALLEL:])
@@ -105,6 +105,15 @@ def execute_vexec(memory: Memory, core: int, work: VexecWork, plans: PlanCache) 
 def _written(work: VexecWork) -> tuple[Region, ...]:
     """Outputs, and the state of a part, whether or not this command writes them."""
     return (*work.outputs, work.part.state) if work.part else work.outputs
+
+
+def _is_fast(work: VexecWork) -> bool:
+    return HAS_NUMBA and all(is_plain_store(region) for region in _written(work))
+
+
+def works_in_blocks(work: VexecWork) -> bool:
+    """Whether ``execute_vexec`` holds the values of one block at a time."""
+    return _is_fast(work) and not _needs_one_block(work)
 
 
 def _needs_one_block(work: VexecWork) -> bool:

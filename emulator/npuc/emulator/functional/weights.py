@@ -11,7 +11,7 @@ from npuc.emulator.region import Region
 
 F32 = npt.NDArray[np.float32]
 _Key = tuple[int, int, int, tuple[int, ...], tuple[int, ...]]
-_KEPT = 32
+_KEPT, _KEPT_BYTES = 32, 1 << 28
 
 
 class _Entry(NamedTuple):
@@ -36,8 +36,9 @@ class WeightCache:
             values = elements(memory.spm[core], region).astype(np.float32).reshape(k0 * k1 * k2, n)
             low, high = byte_range(region)
             entry = _Entry(region, low, high, values)
-            if len(self._entries) >= _KEPT:
-                del self._entries[next(iter(self._entries))]
+            kept = sum(other.values.nbytes for other in self._entries.values())
+            while self._entries and (len(self._entries) >= _KEPT or kept > _KEPT_BYTES):
+                kept -= self._entries.pop(next(iter(self._entries))).values.nbytes
             self._entries[key] = entry
         return entry.values
 

@@ -6,7 +6,7 @@ range, bytes outside a memory, unequal extents) becomes a ``Problem`` of one com
 
 from npuc.emulator.resolve.compute import body_streams, epilogue_streams
 from npuc.emulator.resolve.operands import Operand, byte_range, resolve_view
-from npuc.emulator.resolve.stream import Problem, ResolvedStream
+from npuc.emulator.resolve.stream import Problem, ResolvedStream, check_points
 
 __all__ = [
     "Operand",
@@ -14,6 +14,7 @@ __all__ = [
     "ResolvedStream",
     "body_streams",
     "byte_range",
+    "check_points",
     "epilogue_streams",
     "resolve_view",
 ]

@@ -10,7 +10,7 @@ from npuc.emulator.region import (
     VexecWork,
     Work,
 )
-from npuc.emulator.resolve.operands import Group, Operand
+from npuc.emulator.resolve.operands import Group, Operand, undefined
 from npuc.emulator.stream import Int64s
 from npuc.emulator.validate import (
     MMA_OPERANDS,
@@ -43,10 +43,12 @@ class MmaGroup(Group):
             left, right = self.views[first].extents[:, some], self.views[second].extents[:, others]
             self.fault(
                 (left != right).any(axis=1),
-                f"extents of {first} and {second} differ",
+                undefined(f"extents of {first} and {second} differ"),
                 np.concatenate([left, right], axis=1),
                 "equal",
             )
+        a_points = self.views["a"].extents.astype(np.float64).prod(axis=1)
+        self.points = a_points * self.views["w"].extents[:, 3]
         register = self.registers[:, self.column("rk")]
         self.accumulate = (self.column("accumulate") != 0) | (register != 0)
 
@@ -76,7 +78,7 @@ class VexecGroup(Group):
                 empty = (operand.extents[:, _PARALLEL:] == 0).any(axis=1)
                 self.fault(
                     empty,
-                    f"{VEXEC_INPUTS[position]} has no first point of the reduction",
+                    undefined(f"{VEXEC_INPUTS[position]} has no first point of the reduction"),
                     operand.extents,
                     "reduction extents of at least 1",
                 )
@@ -93,7 +95,7 @@ class VexecGroup(Group):
         fits = {"body": whole, "once": once, "epilogue": whole | once}[section]
         self.fault(
             parallel | ~fits,
-            f"extents of {name} differ from the space",
+            undefined(f"extents of {name} differ from the space"),
             operand.extents,
             "those of the first stream; 1 in reduction dimensions of the epilogue",
         )
@@ -121,14 +123,14 @@ class VexecPartGroup(VexecGroup):
         self.span = np.stack([start, start + own, total], axis=1)
         bad = (start < 0) | (start > MAX_TOTAL) | (start + own > total) | (total > MAX_TOTAL)
         self.fault(
-            bad, "a part lies outside its reduction (start, stop, total)", self.span,
+            bad, undefined("a part lies outside its reduction (start, stop, total)"), self.span,
             f"0 <= start, stop <= total <= {MAX_TOTAL}",
         )  # fmt: skip
         words = np.full((len(own), 2), (len(self.kernel.reductions), PARTIAL_COUNT))
         wanted = np.concatenate([self.space[:, :_PARALLEL], words], axis=1)
         self.fault(
             (self.state.extents != wanted).any(axis=1),
-            "extents of state do not suit the kernel",
+            undefined("extents of state do not suit the kernel"),
             self.state.extents,
             "those of the parallel space, the number of reductions, 16",
         )
@@ -152,7 +154,7 @@ class ScanGroup(Group):
         rows = (operand.extents != self.source.extents)[:, :_PARALLEL].any(axis=1)
         self.fault(
             rows | (operand.extents[:, _PARALLEL] != length),
-            f"extents of {name} do not suit the source",
+            undefined(f"extents of {name} do not suit the source"),
             operand.extents,
             "the source's rows; along the axis its length, 1 for first, up to it for top k",
         )

@@ -1,5 +1,7 @@
 """Operands of what moves data: transfers, gather and scatter, copy and fill, words of ctl."""
 
+from math import prod
+
 import numpy as np
 
 from npuc.emulator.region import (
@@ -9,7 +11,7 @@ from npuc.emulator.region import (
     WordWork,
     Work,
 )
-from npuc.emulator.resolve.operands import Group, Operand
+from npuc.emulator.resolve.operands import Group, Operand, bounds, undefined
 from npuc.emulator.stream import Int64s
 from npuc.emulator.validate import (
     map_range,
@@ -36,18 +38,19 @@ class TransferGroup(Group):
         corner = np.stack([self._coordinate(d) for d in range(MAX_RANK)], axis=1)
         self.fault(
             (corner[:, rank:] != 0).any(axis=1),
-            "coordinates beyond the map's rank are not 0",
+            undefined("coordinates beyond the map's rank are not 0"),
             corner,
             f"rank {rank}",
         )
         self.corner = corner[:, :rank]
         self.address = self.registers[:, self.column("rs")] + self.column("spm")
         self.is_load = self.code.opcode[self.at] in (*LOADS, Gather.opcode)
+        self.points[:] = prod(self.map.box)
         low, high = self._range()
         size = space_bytes(self.decoded.target, Space.spm)
         self.fault(
             (low < 0) | (high > size),
-            "a transfer leaves SPM",
+            bounds("a transfer leaves SPM"),
             np.stack([low, high], axis=1),
             f"bytes 0 to {size}",
         )
@@ -58,13 +61,14 @@ class TransferGroup(Group):
         every = np.ones(len(self.registers), bool)
         self.fault(
             every & (low < 0 or high > size),
-            "a tensor map leaves its segment",
+            bounds("a tensor map leaves its segment"),
             np.tile([low, high], (len(every), 1)),
             f"bytes 0 to {size} of {captured.segment.name}",
         )
         is_store = self.code.opcode[self.at] == StoreMapped.opcode
         if is_store and captured.segment is Segment.constant:
-            self.fault(every, "a store writes to the constants", self.registers[:, 0], "others")
+            rule = undefined("a store writes to the constants")
+            self.fault(every, rule, self.registers[:, 0], "others")
 
     def _coordinate(self, dimension: int) -> Int64s:
         return self.registers[:, self.column(f"rc{dimension}")] + self.column(f"i{dimension}")
@@ -104,6 +108,7 @@ class IndexedGroup(TransferGroup):
     def build(self) -> None:
         self.index = self.operand("index")
         super().build()
+        self.points *= self.index.extents[:, 0]
 
     def _coordinate(self, dimension: int) -> Int64s:
         return self.registers[:, self.column(f"rc{dimension}")] + (
@@ -137,7 +142,7 @@ class MoveGroup(Group):
         self.source = self.operand("source")
         self.fault(
             (self.target.extents != self.source.extents).any(axis=1),
-            "extents of the two views differ",
+            undefined("extents of the two views differ"),
             np.concatenate([self.target.extents, self.source.extents], axis=1),
             "equal",
         )
@@ -163,8 +168,8 @@ class WordGroup(Group):
             else self.decoded.program.segment_bytes(self.memory)
         )
         self.fault(
-            (self.address < 0) | (self.address + self.dtype.bytes > size),
-            f"a word leaves {name}",
+            (self.address < 0) | (self.address > size - self.dtype.bytes),
+            bounds(f"a word leaves {name}"),
             self.address,
             f"{self.dtype.bytes} bytes within 0 to {size}",
         )

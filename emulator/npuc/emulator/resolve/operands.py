@@ -1,11 +1,12 @@
 """Views with registers resolved, and the dispatches of one instruction taken together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from npuc.emulator.decode import CoreCode, DecodedProgram
-from npuc.emulator.footprint import Mask, touched_elements
+from npuc.emulator.footprint import Mask, touched_range
+from npuc.emulator.limits import MAX_POINTS
 from npuc.emulator.region import (
     NoWork,
     Region,
@@ -16,6 +17,35 @@ from npuc.emulator.validate import (
     space_bytes,
 )
 from npuc.isa.descriptors import Space, TensorMap, View
+from npuc.isa.errors import BoundsError, CapacityError, ExecutionError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a dispatch breaks, in one sentence, and the error that tells it."""
+
+    error: type[ExecutionError]
+    what: str
+
+
+def undefined(what: str) -> Rule:
+    """A command that the machine gives no meaning."""
+    return Rule(ExecutionError, what)
+
+
+def bounds(what: str) -> Rule:
+    """A command that leaves a memory."""
+    return Rule(BoundsError, what)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Row ``row`` of the dispatches of an instruction breaks ``rule``."""
+
+    row: int
+    rule: Rule
+    given: str
+    allowed: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +83,9 @@ class Group:
         self.decoded, self.code = decoded, code
         self.at, self.registers = dispatches.at, dispatches.registers
         self.captured = dispatches.captured
-        self.faults: list[tuple[int, str, str, str]] = []
+        self.faults: list[Fault] = []
+        self.broken = np.zeros(len(self.registers), bool)
+        self.points = np.zeros(len(self.registers))
         self.build()
 
     def build(self) -> None:
@@ -67,10 +99,12 @@ class Group:
         """An operand field of the instruction."""
         return int(self.code.columns[name][self.at])
 
-    def fault(self, bad: Mask, what: str, given: Int64s, allowed: object) -> None:
-        """Note each row that is bad."""
-        for row in np.flatnonzero(bad).tolist():
-            self.faults.append((row, what, str(given[row].tolist()), str(allowed)))
+    def fault(self, bad: Mask, rule: Rule, given: Int64s, allowed: object) -> None:
+        """Note the rows that are bad; the first one as a witness."""
+        if bad.any():
+            row = int(np.argmax(bad))
+            self.broken |= bad
+            self.faults.append(Fault(row, rule, str(given[row].tolist()), str(allowed)))
 
     def operand(self, name: str) -> Operand:
         """Resolve one view operand and check its extents and bounds."""
@@ -80,15 +114,22 @@ class Group:
         over = np.any((operand.extents < 0) | (operand.extents > limits), axis=1)
         self.fault(
             over,
-            f"an extent of operand {name} is out of range",
+            undefined(f"an extent of operand {name} is out of range"),
             operand.extents,
             f"0 to {view.extents}",
         )
-        operand = Operand(
-            view, operand.address, np.clip(operand.extents, 0, limits), operand.origins
-        )
+        operand = self._limited(name, replace(operand, extents=operand.extents.clip(0, limits)))
         self._check_bounds(name, operand)
         return operand
+
+    def _limited(self, name: str, operand: Operand) -> Operand:
+        """The operand, empty in the rows with more points than any command can have."""
+        points = operand.extents.astype(np.float64).prod(axis=1)
+        over = points > MAX_POINTS
+        too_many = Rule(CapacityError, f"operand {name} has too many points")
+        self.fault(over, too_many, operand.extents, f"at most {MAX_POINTS}")
+        self.points = np.maximum(self.points, np.where(over, 0, points))
+        return replace(operand, extents=np.where(over[:, np.newaxis], 0, operand.extents))
 
     def _check_bounds(self, name: str, operand: Operand) -> None:
         view = operand.view
@@ -96,20 +137,18 @@ class Group:
         if view.space is Space.acc:
             self.fault(
                 operand.address % 4 != 0,
-                f"operand {name} is not aligned to ACC words",
+                undefined(f"operand {name} is not aligned to ACC words"),
                 operand.address,
                 "multiples of 4",
             )
         low, high = byte_range(operand)
         outside = (low < 0) | (high > size)
         for row in np.flatnonzero(outside).tolist() if view.windows else ():
-            touched = touched_elements(operand.region(row))
-            outside[row] = touched.size > 0 and not (
-                touched[0] >= 0 and touched[-1] + view.dtype.bytes <= size
-            )
+            first, stop = touched_range(operand.region(row))
+            outside[row] = first < 0 or stop > size
         self.fault(
             outside,
-            f"operand {name} leaves {view.space.name}",
+            bounds(f"operand {name} leaves {view.space.name}"),
             np.stack([low, high], axis=1),
             f"bytes 0 to {size}",
         )

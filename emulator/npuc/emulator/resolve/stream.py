@@ -1,13 +1,13 @@
 """The work of every command of a core, and what is wrong with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from npuc.emulator.decode import DecodedProgram
-from npuc.emulator.region import (
-    Work,
-)
+from npuc.emulator.limits import Limits
+from npuc.emulator.region import Work
 from npuc.emulator.resolve.compute import (
     MmaGroup,
     ScanGroup,
@@ -16,9 +16,9 @@ from npuc.emulator.resolve.compute import (
     VexecPartGroup,
 )
 from npuc.emulator.resolve.moves import IndexedGroup, MoveGroup, TransferGroup, WordGroup
-from npuc.emulator.resolve.operands import Dispatches, Group
+from npuc.emulator.resolve.operands import Dispatches, Group, Rule
 from npuc.emulator.stream import CommandStream, Int64s
-from npuc.isa.errors import ExecutionError
+from npuc.isa.errors import CapacityError, ExecutionError
 from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
 from npuc.isa.instructions.maps import LoadMapped, StoreMapped
 from npuc.isa.instructions.matrix import Mma
@@ -32,7 +32,7 @@ class Problem:
     """Why command ``command`` of a stream must not execute."""
 
     command: int
-    what: str
+    rule: Rule
     given: str
     allowed: str
 
@@ -43,7 +43,10 @@ class ResolvedStream:
     def __init__(self, decoded: DecodedProgram, core: int, stream: CommandStream) -> None:
         self._decoded, self._code, self._stream = decoded, decoded.cores[core], stream
         self.core = core
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = []  # the first of each rule and instruction
+        self.broken = np.zeros(len(stream), bool)
+        self.points = 0.0  # of all commands
+        self._most = (0.0, 0)  # points and instruction of those with the most
         self._row = np.zeros(len(stream), np.int64)
         self._groups: dict[int, Group] = {}
         # Commands of one instruction that captured one map resolve together.
@@ -66,11 +69,22 @@ class ResolvedStream:
         if self.problems:
             raise self.error(self.problems[0])
 
+    def too_many_points(self, limits: Limits) -> CapacityError:
+        """The error for more work than a run may do; it names the largest part."""
+        points, at = self._most
+        return CapacityError(
+            "the program has more work than a run may do",
+            f"{points:.3g} of the points are those of {self._decoded.site(self.core, at)}",
+            f"{self.points:.3g} points in core {self.core}",
+            f"{limits.points:.3g} points of all cores",
+            "raise the limit: npuc run --points, Limits.points",
+        )
+
     def error(self, problem: Problem) -> ExecutionError:
         """The problem as an error with instruction and node."""
         at = int(self._stream.instruction[problem.command])
-        return ExecutionError(
-            problem.what,
+        return problem.rule.error(
+            problem.rule.what,
             f"{self._decoded.site(self.core, at)}; command {problem.command}",
             problem.given,
             problem.allowed,
@@ -102,6 +116,17 @@ class ResolvedStream:
         tensor_map = self._stream.maps[captured - 1] if captured else None
         dispatched = Dispatches(at, self._stream.registers[commands], tensor_map)
         group = builder(self._decoded, self._code, dispatched)
-        for row, what, given, allowed in group.faults:
-            self.problems.append(Problem(int(commands[row]), what, given, allowed))
+        for fault in group.faults:
+            command = int(commands[fault.row])
+            self.problems.append(Problem(command, fault.rule, fault.given, fault.allowed))
+        self.broken[commands] = group.broken
+        points = float(group.points.sum())
+        self.points += points
+        self._most = max(self._most, (points, at))
         return group
+
+
+def check_points(resolved: Sequence[ResolvedStream], limits: Limits) -> None:
+    """Raises: CapacityError where all cores together have more work than a run may do."""
+    if sum(stream.points for stream in resolved) > limits.points:
+        raise max(resolved, key=lambda stream: stream.points).too_many_points(limits)

@@ -2,11 +2,19 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from npuc.emulator.footprint import Int64s, along, touched_bytes
+from npuc.emulator.footprint import (
+    Int64s,
+    Mask,
+    element_addresses,
+    inside_windows,
+    pieces,
+    touched_range,
+)
 from npuc.emulator.region import (
     DmaWork,
     IndexedWork,
@@ -21,8 +29,11 @@ from npuc.emulator.region import (
 )
 from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors import Segment, Space
+from npuc.isa.errors import CapacityError
 
 _PARALLEL = 4
+_KEPT_POINTS = 1 << 12
+MAX_PIECES = 1 << 22
 
 
 class MemoryKey(NamedTuple):
@@ -37,30 +48,52 @@ class MemoryKey(NamedTuple):
 
 
 class ByteSet(NamedTuple):
-    """Bytes [low, high), or those of ``scattered`` (ascending) where they do not touch."""
+    """Bytes of ``runs`` (k x 2: first, after the last; ascending, apart), ``offset`` further on."""
 
-    low: int
-    high: int
-    scattered: Int64s | None
+    runs: Int64s
+    offset: int = 0
 
     @property
-    def where(self) -> slice | Int64s:
-        """What NumPy indexes the bytes with."""
-        return slice(self.low, self.high) if self.scattered is None else self.scattered
+    def low(self) -> int:
+        """The first byte; 0 where there is none."""
+        return int(self.runs[0, 0]) + self.offset if len(self.runs) else 0
+
+    @property
+    def high(self) -> int:
+        """The byte after the last."""
+        return int(self.runs[-1, 1]) + self.offset if len(self.runs) else 0
+
+    @property
+    def n_bytes(self) -> int:
+        """Number of bytes."""
+        return int((self.runs[:, 1] - self.runs[:, 0]).sum())
 
     @property
     def all(self) -> Int64s:
         """Every address, ascending."""
-        return np.arange(self.low, self.high) if self.scattered is None else self.scattered
+        parts = [np.arange(first, stop) for first, stop in (self.runs + self.offset).tolist()]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     def __bool__(self) -> bool:
         """Whether there is any byte."""
-        return self.high > self.low
+        return len(self.runs) > 0
 
     def shifted(self, by: int) -> "ByteSet":
         """The same bytes ``by`` further on."""
-        scattered = None if self.scattered is None else self.scattered + by
-        return ByteSet(self.low + by, self.high + by, scattered)
+        return ByteSet(self.runs, self.offset + by)
+
+    def common(self, other: "ByteSet") -> "ByteSet":
+        """The bytes of both."""
+        low, high = max(self.low, other.low), min(self.high, other.high)
+        if low >= high:
+            return EMPTY
+        both = np.ones(high - low, bool)
+        for part in (self, other):
+            mine = np.zeros(high - low, bool)
+            for first, stop in (part.runs + (part.offset - low)).tolist():
+                mine[max(first, 0) : max(stop, 0)] = True
+            both &= mine
+        return _of_marks(both).shifted(low)
 
 
 class Access(NamedTuple):
@@ -76,7 +109,7 @@ class Access(NamedTuple):
     is_exact: bool = True
 
 
-EMPTY = ByteSet(0, 0, None)
+EMPTY = ByteSet(np.zeros((0, 2), np.int64))
 
 
 def accesses(core: int, work: Work) -> Iterator[Access]:
@@ -103,7 +136,7 @@ def _all_accesses(core: int, work: Work) -> Iterator[Access]:
         yield _of_view(core, work.target, "to", is_write=True)
     elif isinstance(work, WordWork):
         owner = core if isinstance(work.memory, Space) else -1
-        whole = ByteSet(work.address, work.address + work.dtype.bytes, None)
+        whole = ByteSet(_one_run(work.dtype.bytes), work.address)
         yield Access(MemoryKey(work.memory.name, owner), whole, work.is_store, "word")
 
 
@@ -138,9 +171,7 @@ def _vexec(core: int, work: VexecWork) -> Iterator[Access]:
 
 def _transfer(core: int, work: DmaWork) -> Iterator[Access]:
     made = work.map
-    first = tuple(max(0, -c) for c in work.corner)
-    stop = (min(b, e - c) for b, e, c in zip(made.box, made.extents, work.corner, strict=True))
-    counts = tuple(max(0, s - f) for f, s in zip(first, stop, strict=True))
+    first, counts = clipped_box(work)
     element = tuple(c + f for c, f in zip(work.corner, first, strict=True))
     size = made.dtype.bytes
     in_dram = strided_bytes(counts, made.dram_strides, size).shifted(
@@ -159,6 +190,14 @@ def _transfer(core: int, work: DmaWork) -> Iterator[Access]:
         )
         yield Access(spm, inside, False, "box")
         yield Access(segment, in_dram, True, "tensor")
+
+
+def clipped_box(work: DmaWork) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """First point of the box that lies inside the tensor, and how many do along each dimension."""
+    made = work.map
+    first = tuple(max(0, -c) for c in work.corner)
+    stop = (min(b, e - c) for b, e, c in zip(made.box, made.extents, work.corner, strict=True))
+    return first, tuple(max(0, s - f) for f, s in zip(first, stop, strict=True))
 
 
 def _indexed(core: int, work: IndexedWork) -> Iterator[Access]:
@@ -188,9 +227,20 @@ def region_bytes(region: Region) -> ByteSet:
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
+def _one_run(n_bytes: int) -> Int64s:
+    return np.array([[0, n_bytes]], np.int64)
+
+
 def strided_bytes(extents: tuple[int, ...], strides: tuple[int, ...], size: int) -> ByteSet:
-    """Bytes of elements of ``size`` bytes, relative to the first one."""
+    """Bytes of elements of ``size`` bytes, relative to the first one.
+
+    Raises: CapacityError where they lie in too many pieces to be noted.
+    """
+    return (_kept if prod(extents) <= _KEPT_POINTS else _kept_large)(extents, strides, size)
+
+
+def _strided(extents: tuple[int, ...], strides: tuple[int, ...], size: int) -> ByteSet:
     if 0 in extents:
         return EMPTY
     dims = sorted((abs(s), e) for e, s in zip(extents, strides, strict=True) if s != 0 and e > 1)
@@ -199,30 +249,62 @@ def strided_bytes(extents: tuple[int, ...], strides: tuple[int, ...], size: int)
     while dims and dims[0][0] <= run:  # a step inside the run only lengthens it
         stride, extent = dims.pop(0)
         run += stride * (extent - 1)
-    starts = np.zeros((1,) * len(dims), np.int64)
-    for axis, (stride, extent) in enumerate(dims):
-        starts = starts + along(np.arange(extent) * stride, axis, len(dims))
-    if not dims:
-        return ByteSet(low, low + run, None)
-    addresses = starts.reshape(-1, 1) + np.arange(run)
-    return _as_set(addresses.reshape(-1) + low)
+    span = run + sum(stride * (extent - 1) for stride, extent in dims)
+    _check_pieces(prod(extent for _, extent in dims), span)
+    reach = run
+    for stride, extent in dims:
+        if stride <= reach:  # runs that touch each other, or interlock
+            return _of_marks(_marks(dims, run)).shifted(low)
+        reach += stride * (extent - 1)
+    first = np.zeros(1, np.int64)
+    for stride, extent in dims:
+        first = (np.arange(extent)[:, np.newaxis] * stride + first).reshape(-1)
+    return ByteSet(np.stack([first, first + run], axis=1), low)
 
 
-@lru_cache(maxsize=256)
+_kept, _kept_large = lru_cache(maxsize=256)(_strided), lru_cache(maxsize=2)(_strided)
+
+
+def _check_pieces(pieces_at_most: int, span: int) -> None:
+    if min(pieces_at_most, span) > MAX_PIECES:
+        raise CapacityError(
+            "strict mode cannot note the bytes of a command",
+            given=f"up to {min(pieces_at_most, span):,} pieces",
+            allowed=f"{MAX_PIECES:,}",
+            next_step="run without --strict, or let the command move longer runs",
+        )
+
+
+def _marks(dims: list[tuple[int, int]], run: int) -> Mask:
+    """For each byte of the span whether an element touches it; in time of the span, not points."""
+    marks = np.zeros(run + sum(stride * (extent - 1) for stride, extent in dims), bool)
+    marks[:run] = True
+    for stride, extent in dims:
+        done = 1
+        while done < extent:  # what is marked for the first ``done`` steps, again further on
+            step = min(done, extent - done)
+            shift = step * stride
+            marks[shift:] |= marks[:-shift].copy()
+            done += step
+    return marks
+
+
+@lru_cache(maxsize=16)
 def _window_bytes(region: Region) -> ByteSet:
-    return _as_set(touched_bytes(region))
+    first, stop = touched_range(region)
+    _check_pieces(prod(region.extents), stop - first)
+    marks = np.zeros(stop - first, bool)
+    for piece in pieces(region):
+        touched = element_addresses(piece)[inside_windows(piece)] - first
+        for byte in range(region.view.dtype.bytes):
+            marks[touched + byte] = True
+    return _of_marks(marks).shifted(first)
 
 
-def _as_set(addresses: Int64s) -> ByteSet:
-    """The set of some addresses, which may repeat."""
-    if addresses.size == 0:
-        return EMPTY
-    low, high = int(addresses.min()), int(addresses.max()) + 1
-    mark = np.zeros(high - low, bool)
-    mark[addresses - low] = True
-    if mark.all():
-        return ByteSet(low, high, None)
-    return ByteSet(low, high, np.flatnonzero(mark) + low)
+def _of_marks(marks: Mask) -> ByteSet:
+    """The set of the marked bytes."""
+    edges = np.flatnonzero(np.diff(marks.astype(np.int8), prepend=0, append=0))
+    return ByteSet(edges.reshape(-1, 2))
 
 
 def is_constant(key: MemoryKey) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """``kind`` is bounds, uninitialised, race, deadlock or unwritten.
+    """``kind`` is one of ``taxonomy.KINDS``.
 
     ``site`` and ``other`` are the instructions in words (``other`` for races: the earlier one),
     ``memory`` with ``first_byte`` and ``n_bytes`` what they touch, ``missing`` the edge that a
@@ -34,5 +34,6 @@ class Finding:
         if self.n_bytes:
             lines.append(f"  bytes: {self.n_bytes} of {self.memory}, first {self.first_byte}")
         if self.missing:
-            lines.append(f"  missing: {self.missing}")
+            is_range = self.missing.startswith("allowed: ")
+            lines.append(f"  {self.missing if is_range else 'missing: ' + self.missing}")
         return "\n".join(lines)

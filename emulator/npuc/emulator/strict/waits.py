@@ -57,7 +57,7 @@ def redundant_waits(
 
     Raises: UsageError when the program has races or a deadlock as it is.
     """
-    strict = Strict(program, streams)
+    strict = Strict.of(program, streams)
     if strict.graph is None or strict.trace is None:
         raise UsageError("the program deadlocks", given=str(strict.deadlock))
     needed = strict.trace.needed

@@ -8,6 +8,7 @@ independent slow twin, and its error against that twin is measured in the tests.
 from npuc.emulator.timing.accounting import Account, CommandTimes
 from npuc.emulator.timing.energy import Energy, energy
 from npuc.emulator.timing.layers import LayerRow, layer_table
+from npuc.emulator.timing.products import group_products
 from npuc.emulator.timing.timing import Timing, time_streams
 from npuc.emulator.timing.work import Work
 
@@ -19,6 +20,7 @@ __all__ = [
     "Timing",
     "Work",
     "energy",
+    "group_products",
     "layer_table",
     "time_streams",
 ]

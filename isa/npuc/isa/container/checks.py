@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from npuc.isa.descriptors import Segment
 from npuc.isa.encoding import check_rows
 from npuc.isa.errors import EncodingError
-from npuc.isa.instructions import INSTRUCTION_BYTES
+from npuc.isa.instructions import BY_OPCODE, INSTRUCTION_BYTES
 from npuc.isa.instructions.base import NO_INDEX
 from npuc.isa.microops import BY_NAME
 from npuc.isa.program import Argument, Program
@@ -55,9 +55,24 @@ def _code_faults(program: Program) -> Iterator[Fault]:
         if len(table) > NO_INDEX:
             yield f".npuc.{name}", "a table is too long", str(len(table)), f"at most {NO_INDEX}"
     letters = program.extensions
+    for letter in letters:
+        if letter not in EXTENSIONS:
+            what = f"the program needs extension {letter!r}, which is unknown"
+            given = f"{''.join(letters)}; first needed by {_first_unknown(program)}"
+            yield ".note.npuc", what, given, ", ".join(sorted(EXTENSIONS))
     if tuple(sorted(set(letters))) != letters or not set(letters) <= set(EXTENSIONS):
         yield (".note.npuc", "extension letters are unknown or out of order", "".join(letters),
                ", ".join(sorted(EXTENSIONS)))  # fmt: skip
+
+
+def _first_unknown(program: Program) -> str:
+    """The first instruction that this reader does not know, in words."""
+    for core, code in enumerate(program.code):
+        unknown = [at for at, opcode in enumerate(code[:, 0].tolist()) if opcode not in BY_OPCODE]
+        if unknown:
+            at = unknown[0]
+            return f"core {core}, instruction {at}, opcode {int(code[at, 0]):#x}"
+    return "no instruction"
 
 
 def _argument_faults(program: Program) -> Iterator[Fault]:

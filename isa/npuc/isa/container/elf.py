@@ -56,12 +56,15 @@ class SectionHeader(NamedTuple):
 
 
 def section_number(position: int) -> int:
-    """ELF's number of the section at ``position`` of the tuple given to ``write_elf``."""
+    """ELF's number of the section at ``position`` of the tuple given to ``elf_parts``."""
     return position + 2  # after the null section and the checksums
 
 
-def write_elf(sections: tuple[Section, ...]) -> bytes:
-    """The file with ``sections``, the checksums before and the section names after them."""
+def elf_parts(sections: tuple[Section, ...]) -> list[bytes | memoryview]:
+    """The file with ``sections``, the checksums before and the section names after them.
+
+    In parts to be written one after the other: contents of sections are not copied.
+    """
     names = ["", CHECKSUMS, *(s.name for s in sections), NAMES]
     starts = [sum(len(n) + 1 for n in names[:i]) for i in range(len(names))]
     table = "".join(name + "\0" for name in names).encode("ascii")
@@ -76,17 +79,18 @@ def write_elf(sections: tuple[Section, ...]) -> bytes:
     ehdr = _EHDR.pack(_IDENT, _ET_EXEC, EM_NPUC, 1, 0, 0, end, 0, _EHDR.size, 0, 0,
                       _SHDR.size, len(names), len(names) - 1)  # fmt: skip
     digest = _digest(ehdr + headers) + b"".join(_digest(s.data) for s in body[1:])
-    file = bytearray(end)
-    file[: len(ehdr)] = ehdr
+    parts: list[bytes | memoryview] = [ehdr]
+    position = len(ehdr)
     for offset, data in zip(offsets, (digest, *(s.data for s in body[1:])), strict=True):
-        file[offset : offset + len(data)] = data
-    return bytes(file + headers)
+        parts += [bytes(offset - position), data]
+        position = offset + len(data)
+    return [*parts, bytes(end - position), headers]
 
 
 def read_elf(data: memoryview, origin: str) -> dict[str, memoryview]:
     """The contents of each section by name, checksums verified, without copying.
 
-    Raises: BinaryError for everything that ``write_elf`` would not have written.
+    Raises: BinaryError for everything that ``elf_parts`` would not have written.
     """
     shoff, count = _read_header(data, origin)
     rows = [_SHDR.unpack_from(data, shoff + i * _SHDR.size) for i in range(count)]

@@ -19,9 +19,9 @@ from npuc.isa.container.elf import (
     SHT_STRTAB,
     SHT_SYMTAB,
     Section,
+    elf_parts,
     read_elf,
     section_number,
-    write_elf,
 )
 from npuc.isa.container.records import Reader, damaged, utf8
 from npuc.isa.container.schema import HASH_BYTES, VERSION, schema_hash
@@ -48,6 +48,7 @@ from npuc.isa.target import Target, parse_target
 NOTE, TARGET, ARGS, CONST = ".note.npuc", ".npuc.target", ".npuc.args", ".npuc.const"
 TEXT = ".text.core"
 TABLES = ".npuc.tables"
+REMARKS = ".npuc.debug.remarks"
 CONST_ALIGN = 64
 CONTENTS = {
     ".npuc.checksums": "BLAKE2b-128 of headers and of each further section",
@@ -66,12 +67,14 @@ CONTENTS = {
     ".npuc.debug.buffers": "buffer -> core, memory, offset, size, tensor",
     ".npuc.debug.schedule": "the schedule as JSON text",
     ".npuc.debug.model": "name of the model",
+    REMARKS: "what the compiler did or declined, and why, as JSON text (since 1.3)",
     ".symtab": "the groups as symbols, for other tools; their names are in `.strtab`",
 }
 _NOTE_HEAD = struct.Struct(f"<3I8s2H{HASH_BYTES}s")
 _OWNER = b"npuc\0"
 _NOTE_TYPE = 1
 SINCE_TABLES = (1, 1)
+SINCE_REMARKS = (1, 3)
 
 
 def to_bytes(program: Program) -> bytes:
@@ -79,12 +82,17 @@ def to_bytes(program: Program) -> bytes:
 
     Raises: EncodingError where the parts of the program contradict each other.
     """
+    return b"".join(_parts(program))
+
+
+def _parts(program: Program) -> list[bytes | memoryview]:
+    """The parts of the file in order. Raises: as ``to_bytes``."""
     check_program(program)
     if parse_target(program.target_toml, "target_toml") != program.target:
         raise EncodingError("the target's text describes another target than the program names",
                             f"section {TARGET}", next_step="set both together")  # fmt: skip
     try:
-        return write_elf(_sections(program))
+        return elf_parts(_sections(program))
     except struct.error as error:
         raise EncodingError("a number of the program does not fit its field",
                             given=str(error)) from error  # fmt: skip
@@ -131,12 +139,12 @@ def save(program: Program, path: str | Path) -> None:
 
     Raises: EncodingError as ``to_bytes``; UsageError where the file cannot be written.
     """
-    data, path = to_bytes(program), Path(path)
+    parts, path = _parts(program), Path(path)
     try:
         with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
             try:
-                file.write(data)
+                file.writelines(parts)
                 file.close()
                 temporary.chmod(0o644)
                 os.replace(temporary, path)
@@ -169,7 +177,7 @@ def _sections(program: Program) -> tuple[Section, ...]:
                 flags=SHF_ALLOC | SHF_EXECINSTR, align=INSTRUCTION_BYTES)
         for core, code in enumerate(program.code)
     )  # fmt: skip
-    constants = np.ascontiguousarray(program.constants, np.uint8).tobytes()
+    constants = np.ascontiguousarray(program.constants, np.uint8).data
     before = (Section(NOTE, _note(program), SHT_NOTE, align=4), *text)
     middle = (
         Section(".npuc.views", pack_rows(program.views), entry_bytes=VIEW_BYTES),
@@ -184,6 +192,7 @@ def _sections(program: Program) -> tuple[Section, ...]:
         Section(".npuc.debug.buffers", write_buffers(debug.buffers)),
         Section(".npuc.debug.schedule", debug.schedule_json.encode()),
         Section(".npuc.debug.model", debug.model_name.encode()),
+        Section(REMARKS, debug.remarks_json.encode()),
     )
     return before + middle + _symbols(program, len(before) + len(middle))
 
@@ -253,6 +262,8 @@ class _File:
             )  # fmt: skip
         if (major, minor) < SINCE_TABLES:
             self.parts.setdefault(TABLES, memoryview(b""))
+        if (major, minor) < SINCE_REMARKS:
+            self.parts.setdefault(REMARKS, memoryview(b"[]"))
         letters = bytes(data[_NOTE_HEAD.size :]).rstrip(b"\0").decode("latin-1")
         if size != 4 + HASH_BYTES + len(data) - _NOTE_HEAD.size:
             raise damaged(NOTE, self.origin, "the note's size is wrong", size)
@@ -275,6 +286,7 @@ class _File:
             read_buffers(self.reader(".npuc.debug.buffers")),
             self.text(".npuc.debug.schedule"),
             self.text(".npuc.debug.model"),
+            self.text(REMARKS),
         )
 
     def end(self) -> None:

@@ -14,7 +14,7 @@ from npuc.isa.encoding import INCREMENT_BIT, WAIT_BITS
 from npuc.isa.instructions import INSTRUCTIONS, Command, Engine
 from npuc.isa.microops import MICRO_OPS
 
-VERSION = (1, 2)  # major: older readers cannot read it; minor: additions only
+VERSION = (1, 3)  # major: older readers cannot read it; minor: additions only
 HASH_BYTES = 16
 
 

@@ -4,6 +4,7 @@ Every function takes NumPy integer arrays of any broadcastable shape, or plain i
 int64 arrays. Cycles are those of a command alone on an idle machine; sharing is the emulator's.
 """
 
+from npuc.isa.cost.conventions import CONVENTIONS, Product
 from npuc.isa.cost.matrix import (
     MmaOptions,
     RowAccess,
@@ -37,6 +38,7 @@ from npuc.isa.cost.vector import (
 
 __all__ = [
     "ACC_BYTES",
+    "CONVENTIONS",
     "VEXEC_WALKS",
     "Access",
     "Int64s",
@@ -44,6 +46,7 @@ __all__ = [
     "KernelCost",
     "MmaOptions",
     "Port",
+    "Product",
     "RowAccess",
     "VexecPorts",
     "acc_port",

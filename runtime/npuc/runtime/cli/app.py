@@ -58,6 +58,11 @@ COMMANDS = (
         "npuc bench model.onnx --baseline cycles.json --max-regress 1%",
     ),
     Entry(
+        "plan",
+        "Place buffers with lifetimes in a memory.",
+        "npuc plan buffers.csv --capacity 1048576 -o planned.csv",
+    ),
+    Entry(
         "opt",
         "Run chosen passes over IR text.",
         "npuc opt graph.mlir -p 'compose-generics,form-groups' -o result.mlir",

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from npuc.runtime.tables import Table, render
@@ -25,12 +25,12 @@ def show_table(table: Table) -> None:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show ``what`` while the block runs, on a terminal only."""
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Show ``what`` while the block runs, on a terminal only; the block may add how far it is."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda _: None
         return
     from rich.console import Console  # noqa: PLC0415  # only a terminal pays for it
 
-    with Console(stderr=True).status(what):
-        yield
+    with Console(stderr=True).status(what) as status:
+        yield lambda detail: status.update(f"{what}: {detail}")

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from npuc.emulator.limits import DEFAULT_LIMITS, MIB, Limits
 from npuc.emulator.machine import RunOptions
 from npuc.emulator.machine import load as load_machine
-from npuc.emulator.strict import Finding, check
+from npuc.emulator.strict import KINDS, Finding, check, finding_of, is_fault
 from npuc.emulator.timing import time_streams
 from npuc.isa.container import load
-from npuc.isa.errors import UsageError
+from npuc.isa.errors import NpucError, UsageError
 from npuc.isa.program import Program
 from npuc.runtime.arrays import AnyArray, Arrays
 from npuc.runtime.cli.console import show_json, show_lines, show_table
@@ -27,8 +28,27 @@ ArraysOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="O.npz", help="Write the output arrays here."),
 ]
+_KINDS_TEXT = "; ".join(f"{kind}: {what}" for kind, what in KINDS.items())
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Also look for races and uninitialised reads.")
+    bool,
+    typer.Option(
+        "--strict",
+        help="Hold the run against the machine's definition; exit code 1 and a witness for each "
+        f"fault. Kinds of faults: {_KINDS_TEXT}.",
+    ),
+]
+InstructionsOption = Annotated[
+    int, typer.Option("--instructions", min=1, help="Most instructions that a core may execute.")
+]
+CommandsOption = Annotated[
+    int, typer.Option("--commands", min=1, help="Most commands that all cores may dispatch.")
+]
+PointsOption = Annotated[
+    float,
+    typer.Option("--points", min=1, help="Most work: products, vector points, moved elements."),
+]
+MemoryOption = Annotated[
+    int, typer.Option("--memory-mib", min=1, help="Most MiB for memories, and for one command.")
 ]
 NoValuesOption = Annotated[
     bool, typer.Option("--no-values", help="Cycles only: compute no values.")
@@ -48,6 +68,10 @@ def command(
     no_values: NoValuesOption = False,
     plain: PlainOption = False,
     trace: TraceOption = None,
+    instructions: InstructionsOption = DEFAULT_LIMITS.instructions,
+    commands: CommandsOption = DEFAULT_LIMITS.commands,
+    points: PointsOption = DEFAULT_LIMITS.points,
+    memory_mib: MemoryOption = DEFAULT_LIMITS.memory_bytes // MIB,
     as_json: JsonOption = False,
 ) -> int:
     """Run ``program`` once; 1 when the strict checks find something."""
@@ -58,20 +82,43 @@ def command(
             next_step="leave one of them out",
         )
     loaded = load(program)
-    machine = load_machine(loaded, RunOptions(path="plain" if plain else "fast"))
-    outputs = {} if no_values else machine.run(_inputs(loaded, inputs)).outputs
-    findings = check(loaded, machine.streams) if strict else ()
+    limits = Limits(instructions, commands, int(points), memory_mib * MIB)
+    try:
+        machine = load_machine(loaded, RunOptions("plain" if plain else "fast", limits=limits))
+        ran = None if no_values else machine.run(_inputs(loaded, inputs))
+        outputs, streams = (ran.outputs, ran.streams) if ran else ({}, machine.streams)
+        findings = machine.findings(streams) if strict else ()
+    except NpucError as error:
+        if not (strict and is_fault(error)):
+            raise
+        return _show_faults(_all_faults(loaded, error, limits), as_json)
     if output is not None:
         save_arrays(output, outputs)
     if trace is not None:
         save_trace(trace, loaded)
-    cycles = time_streams(loaded, machine.streams).wall_cycles
-    result = _Run(loaded, outputs, cycles, findings, strict)
+    cycles = time_streams(loaded, streams).wall_cycles
+    run = _Run(loaded, outputs, cycles, findings, strict)
     if as_json:
-        show_json(_as_json(result))
+        show_json(_as_json(run))
     else:
-        _show(result)
+        _show(run)
     return CHECK_FAILED if findings else FINE
+
+
+def _all_faults(program: Program, error: NpucError, limits: Limits) -> tuple[Finding, ...]:
+    """All that strict mode finds in a program that cannot run to its end because of ``error``."""
+    try:
+        return check(program, limits=limits) or (finding_of(error),)
+    except UsageError:  # its commands depend on its inputs
+        return (finding_of(error),)
+
+
+def _show_faults(faults: tuple[Finding, ...], as_json: bool) -> int:
+    if as_json:
+        show_json({"findings": [str(fault) for fault in faults]})
+    else:
+        show_lines([str(fault) for fault in faults])
+    return CHECK_FAILED
 
 
 def _inputs(program: Program, path: Path | None) -> Arrays:

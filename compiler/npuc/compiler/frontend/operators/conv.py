@@ -6,6 +6,7 @@ import numpy as np
 
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.frontend.node import Node, Result, onnx_operator
+from npuc.compiler.frontend.operators import volumes
 from npuc.compiler.frontend.operators.windows import (
     TO_NCHW,
     TO_NHWC,
@@ -30,11 +31,22 @@ def conv(node: Node) -> Result:
     result = convolution(node, (0, 1), ZeroPoints())
     if node.has(2):
         result = node.emit(make_function("add", [result, node.tensor(2)]))
-    return [from_image(node, node.emit(make_transpose(result, TO_NCHW)), len(node.value(0).shape))]
+    return [channels_first(node, result, 1)]
+
+
+def channels_first(node: Node, result: SSAValue, weights: int) -> SSAValue:
+    """What ``convolution`` by input ``weights`` led to, with the axes that ONNX has."""
+    rank = len(node.value(0).shape)
+    if rank == volumes.RANK:
+        window = volumes.volume_window(node, node.value(weights).shape[2:])
+        return volumes.from_volume(node, result, window)
+    return from_image(node, node.emit(make_transpose(result, TO_NCHW)), rank)
 
 
 def convolution(node: Node, operands: tuple[int, int], zero: ZeroPoints) -> SSAValue:
     """The accumulators in NHWC of the convolution of inputs ``operands`` (x_NCHW, w_OIHW)."""
+    if len(node.value(operands[0]).shape) == volumes.RANK:
+        return volumes.convolve_volume(node, operands, zero)
     x_NCHW, w_HWIO = as_image(node, node.tensor(operands[0])), weight_tensor(node, operands[1])
     groups, kernel = node.attribute("group", 1), node.value(operands[1]).shape[2:]
     if list(kernel) != node.integers("kernel_shape", kernel):
@@ -53,9 +65,9 @@ def weight_tensor(node: Node, index: int) -> SSAValue:
     value = node.value(index)
     if len(value.shape) not in (3, 4):
         raise node.unsupported(
-            "only one or two spatial axes are supported",
+            "windows have one, two or three spatial axes",
             f"weights of shape {list(value.shape)}",
-            "w[O, I, K] or w[O, I, KH, KW]",
+            "w[O, I, K], w[O, I, KH, KW] or w[O, I, KD, KH, KW]",
         )
     shape = (*value.shape[:2], *[1] * (4 - len(value.shape)), *value.shape[2:])
     if value.array is not None:

@@ -7,6 +7,7 @@ from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.nn import ClipOp, Scalars
 from npuc.compiler.dialects.nn_generic import DOMAIN_TYPES
 from npuc.compiler.frontend.node import Node, Result, Value, onnx_operator
+from npuc.compiler.frontend.operators.logic import integer_arithmetic
 from npuc.compiler.frontend.unsigned import UNSIGNED_SHIFT
 from npuc.compiler.ops.elementwise import make_function
 from npuc.compiler.ops.scalar_ops import Body
@@ -20,6 +21,10 @@ BROADCASTING_OPSET = 7
 def _register_function(op_type: str, function: str, arity: int, since: int) -> None:
     @onnx_operator(op_type, since=since)
     def import_one(node: Node) -> Result:
+        given = [node.tensor(index) for index in range(arity)]
+        integers = integer_arithmetic(node, function, given)
+        if integers is not None:
+            return [integers]
         operands = [node.floats(index) for index in range(arity)]
         try:
             return [node.emit(make_function(function, operands))]
@@ -56,11 +61,15 @@ for _op_type, _function in (
 
 
 def _register_fold(op_type: str, function: str) -> None:
-    @onnx_operator(op_type, since=8)
+    @onnx_operator(op_type, since=6)
     def import_one(node: Node) -> Result:
-        result = node.floats(0)
+        result = node.tensor(0)
         for index in range(1, len(node.proto.input)):
-            result = node.emit(make_function(function, [result, node.floats(index)]))
+            made = integer_arithmetic(node, function, [result, node.tensor(index)])
+            if made is None:
+                first = node.floats(0) if index == 1 else result
+                made = node.emit(make_function(function, [first, node.floats(index)]))
+            result = made
         return [result]
 
 
@@ -106,6 +115,8 @@ _CAST_TO: dict[int, DType] = {
 def cast(node: Node) -> Result:
     """Floats to integers towards zero and saturated; integers to narrower ones wrap around."""
     source, number = node.value(0), node.attribute("to", 0)
+    if number == onnx.TensorProto.BOOL:
+        return [_cast_to_bool(node)]
     if number not in _CAST_TO:
         name = onnx.TensorProto.DataType.Name(number)
         allowed = ", ".join(dtype.name for dtype in _CAST_TO.values())
@@ -121,6 +132,18 @@ def cast(node: Node) -> Result:
     stored = DType.i8 if is_unsigned else to
     made = make_elementwise([x], shape_of(x), stored, Scalars(body.done(value)))
     return [Value(ssa=node.emit_made(made), is_unsigned=is_unsigned)]
+
+
+def _cast_to_bool(node: Node) -> SSAValue:
+    """Whether an element differs from 0."""
+    x = node.tensor(0)
+    letter = "f" if dtype_of(x).is_float else "i"
+    body = Body(letter)
+    zero = -UNSIGNED_SHIFT if node.value(0).is_unsigned else 0
+    is_zero = body(f"eq{letter}", body.args[0], body.number(0.0 if letter == "f" else zero))
+    truth = body("selecti", is_zero, body.number(0), body.number(1))
+    made = make_elementwise([x], shape_of(x), DType.i8, Scalars(body.done(truth)))
+    return node.emit_made(made)
 
 
 def _integer_of(body: Body, to: DType, *, is_unsigned: bool) -> SSAValue:

@@ -7,6 +7,7 @@ import numpy as np
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.nn import Scalars
 from npuc.compiler.frontend.node import Node, Result, Value, onnx_operator
+from npuc.compiler.frontend.operators.selection import selected
 from npuc.compiler.frontend.unsigned import UNSIGNED_SHIFT
 from npuc.compiler.ops.movement import make_reshape
 from npuc.compiler.ops.pieces import make_axis_slice, make_concat, make_pad
@@ -130,13 +131,11 @@ def _runs(indices: Sequence[int]) -> list[tuple[int, int, int]]:
 
 @onnx_operator("Gather")
 def gather(node: Node) -> Result:
-    """Constant indices along one axis."""
+    """Indices along one axis; constant ones give slices."""
     shape = node.value(0).shape
     axis = axis_of(node, node.attribute("axis", 0), len(shape))
     if node.value(1).array is None:
-        raise node.unsupported(
-            "Gather is supported with constant indices", node.proto.input[1], "a constant"
-        )
+        return [like(node, selected(node, axis))]
     indices = np.asarray(node.constant(1), np.int64)
     size = shape[axis]
     if indices.size == 0 or indices.min() < -size or indices.max() >= size:

@@ -13,14 +13,12 @@ from npuc.compiler.dialects.element_types import shape_of, tensor_type
 from npuc.compiler.dialects.nn import RequantizeOp, Rescale
 from npuc.compiler.frontend.load import Array
 from npuc.compiler.frontend.node import MICROSOFT, Node, Result, Value, onnx_operator
-from npuc.compiler.frontend.operators.conv import convolution
+from npuc.compiler.frontend.operators.conv import channels_first, convolution
 from npuc.compiler.frontend.operators.matmul import matrix, product
 from npuc.compiler.frontend.operators.pool import reduce_over
-from npuc.compiler.frontend.operators.windows import TO_NCHW, from_image
 from npuc.compiler.frontend.unsigned import to_signed
 from npuc.compiler.ops.contraction import ZeroPoints, make_matmul
 from npuc.compiler.ops.elementwise import make_function
-from npuc.compiler.ops.movement import make_transpose
 from npuc.compiler.ops.quantization import affine_properties, make_dequantize, make_quantize
 from npuc.compiler.xdsl_api import Attribute, SSAValue
 from npuc.isa.dtypes import DType
@@ -123,8 +121,7 @@ def qlinear_conv(node: Node) -> Result:
     bias = node.tensor(8) if node.has(8) else None
     result = _requantize(node, acc, bias, (x.scale * w.scale / y.scale, y))
     assert result.ssa is not None
-    image = node.emit(make_transpose(result.ssa, TO_NCHW))
-    moved = from_image(node, image, len(node.value(0).shape))
+    moved = channels_first(node, result.ssa, 3)
     return [Value(ssa=moved, is_unsigned=y.is_unsigned)]
 
 

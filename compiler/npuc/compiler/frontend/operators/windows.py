@@ -35,18 +35,18 @@ def onnx_window(node: Node, x_NCHW: tuple[int, ...], kernel: tuple[int, ...]) ->
     spatial = len(kernel)
     if len(x_NCHW) != 4 or not 1 <= spatial <= SPATIAL:
         raise node.unsupported(
-            "only one or two spatial axes are supported",
+            "windows have one, two or three spatial axes",
             f"x of shape {list(x_NCHW)}, kernel {list(kernel)}",
-            "x[N, C, L] or x[N, C, H, W]",
+            "x[N, C, L], x[N, C, H, W] or x[N, C, D, H, W]",
         )
     missing = [1] * (SPATIAL - spatial)
     strides = missing + node.integers("strides", [1] * spatial)
     dilations = missing + node.integers("dilations", [1] * spatial)
     kernel = (*missing, *kernel)
-    pads = _pads(node, x_NCHW[2:], kernel, (strides, dilations))
+    pads = explicit_pads(node, x_NCHW[2:], kernel, (strides, dilations))
     stated = (pads[0], pads[1], pads[2], pads[3])
     if node.attribute("ceil_mode", 0):
-        pads = _ceiled(x_NCHW[2:], kernel, (strides, dilations), pads)
+        pads = ceiled_pads(x_NCHW[2:], kernel, (strides, dilations), pads)
     geometry = ConvGeometry(
         (strides[0], strides[1]), (pads[0], pads[1], pads[2], pads[3]), (dilations[0], dilations[1])
     )
@@ -65,19 +65,20 @@ def from_image(node: Node, y_NCHW: SSAValue, rank: int) -> SSAValue:
     return y_NCHW if rank == 4 else node.emit(make_reshape(y_NCHW, (n, c, width)))
 
 
-def _pads(
+def explicit_pads(
     node: Node, size: tuple[int, ...], kernel: tuple[int, ...], steps: tuple[list[int], list[int]]
 ) -> list[int]:
+    """Pads before each axis of ``size``, then after each; ``steps`` are strides and dilations."""
     mode = node.attribute("auto_pad", "NOTSET")
     if mode in ("NOTSET", ""):
-        pads = node.integers("pads", [0, 0, 0, 0])
-        if len(pads) == SPATIAL:  # one axis
+        pads = node.integers("pads", [0, 0] * len(size))
+        if len(pads) == len(size) == SPATIAL:  # one axis
             pads = [0, pads[0], 0, pads[1]]
         if min(pads) < 0:
             raise node.unsupported("negative pads are not supported", pads)
         return pads
     if mode == "VALID":
-        return [0, 0, 0, 0]
+        return [0, 0] * len(size)
     if mode not in ("SAME_UPPER", "SAME_LOWER"):
         raise node.unsupported("unknown auto_pad", mode, "NOTSET, VALID, SAME_UPPER, SAME_LOWER")
     totals = [
@@ -88,7 +89,7 @@ def _pads(
     return small + large if mode == "SAME_UPPER" else large + small
 
 
-def _ceiled(
+def ceiled_pads(
     size: tuple[int, ...],
     kernel: tuple[int, ...],
     steps: tuple[list[int], list[int]],
@@ -100,10 +101,10 @@ def _ceiled(
     """
     ceiled = list(pads)
     for axis, (n, taps, stride, dilation) in enumerate(zip(size, kernel, *steps, strict=True)):
-        begin, end = pads[axis], pads[axis + SPATIAL]
+        begin, end = pads[axis], pads[axis + len(size)]
         free = n + begin + end - ((taps - 1) * dilation + 1)
         count = -(-free // stride) + 1
         if (count - 1) * stride >= n + begin:
             count -= 1
-        ceiled[axis + SPATIAL] = end + max(0, (count - 1) * stride - free)
+        ceiled[axis + len(size)] = end + max(0, (count - 1) * stride - free)
     return ceiled

@@ -140,17 +140,17 @@ def test_an_uninitialised_read_names_the_exact_bytes() -> None:
 
 def test_an_output_that_is_not_written_is_found() -> None:
     (finding,) = check(program(IN))
-    assert finding.kind == "unwritten" and "output y" in finding.what
+    assert finding.kind == "uninitialised" and "output y" in finding.what
     partly = Store(map=1, i0=3, waits=(wait(Engine.ld0, 1),))
     (finding,) = check(program(IN, partly))
-    assert (finding.kind, finding.first_byte, finding.n_bytes) == ("unwritten", 0, 3)
+    assert (finding.kind, finding.first_byte, finding.n_bytes) == ("uninitialised", 0, 3)
 
 
 def test_out_of_bounds_is_a_finding_with_the_true_extents() -> None:
     made = program(Load(map=0, spm=65536 - 4), Store(map=1))
     found = {f.kind: f for f in check(made)}
-    assert "leaves SPM" in found["bounds"].what
-    assert found["bounds"].instruction == 0
+    assert "leaves SPM" in found["out of bounds"].what
+    assert found["out of bounds"].instruction == 0
     assert found["uninitialised"].instruction == 1
 
 

@@ -1,0 +1,113 @@
+"""``npuc plan``: the file it writes, the exit codes, and what it says of bad files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from npuc import api
+from npuc.compiler.planning.csv_files import parse_buffers
+from tests.command_line import npuc
+from tests.compiler.planning.checking import faults
+
+SMALL = "id,lower,upper,size\nb1,0,3,4\nb2,3,9,4\nb3,0,9,4\nb4,9,21,4\nb5,0,21,4\n"
+RICH = """id,lower,upper,size,alignment,gaps,offset,hint
+a,0,9,10,4,2-4,,8
+b,2,4,6,1,,2,
+c,0,9,3,1,,,
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "buffers.csv"
+    path.write_text(text)
+    return path
+
+
+def test_the_plan_is_written_beside_the_columns(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    done = npuc("plan", written(tmp_path, SMALL), "--capacity", 12, "-o", out)
+    assert done.code == 0 and "no plan is lower" in done.out
+    lines = out.read_text().splitlines()
+    assert lines[0] == "id,lower,upper,size,offset"
+    offsets = {line.split(",")[0]: int(line.split(",")[-1]) for line in lines[1:]}
+    assert faults(parse_buffers(SMALL, "small"), offsets, 12) == []
+
+
+def test_optional_columns_are_kept_and_obeyed(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    assert npuc("plan", written(tmp_path, RICH), "-o", out).code == 0
+    buffers = parse_buffers(RICH, "rich")
+    again = parse_buffers(out.read_text(), "out")
+    assert out.read_text().splitlines()[0] == "id,lower,upper,size,alignment,gaps,hint,offset"
+    offsets = {b.id: b.fixed_offset or 0 for b in again}
+    assert faults(buffers, offsets) == [] and offsets["b"] == 2
+
+
+def test_a_capacity_below_the_bound_names_what_makes_it(tmp_path: Path) -> None:
+    done = npuc("plan", written(tmp_path, SMALL), "--capacity", 11)
+    assert done.code == 1
+    assert "no plan can fit into 11 bytes" in done.out
+    assert "12 bytes: b1 (4), b3 (4), b5 (4)" in done.out
+
+
+def test_json_tells_the_same(tmp_path: Path) -> None:
+    done = npuc("plan", written(tmp_path, SMALL), "--capacity", 11, "--json")
+    told = json.loads(done.out)
+    assert done.code == 1 and told["impossible"] and told["lower_bound_bytes"] == 12
+    assert told["fullest"] == ["b1", "b3", "b5"] and set(told["offsets"]) >= {"b4"}
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("x,1,1,4,1,,,", "line 2, column upper: '1'; allowed: a time above lower, which is 1"),
+        ("x,-1,2,4,1,,,", "line 2, column lower: '-1'"),
+        ("x,1,2,0,1,,,", "line 2, column size: '0'; allowed: a whole number from 1"),
+        ("x,1,2,9e9,1,,,", "line 2, column size: '9e9'"),
+        ("x,1,2,4,0,,,", "line 2, column alignment: '0'"),
+        ("x,1,2,4,4,,6,", "line 2, column offset: '6'; allowed: a multiple of the alignment 4"),
+        ("x,1,9,4,1,1-9,,", "line 2, column gaps: '1-9'; allowed: gaps that leave some"),
+        ("x,1,9,4,1,5-3,,", "line 2, column gaps: '5-3'; allowed: BEGIN-END ascending"),
+        ("x,1,9,4,1,3-5@0:2,,", "line 2, column gaps"),
+        (",1,2,4,1,,,", "line 2, column id: ''; allowed: a name"),
+        ("x,1,2", "line 2, column all: '3 cells'; allowed: 8 cells"),
+        ("x,1,2,4,1,,,b", "line 2, column hint: 'b'"),
+    ],
+)
+def test_each_bad_cell_is_named(tmp_path: Path, row: str, says: str) -> None:
+    header = RICH.splitlines()[0]
+    done = npuc("plan", written(tmp_path, f"{header}\n{row}\ny,1,0,1,1,,,\n"))
+    assert done.code == 2 and says in done.err
+    assert "line 3, column upper: '0'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "lacks columns: id, lower, upper, size"),
+        ("id,lower,end,size\n", "lacks columns: upper"),
+        ("id,lower,upper,size,colour\n", "unknown columns: colour"),
+        ("id,lower,upper,size,size\n", "repeats columns: size"),
+        (
+            "id,lower,upper,size\na,0,1,2\na,0,1,2\n",
+            "line 3, column id: 'a'; allowed: each id once",
+        ),
+    ],
+)
+def test_bad_files_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    done = npuc("plan", written(tmp_path, text))
+    assert done.code == 2 and says in done.err
+
+
+def test_long_lists_of_faults_are_cut(tmp_path: Path) -> None:
+    rows = "".join(f"b{i},1,1,1\n" for i in range(30))
+    done = npuc("plan", written(tmp_path, "id,lower,upper,size\n" + rows))
+    assert done.code == 2 and "and 10 more" in done.err
+
+
+def test_from_python() -> None:
+    found = api.plan([api.Buffer("a", 0, 2, 8), api.Buffer("b", 1, 3, 8)], 16)
+    assert found.fits and set(found.offsets.values()) == {0, 8}
