@@ -134,7 +134,7 @@ def lay_out_dram(program: npu.ProgramOp) -> DramLayout:
         offset = _aligned(layout.sizes.get(segment, 0))
         by_key[key] = layout.offsets[op.tensor_name.data] = offset
         layout.sizes[segment] = offset + op.tensor_type.data.n_bytes
-    chosen = plan_dram(_scratch_blocks(program, tensors), TENSOR_ALIGNMENT)
+    chosen = plan(_scratch_buffers(program, tensors), None, EFFORT)
     layout.offsets.update(chosen.offsets)
     layout.sizes[SegmentName.scratch] = _aligned(chosen.peak_bytes)
     return layout

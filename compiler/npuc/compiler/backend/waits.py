@@ -11,9 +11,9 @@ clocks, become static waits:
 
 A distance d on engine e means: all but the last d commands that e was given so far are complete.
 It names earlier commands only, so no wait can deadlock a core. In the first iterations of a loop
-it may name commands of the groups before, which nothing needs: such a wait is made conditional. Why the reduction is sound: a
-dependence is dropped only when exact earlier waits imply it, and every static wait is at least as
-strong as the exact waits that it stands for.
+it may name commands of the groups before, which nothing needs: such a wait is made conditional.
+Why the reduction is sound: a dependence is dropped only when exact earlier waits imply it, and
+every static wait is at least as strong as the exact waits that it stands for.
 """
 
 from collections.abc import Iterable

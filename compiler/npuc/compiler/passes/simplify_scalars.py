@@ -104,7 +104,7 @@ def _insert(block: Block, before: Operation, name: str, *operands: SSAValue) -> 
 
 def _name(owner: Operation | Block) -> str | None:
     """The micro-op that ``owner`` is."""
-    if isinstance(owner, Block) or isinstance(owner, arith.ConstantOp) or not owner.results:
+    if isinstance(owner, Block | arith.ConstantOp) or not owner.results:
         return None
     return micro_op_of(owner)[0]
 

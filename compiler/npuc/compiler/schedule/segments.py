@@ -174,9 +174,9 @@ class Segments:
                 continue
             low, high = striping.held[tensor][s]
             following = lives.get((tensor, s + 1))
-            if following is not None and striping.kept[tensor][s + 1][1] > low:
-                end = max(end, following[0])
-            yield (begin, end), high - low
+            hands_on = following is not None and striping.kept[tensor][s + 1][1] > low
+            last = max(end, following[0]) if hands_on and following else end
+            yield (begin, last), high - low
 
     def _cycles(self, striping: Striping, internal: frozenset[int]) -> int:
         mxu = vpu = moved = 0
