@@ -151,13 +151,12 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
         for tensor, row_bytes in job.writes:
             if unit.setdefault(tensor, row_bytes) != row_bytes:
                 return None
-    lows = {t: [-1] * stripes for t in internal}
-    highs = {t: [0] * stripes for t in internal}
-    rows = [_rows(job, (highs, lows), unit, stripes) for job in reversed(jobs)][::-1]
+    needs = _Needs(unit, stripes, internal)
+    rows = [needs.rows(job) for job in reversed(jobs)][::-1]
     result = Striping(first, stripes, rows, depths=_depths(jobs))
     writers = [t for job in jobs for t, _ in job.writes]
     for tensor in sorted(internal):
-        held, kept = _held(lows[tensor], highs[tensor])
+        held, kept = _held(needs.lows[tensor], needs.highs[tensor])
         if any(high > low for low, high in kept) and writers.count(tensor) > 1:
             return None
         result.held[tensor], result.kept[tensor] = held, kept
@@ -166,57 +165,56 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
     return result
 
 
-def _rows(
-    job: RowJob,
-    needs: tuple[dict[int, list[int]], dict[int, list[int]]],
-    unit: dict[int, int],
-    stripes: int,
-) -> list[Range]:
-    """Rows of ``job`` per stripe; adds what they read to ``needs``, (highest, lowest) bytes."""
-    highs, lows = needs
-    ranges: list[Range] = []
-    done = 0
-    for s in range(stripes):
-        high = done
+class _Needs:
+    """Bytes of the internal tensors that each stripe needs, from the last job to the first.
+
+    ``highs``: the end of what is needed so far; ``lows``: the first byte needed, -1 for none.
+    """
+
+    def __init__(self, unit: dict[int, int], stripes: int, internal: set[int]) -> None:
+        self.unit = unit
+        self.stripes = stripes
+        self.lows = {t: [-1] * stripes for t in internal}
+        self.highs = {t: [0] * stripes for t in internal}
+
+    def rows(self, job: RowJob) -> list[Range]:
+        """Rows of ``job`` per stripe, all its readers being known; notes what they read."""
+        ranges: list[Range] = []
+        done = 0
+        for s in range(self.stripes):
+            high = min(max(done, *self._wanted(job, s)), job.extent)
+            ranges.append((done, high))
+            if high > done:
+                self._note(job, s, (done, high))
+            done = high
+        return ranges
+
+    def _wanted(self, job: RowJob, s: int) -> list[int]:
+        """Rows that each result must have after stripe ``s``."""
+        wanted = []
         for tensor, row_bytes in job.writes:
-            if tensor in highs:
-                highs[tensor][s] = max(highs[tensor][s], highs[tensor][s - 1] if s else 0)
-                high = max(high, -(-highs[tensor][s] // row_bytes))
-            else:
-                high = max(high, -(-job.extent * (s + 1) // stripes))
-        high = min(high, job.extent)
-        ranges.append((done, high))
-        if high > done:
-            _read(job, s, (done, high), needs, unit)
-        done = high
-    for tensor, row_bytes in job.writes:
-        if tensor in lows:
-            for s, (low, high) in enumerate(ranges):
-                if high > low:
-                    _lower(lows[tensor], s, low * row_bytes)
-    return ranges
+            highs = self.highs.get(tensor)
+            if highs is None:
+                wanted.append(-(-job.extent * (s + 1) // self.stripes))
+                continue
+            highs[s] = max(highs[s], highs[s - 1] if s else 0)
+            wanted.append(-(-highs[s] // row_bytes))
+        return wanted
 
+    def _note(self, job: RowJob, s: int, rows: Range) -> None:
+        for tensor, row_bytes in job.writes:
+            if tensor in self.lows:
+                self._lower(tensor, s, rows[0] * row_bytes)
+        for tensor, reads in job.reads:
+            start, stop = reads.span(rows)
+            if tensor in self.highs and stop > start:
+                step = self.unit[tensor]
+                self._lower(tensor, s, start // step * step)
+                self.highs[tensor][s] = max(self.highs[tensor][s], -(-stop // step) * step)
 
-def _read(
-    job: RowJob,
-    s: int,
-    rows: Range,
-    needs: tuple[dict[int, list[int]], dict[int, list[int]]],
-    unit: dict[int, int],
-) -> None:
-    highs, lows = needs
-    for tensor, reads in job.reads:
-        if tensor not in highs:
-            continue
-        start, stop = reads.span(rows)
-        if stop > start:
-            step = unit[tensor]
-            _lower(lows[tensor], s, start // step * step)
-            highs[tensor][s] = max(highs[tensor][s], -(-stop // step) * step)
-
-
-def _lower(lows: list[int], s: int, value: int) -> None:
-    lows[s] = value if lows[s] < 0 else min(lows[s], value)
+    def _lower(self, tensor: int, s: int, value: int) -> None:
+        lows = self.lows[tensor]
+        lows[s] = value if lows[s] < 0 else min(lows[s], value)
 
 
 def _held(lows: list[int], highs: list[int]) -> tuple[list[Range], list[Range]]:
