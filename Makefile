@@ -22,7 +22,8 @@ READ_ONLY := --no-deps --ignore-requires-python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format types imports golden docs docs-check bench fuzz wheel clean
+.PHONY: help demo test test-all lint format types imports golden docs docs-check bench bench-ulp fuzz wheel \
+        clean
 
 help:  ## list the jobs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -81,6 +82,9 @@ docs: $(VENV)/base.stamp  ## render the pages that come from the source
 
 docs-check: $(VENV)/base.stamp  ## are the rendered pages those of this source?
 	$(BIN)/python docs/render.py --check
+
+bench-ulp: $(VENV)/test.stamp  ## errors of the vector functions over all arguments: writes accuracy.json
+	$(ONE_THREAD) $(BIN)/python -m tests.bench.ulp $(ARGS)
 
 bench: $(VENV)/test.stamp  ## wall times, recorded and not gated: writes docs/performance.md
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.performance $(ARGS)

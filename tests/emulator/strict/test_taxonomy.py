@@ -124,7 +124,8 @@ def test_a_strict_run_of_the_machine_is_refused() -> None:
     assert "race: reads what another engine wrote" in caught.value.given
 
 
-def test_the_guide_describes_every_kind() -> None:
-    guide = (Path(__file__).parents[3] / "docs/guides/strict-mode.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["guides/strict-mode.md", "isa/order.md"])
+def test_guide_and_manual_describe_every_kind(page: str) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / page).read_text(encoding="utf-8")
     for kind, meaning in KINDS.items():
         assert f"| {kind} | {meaning} |" in guide

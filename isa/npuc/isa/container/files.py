@@ -72,7 +72,7 @@ CONTENTS = {
 }
 _NOTE_HEAD = struct.Struct(f"<3I8s2H{HASH_BYTES}s")
 _OWNER = b"npuc\0"
-_NOTE_TYPE = 1
+NOTE_TYPE = 1
 SINCE_TABLES = (1, 1)
 SINCE_REMARKS = (1, 3)
 
@@ -201,7 +201,7 @@ def _note(program: Program) -> bytes:
     letters = "".join(program.extensions).encode()
     padded = letters.ljust(-(-len(letters) // 4) * 4, b"\0")
     size = 4 + HASH_BYTES + len(padded)
-    head = _NOTE_HEAD.pack(len(_OWNER), size, _NOTE_TYPE, _OWNER, *VERSION, schema_hash())
+    head = _NOTE_HEAD.pack(len(_OWNER), size, NOTE_TYPE, _OWNER, *VERSION, schema_hash())
     return head + padded
 
 
@@ -245,7 +245,7 @@ class _File:
         if len(data) < _NOTE_HEAD.size:
             raise damaged(NOTE, self.origin, "the note is too short", len(data))
         n_owner, size, kind, owner, major, minor, schema = _NOTE_HEAD.unpack_from(data)
-        if (n_owner, kind, owner[: len(_OWNER)]) != (len(_OWNER), _NOTE_TYPE, _OWNER):
+        if (n_owner, kind, owner[: len(_OWNER)]) != (len(_OWNER), NOTE_TYPE, _OWNER):
             raise damaged(NOTE, self.origin, "the note is not npuc's")
         if major != VERSION[0] or minor > VERSION[1]:
             raise BinaryError(

@@ -67,14 +67,14 @@ def mma_cycles(target: Target, m: Ints, k: Ints, n: Ints, **options: Unpack[MmaO
     m, k, n = (np.maximum(int64s(v), 1) for v in (m, k, n))
     if mxu.dataflow == "os":
         interval = np.maximum(interval, np.ceil(row_time).astype(np.int64))
-        cycles = _output_stationary(target, m, n, k * interval)
+        cycles = output_stationary(target, m, n, k * interval)
     elif mxu.dataflow == "is":
         interval = np.maximum(interval, np.ceil(row_time).astype(np.int64))
-        loads = _Loads.of(target, k, np.float64(plain))
-        cycles = _stationary(target, loads, ceil_div(m, mxu.cols), n * interval)
+        loads = Loads.of(target, k, np.float64(plain))
+        cycles = stationary(target, loads, ceil_div(m, mxu.cols), n * interval)
     else:
-        loads = _Loads.of(target, k, row_time)
-        cycles = _stationary(target, loads, ceil_div(n, mxu.cols), m * interval)
+        loads = Loads.of(target, k, row_time)
+        cycles = stationary(target, loads, ceil_div(n, mxu.cols), m * interval)
     return np.where(empty, 1, cycles)
 
 
@@ -138,7 +138,7 @@ def mma_row_access(
 
 
 @dataclass(frozen=True)
-class _Loads:
+class Loads:
     """Loads of the folds along K: ``folds`` of them, ``full`` cycles each but the ``last``."""
 
     folds: Int64s
@@ -146,27 +146,27 @@ class _Loads:
     last: Int64s
 
     @staticmethod
-    def of(target: Target, k: Int64s, row_time: Float64s | np.float64) -> "_Loads":
+    def of(target: Target, k: Int64s, row_time: Float64s | np.float64) -> "Loads":
         rows = target.mxu.rows
         folds = ceil_div(k, rows)
         rest = k - (folds - 1) * rows
         full = np.ceil(rows * row_time).astype(np.int64)
-        return _Loads(folds, full, np.ceil(rest * row_time).astype(np.int64))
+        return Loads(folds, full, np.ceil(rest * row_time).astype(np.int64))
 
 
-def _stationary(target: Target, loads: _Loads, outer: Int64s, stream: Int64s) -> Int64s:
+def stationary(target: Target, loads: Loads, outer: Int64s, stream: Int64s) -> Int64s:
     """First load, then the spacing of every further fold, then the last stream and its drain."""
     drain = target.mxu.rows + target.mxu.cols - 2
     single = loads.folds == 1
     n_full = np.where(single, 0, outer * (loads.folds - 1) - 1)
     n_last = np.where(single, outer - 1, outer)
     first = np.where(single, loads.last, loads.full)
-    spacings = n_full * _spacing(target, stream, loads.full)
-    spacings += n_last * _spacing(target, stream, loads.last)
+    spacings = n_full * spacing(target, stream, loads.full)
+    spacings += n_last * spacing(target, stream, loads.last)
     return np.asarray(first + spacings + stream + drain, np.int64)
 
 
-def _spacing(target: Target, stream: Int64s, load: Int64s) -> Int64s:
+def spacing(target: Target, stream: Int64s, load: Int64s) -> Int64s:
     """Cycles from the first row of a fold to the first row of the next."""
     drained = stream + target.mxu.rows + target.mxu.cols - 2
     if not target.mxu.weight_double_buffer:
@@ -174,7 +174,8 @@ def _spacing(target: Target, stream: Int64s, load: Int64s) -> Int64s:
     return np.maximum(stream if target.mxu.fold_overlap else drained, load)
 
 
-def _output_stationary(target: Target, m: Int64s, n: Int64s, stream: Int64s) -> Int64s:
+def output_stationary(target: Target, m: Int64s, n: Int64s, stream: Int64s) -> Int64s:
+    """Folds of up to R x C sums, each of ``stream`` cycles, that leave row by row."""
     mxu = target.mxu
     outer, inner = ceil_div(n, mxu.cols), ceil_div(m, mxu.rows)
     fill = mxu.rows + mxu.cols - 2

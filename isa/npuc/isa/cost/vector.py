@@ -56,8 +56,8 @@ def kernel_cost(target: Target, kernel: Kernel) -> KernelCost:
     return KernelCost(
         body_ops,
         epilogue_ops,
-        max(int(has_body), _passes(body_ops, vpu.chain_depth)),
-        max(copies, _passes(epilogue_ops, vpu.chain_depth)),
+        max(int(has_body), passes_of(body_ops, vpu.chain_depth)),
+        max(copies, passes_of(epilogue_ops, vpu.chain_depth)),
         vpu.lanes * (vpu.mac8_lane_factor if is_packed else 1),
     )
 
@@ -84,5 +84,6 @@ def vexec_lane_ops(cost: KernelCost, points: Ints, outputs: Ints) -> Int64s:
     )
 
 
-def _passes(ops: int, chain_depth: int) -> int:
+def passes_of(ops: int, chain_depth: int) -> int:
+    """How often a point goes down the chain."""
     return -(-ops // chain_depth)

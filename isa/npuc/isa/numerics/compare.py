@@ -61,17 +61,18 @@ def from_order_key(key: I32) -> F32:
     return bits.view(np.float32)
 
 
-def _or_nan(is_nan: Mask, x: F32) -> F32:
+def or_nan(is_nan: Mask, x: F32) -> F32:
+    """``x``, or the one NaN where ``is_nan``."""
     return np.where(is_nan, np.uint32(QUIET_NAN_F32_BITS).view(np.float32), x)
 
 
 def f32_min(a: F32, b: F32) -> F32:
     """The smaller operand; -0 < +0; NaN if either is NaN."""
     smaller = from_order_key(np.minimum(order_key(a), order_key(b)))
-    return _or_nan(np.isnan(a) | np.isnan(b), smaller)
+    return or_nan(np.isnan(a) | np.isnan(b), smaller)
 
 
 def f32_max(a: F32, b: F32) -> F32:
     """The larger operand; -0 < +0; NaN if either is NaN."""
     larger = from_order_key(np.maximum(order_key(a), order_key(b)))
-    return _or_nan(np.isnan(a) | np.isnan(b), larger)
+    return or_nan(np.isnan(a) | np.isnan(b), larger)

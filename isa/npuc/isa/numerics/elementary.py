@@ -18,10 +18,10 @@ import numpy as np
 from npuc.isa.numerics.arrays import F32, I32, Mask
 from npuc.isa.numerics.convert import quiet_nan
 
-_ONE = np.float32(1)
-_SQRT_HALF_BITS = np.int32(0x3F3504F3)
-_MANTISSA_BITS = np.int32(0x007FFFFF)
-_SMALLEST_NORMAL = np.float32(2.0**-126)
+ONE = np.float32(1)
+SQRT_HALF_BITS = np.int32(0x3F3504F3)
+MANTISSA_BITS = np.int32(0x007FFFFF)
+SMALLEST_NORMAL = np.float32(2.0**-126)
 
 # (2**f - 1) / f - 1/2 on [-1/2, 1/2]
 EXP2 = (
@@ -89,7 +89,7 @@ def polynomial(x: F32, coefficients: tuple[float, ...]) -> F32:
     return value
 
 
-def _power_of_two(exponent: I32) -> F32:
+def power_of_two(exponent: I32) -> F32:
     """2**exponent for -126 <= exponent <= 127."""
     bits = np.asarray((exponent + 127) << 23, np.int32)
     return bits.view(np.float32)
@@ -108,20 +108,20 @@ def f32_exp2(x: F32) -> F32:
     whole = np.rint(number)
     fraction = number - whole
     half = fraction * np.float32(0.5)
-    leading = _ONE + half
-    lost = half - (leading - _ONE)
+    leading = ONE + half
+    lost = half - (leading - ONE)
     mantissa = leading + (lost + fraction * polynomial(fraction, EXP2))
     exponent = whole.astype(np.int32)
     first = exponent >> 1
-    result = mantissa * _power_of_two(first) * _power_of_two(exponent - first)
+    result = mantissa * power_of_two(first) * power_of_two(exponent - first)
     return quiet_nan(np.where(np.isnan(value), value, result))
 
 
-def _split_exponent(x: F32) -> tuple[F32, I32]:
+def split_exponent(x: F32) -> tuple[F32, I32]:
     """Positive normal x as (m, e) with x = m * 2**e and sqrt(1/2) <= m < sqrt(2), exactly."""
-    offset = x.view(np.int32) - _SQRT_HALF_BITS
+    offset = x.view(np.int32) - SQRT_HALF_BITS
     exponent = np.asarray(offset >> 23, np.int32)
-    bits = np.asarray((offset & _MANTISSA_BITS) + _SQRT_HALF_BITS, np.int32)
+    bits = np.asarray((offset & MANTISSA_BITS) + SQRT_HALF_BITS, np.int32)
     return bits.view(np.float32), exponent
 
 
@@ -134,26 +134,27 @@ def f32_log2(x: F32) -> F32:
     multiplied by 2**23.
     """
     value = np.asarray(x, np.float32)
-    is_subnormal = value < _SMALLEST_NORMAL
+    is_subnormal = value < SMALLEST_NORMAL
     is_regular = (value > 0) & (value < np.inf)
     scaled = np.where(is_subnormal, value * np.float32(2.0**23), value)
-    mantissa, exponent = _split_exponent(np.where(is_regular, scaled, _ONE))
-    f = mantissa - _ONE
+    mantissa, exponent = split_exponent(np.where(is_regular, scaled, ONE))
+    f = mantissa - ONE
     square = f * f
     tail = square * f * polynomial(f, LOG) - square * np.float32(0.5)
     log2_mantissa = f + (tail + (tail * LOG2_E_LESS_ONE + f * LOG2_E_LESS_ONE))
     whole = exponent - np.where(is_subnormal, np.int32(23), np.int32(0))
     result = whole.astype(np.float32) + log2_mantissa
-    return quiet_nan(np.where(is_regular, result, _log2_of_irregular(value)))
+    return quiet_nan(np.where(is_regular, result, log2_of_irregular(value)))
 
 
-def _log2_of_irregular(x: F32) -> F32:
+def log2_of_irregular(x: F32) -> F32:
     """-inf for zeros, infinity for infinity, NaN for negative numbers and NaN."""
     finite = np.where(x == 0, np.float32(-np.inf), np.float32(np.nan))
     return np.where(x == np.inf, x, finite)
 
 
-def _below(limit: np.float32, magnitude: F32) -> Mask:
+def below(limit: np.float32, magnitude: F32) -> Mask:
+    """Where a magnitude is less than ``limit``; false for NaN."""
     return np.asarray(magnitude < limit, np.bool_)
 
 
@@ -168,8 +169,8 @@ def f32_tanh(x: F32) -> F32:
     magnitude = np.abs(value)
     square = magnitude * magnitude
     near = magnitude + magnitude * (square * polynomial(square, TANH))
-    far = _ONE - np.float32(2) / (f32_exp2(magnitude * TWO_LOG2_E) + _ONE)
-    result = np.where(_below(TANH_LIMIT, magnitude), near, far)
+    far = ONE - np.float32(2) / (f32_exp2(magnitude * TWO_LOG2_E) + ONE)
+    result = np.where(below(TANH_LIMIT, magnitude), near, far)
     return quiet_nan(np.copysign(result, value))
 
 
@@ -183,6 +184,6 @@ def f32_erf(x: F32) -> F32:
     magnitude = np.abs(value)
     near = magnitude + magnitude * polynomial(magnitude * magnitude, ERF)
     clipped = np.minimum(magnitude, ERF_TAIL_LIMIT)
-    far = _ONE - f32_exp2(-polynomial(clipped, ERF_TAIL))
-    result = np.where(_below(ERF_LIMIT, magnitude), near, far)
+    far = ONE - f32_exp2(-polynomial(clipped, ERF_TAIL))
+    result = np.where(below(ERF_LIMIT, magnitude), near, far)
     return quiet_nan(np.copysign(result, value))

@@ -112,7 +112,8 @@ def i32_not(x: I32) -> I32:
     return np.bitwise_not(x)
 
 
-def _round_shift(product: I64, shift: I64, rounding: str) -> I64:
+def round_shift(product: I64, shift: I64, rounding: str) -> I64:
+    """Quotient product / 2**shift, rounded once as ``Rounding`` names."""
     half = np.left_shift(np.int64(1), shift - 1)
     if rounding == Rounding.half_up:
         biased: I64 = product + half
@@ -135,4 +136,4 @@ def fixed_point_multiply_shift(x: I32, multiplier: I32, shift: I32, rounding: st
     amount = np.asarray(shift, dtype=np.int64)
     assert np.all((amount >= 1) & (amount <= 62)), "shift is 1..62"
     product = np.multiply(x, multiplier, dtype=np.int64)  # at most 2**62: adding half is safe
-    return np.clip(_round_shift(product, amount, mode), I32_MIN, I32_MAX).astype(np.int32)
+    return np.clip(round_shift(product, amount, mode), I32_MIN, I32_MAX).astype(np.int32)

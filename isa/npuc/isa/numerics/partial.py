@@ -17,12 +17,12 @@ from npuc.isa.numerics.arrays import F32, I32, U32
 from npuc.isa.numerics.convert import quiet_nan
 
 Reduce = Callable[..., Any]
-_ORDERED: Mapping[str, type[reduction.PartialSum]] = {
+ORDERED: Mapping[str, type[reduction.PartialSum]] = {
     "sumf": reduction.PartialSum,
     "prodf": reduction.PartialProduct,
 }
 # The reduction of a part, and how two parts join.
-_ANY_ORDER: Mapping[str, tuple[Reduce, Reduce]] = {
+ANY_ORDER: Mapping[str, tuple[Reduce, Reduce]] = {
     "rminf": (reduction.reduce_min, compare.f32_min),
     "rmaxf": (reduction.reduce_max, compare.f32_max),
     "sumi": (reduction.reduce_sum, integer.i32_add),
@@ -31,7 +31,7 @@ _ANY_ORDER: Mapping[str, tuple[Reduce, Reduce]] = {
     "rmaxi": (reduction.reduce_max, integer.i32_max),
     "mac8": (reduction.reduce_mac, integer.i32_add),
 }
-RESUMABLE = (*_ORDERED, *_ANY_ORDER)
+RESUMABLE = (*ORDERED, *ANY_ORDER)
 
 
 def fold_part(
@@ -43,15 +43,15 @@ def fold_part(
     this part, elements of the whole).
     """
     start, total = span
-    if name in _ANY_ORDER:
-        reduce, join = _ANY_ORDER[name]
+    if name in ANY_ORDER:
+        reduce, join = ANY_ORDER[name]
         found = np.asarray(reduce(*x_LN))
         if state_LP is not None:
             found = join(state_LP[..., 0].view(found.dtype), found)
         state = np.zeros((*found.shape, reduction.PARTIAL_COUNT), np.uint32)
         state[..., 0] = np.ascontiguousarray(found).view(np.uint32)
         return state
-    partial = _ORDERED[name](total, start)
+    partial = ORDERED[name](total, start)
     if state_LP is not None:
         partial.words_LP = state_LP.view(np.float32).copy()
     partial.take(np.asarray(x_LN[0], np.float32))
@@ -60,8 +60,8 @@ def fold_part(
 
 def finish_part(name: str, state_LP: U32, total: int) -> F32 | I32:
     """The value of reduction ``name`` once the state has taken all ``total`` elements."""
-    if name in _ORDERED:
-        partial = _ORDERED[name](total, total, state_LP.view(np.float32).copy())
+    if name in ORDERED:
+        partial = ORDERED[name](total, total, state_LP.view(np.float32).copy())
         return partial.result()
     word = np.ascontiguousarray(state_LP[..., 0])
     return word.view(np.float32) if name in ("rminf", "rmaxf") else word.view(np.int32)

@@ -5,11 +5,11 @@ import numpy.typing as npt
 
 from npuc.isa.numerics.arrays import F32, U32
 
-_ROUNDS = 10
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
-_LOW = np.uint64(0xFFFFFFFF)
-_WORD_BITS = np.uint64(32)
+ROUNDS = 10
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+LOW = np.uint64(0xFFFFFFFF)
+WORD_BITS = np.uint64(32)
 
 
 def philox4x32(counter_P4: U32, key_P2: U32) -> U32:
@@ -20,13 +20,13 @@ def philox4x32(counter_P4: U32, key_P2: U32) -> U32:
     """
     c0, c1, c2, c3 = np.moveaxis(np.asarray(counter_P4, dtype=np.uint64), -1, 0)
     k0, k1 = np.moveaxis(np.asarray(key_P2, dtype=np.uint64), -1, 0)
-    for _ in range(_ROUNDS):
-        product0 = c0 * np.uint64(_MULTIPLIERS[0])
-        product1 = c2 * np.uint64(_MULTIPLIERS[1])
-        c0, c1 = (product1 >> _WORD_BITS) ^ c1 ^ k0, product1 & _LOW
-        c2, c3 = (product0 >> _WORD_BITS) ^ c3 ^ k1, product0 & _LOW
-        k0 = (k0 + np.uint64(_KEY_STEPS[0])) & _LOW
-        k1 = (k1 + np.uint64(_KEY_STEPS[1])) & _LOW
+    for _ in range(ROUNDS):
+        product0 = c0 * np.uint64(MULTIPLIERS[0])
+        product1 = c2 * np.uint64(MULTIPLIERS[1])
+        c0, c1 = (product1 >> WORD_BITS) ^ c1 ^ k0, product1 & LOW
+        c2, c3 = (product0 >> WORD_BITS) ^ c3 ^ k1, product0 & LOW
+        k0 = (k0 + np.uint64(KEY_STEPS[0])) & LOW
+        k1 = (k1 + np.uint64(KEY_STEPS[1])) & LOW
     words = np.broadcast_arrays(c0, c1, c2, c3)
     return np.stack(words, axis=-1).astype(np.uint32)
 
@@ -37,7 +37,7 @@ def _words(x: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.uint64], npt.NDAr
         low = np.asarray(x).astype(np.uint32).astype(np.uint64)
         return low, np.zeros_like(low)
     whole = np.asarray(x).astype(np.uint64)
-    return whole & _LOW, whole >> _WORD_BITS
+    return whole & LOW, whole >> WORD_BITS
 
 
 def random_u32(counter: npt.NDArray[np.integer], key: npt.NDArray[np.integer]) -> U32:

@@ -134,7 +134,8 @@ def reduce_max(x_LN: F32 | I32) -> F32 | I32:
     return largest
 
 
-def _first_true(mask_LN: Mask) -> I32:
+def first_true(mask_LN: Mask) -> I32:
+    """The lowest index that holds, along N."""
     return np.asarray(np.argmax(mask_LN, axis=-1), np.int32)
 
 
@@ -146,7 +147,7 @@ def reduce_argmin(x_LN: F32 | I32) -> I32:
     number = np.where(is_nan, np.float32(np.inf), x_LN) if x_LN.dtype == np.float32 else x_LN
     is_smallest = np.equal(number, np.min(number, axis=-1, keepdims=True))
     has_nan = is_nan.any(axis=-1, keepdims=True)
-    return _first_true(np.where(has_nan, is_nan, is_smallest))
+    return first_true(np.where(has_nan, is_nan, is_smallest))
 
 
 def reduce_argmax(x_LN: F32 | I32) -> I32:

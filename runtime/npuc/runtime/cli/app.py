@@ -83,6 +83,7 @@ COMMANDS = (
         "List the machines, or check and print one target file.",
         "npuc targets --show edge > mine.toml",
     ),
+    Entry("isa", "List the instructions, or print the whole definition.", "npuc isa --json"),
     Entry("ops", "List the ONNX operators that npuc compiles.", "npuc ops --json"),
     Entry("passes", "List the stages and their passes in order.", "npuc passes --json"),
 )

@@ -14,6 +14,9 @@ from npuc.runtime.arrays import AnyArray, Mask
 
 MAX_STEPS = 1
 MIN_IDENTICAL = 0.999
+# Where float sums are rounded to integers whose order ONNX leaves free: ONNX Runtime sums an
+# average's window by columns first, which rounded 0.27 % of one in inception_v2 to the other side.
+MIN_IDENTICAL_OF_SUMS = 0.99
 MAX_DIFFERING_OF_FEW = 1
 CLOSE_FRACTION = 1e-4
 # Operands and tensors are rounded to 8 and 11 bits at every layer. Networks of the zoo are off by
@@ -25,19 +28,20 @@ NARROW_FRACTIONS = {"bf16": 2**-4, "fp16": 2**-7}
 class Rule:
     """How two tensors must agree.
 
-    ``step`` is the size of one quantisation step, ``fraction`` what of the largest magnitude a
-    close tensor may be off.
+    ``step`` is the size of one quantisation step, ``identical`` the share of elements that must
+    be the same, ``fraction`` what of the largest magnitude a close tensor may be off.
     """
 
     name: str
     step: float = 0.0
     fraction: float = CLOSE_FRACTION
+    identical: float = MIN_IDENTICAL
 
     def __str__(self) -> str:
         if self.name == "exact":
             return "bit for bit"
         if self.name == "steps":
-            return f"<= {MAX_STEPS} step of {self.step:.4g}, {MIN_IDENTICAL:.1%} identical"
+            return f"<= {MAX_STEPS} step of {self.step:.4g}, {self.identical:.1%} identical"
         return f"within {self.fraction:g} of the largest magnitude"
 
 
@@ -141,7 +145,7 @@ def _agrees(same: Mask, largest: float, expected: AnyArray, rule: Rule) -> bool:
     if rule.name == "exact":
         return bool(same.all())
     if rule.name == "steps":
-        allowed = max((1 - MIN_IDENTICAL) * same.size, MAX_DIFFERING_OF_FEW)
+        allowed = max((1 - rule.identical) * same.size, MAX_DIFFERING_OF_FEW)
         # Half a step of slack: the difference of two dequantised floats is rounded itself.
         return largest < MAX_STEPS + 0.5 and int((~same).sum()) <= allowed
     finite = np.abs(expected.astype(np.float64))[np.isfinite(expected.astype(np.float64))]

@@ -10,7 +10,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from npuc.runtime.verification.comparison import CLOSE, EXACT, Rule
+from npuc.runtime.arrays import AnyArray, Arrays
+from npuc.runtime.verification.comparison import (
+    CLOSE,
+    EXACT,
+    MIN_IDENTICAL,
+    MIN_IDENTICAL_OF_SUMS,
+    Rule,
+)
 
 INTEGER_TYPES = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64)
 # Operators that ONNX defines on integers exactly: one possible result, whoever computes it.
@@ -57,17 +64,36 @@ def output_rules(model: onnx.ModelProto) -> dict[str, Rule]:
     """The rule for each output of ``model``: exact, steps or close, by how ONNX computes it."""
     exact = _integer_chain_tensors(model)
     steps = _step_sizes(model)
-    types = _element_types(model)
+    types, averages = _element_types(model), _averages(model)
     rules = {}
     for output in model.graph.output:
         name = output.name
         if name in exact:
             rules[name] = EXACT
-        elif name in steps:
-            rules[name] = Rule("steps", steps[name])
+        elif name in steps or types.get(name) in INTEGER_TYPES:
+            share = MIN_IDENTICAL_OF_SUMS if name in averages else MIN_IDENTICAL
+            rules[name] = Rule("steps", steps.get(name, 1.0), identical=share)
         else:
-            rules[name] = Rule("steps", 1.0) if types.get(name) in INTEGER_TYPES else CLOSE
+            rules[name] = CLOSE
     return rules
+
+
+def linked(model: onnx.ModelProto, values: Arrays) -> tuple[onnx.ModelProto, dict[str, AnyArray]]:
+    """A copy in which whoever reads an output of ``model`` reads what ``values`` say of it.
+
+    Also the inputs that this adds. A difference in one link then shows in that link alone.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    read = {name for node in model.graph.node for name in node.input}
+    given = {name: f"{name} as given" for name in values if name in read}
+    for node in copy.graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = given.get(name, name)
+    for name, renamed in given.items():
+        kind = helper.np_dtype_to_tensor_dtype(values[name].dtype)
+        copy.graph.input.append(helper.make_tensor_value_info(renamed, kind, values[name].shape))
+    return copy, {renamed: values[name] for name, renamed in given.items()}
 
 
 def input_ranges(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
@@ -131,6 +157,20 @@ def _step_sizes(model: onnx.ModelProto) -> dict[str, float]:
         if node.op_type == "DequantizeLinear" and node.input[1] in scales:
             steps[node.output[0]] = float(scales[node.input[1]].max())
     return steps
+
+
+def _averages(model: onnx.ModelProto) -> set[str]:
+    """Tensors that come from an average with no quantised tensor between."""
+    found: set[str] = set()
+    ends = set(_quantised_tensors(model))
+    for node in model.graph.node:
+        passes_on = any(name in found and name not in ends for name in node.input)
+        if node.op_type in _AVERAGES or passes_on:
+            found.update(node.output)
+    return found
+
+
+_AVERAGES = ("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Softmax")
 
 
 def _element_types(model: onnx.ModelProto) -> dict[str, int]:

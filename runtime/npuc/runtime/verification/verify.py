@@ -18,10 +18,11 @@ from npuc.runtime.arrays import AnyArray, Arrays
 from npuc.runtime.building import Model, program_of
 from npuc.runtime.plugins import extended
 from npuc.runtime.random_inputs import DEFAULT_SEED, random_inputs
+from npuc.runtime.verification.against_onnx import against_onnx
 from npuc.runtime.verification.bisection import Culprit, find_culprit
 from npuc.runtime.verification.case import QUANTIZE, Case
-from npuc.runtime.verification.comparison import EXACT, Comparison, Rule, Sides, compare, suited
-from npuc.runtime.verification.exposure import expose_quantised, input_ranges, output_rules
+from npuc.runtime.verification.comparison import EXACT, Comparison, Sides, compare
+from npuc.runtime.verification.exposure import input_ranges
 from npuc.runtime.verification.levels import (
     EMULATOR_PATHS,
     Compilation,
@@ -36,7 +37,7 @@ from npuc.runtime.verification.pinpoint import (
     first_wrong_store,
     first_wrong_tensor,
 )
-from npuc.runtime.verification.referee import Judgement, judge
+from npuc.runtime.verification.referee import judge
 from npuc.runtime.verification.reproducer import check_folder, write_reproducer
 
 NOBODY = "nobody"
@@ -119,25 +120,18 @@ def verify_model(
     inputs = _inputs(compilation, proto, chosen)
     case = Case(model, proto, options, pipeline, inputs, chosen.plugins)
     values = nn_values(compilation, inputs, case.memo)
-    judgement = judge(expose_quantised(proto), inputs) if chosen.onnx else None
-    comparisons = _all_comparisons(case, compilation, values, judgement)
-    who = judgement.judge if judgement else NOBODY
-    report = VerifyReport(case.name, options.target, options.level, who, tuple(comparisons))
-    return report if report.passed else _explained(report, case, compilation, (chosen, judgement))
+    judged = list(against_onnx(case, values)) if chosen.onnx else []
+    comparisons = (*judged, *_own_levels(case, compilation, values))
+    who = judged[0].against if judged else NOBODY
+    report = VerifyReport(case.name, options.target, options.level, who, comparisons)
+    return report if report.passed else _explained(report, case, compilation, chosen)
 
 
-def _all_comparisons(
-    case: Case,
-    compilation: Compilation,
-    values: Mapping[str, Arrays],
-    judgement: Judgement | None,
+def _own_levels(
+    case: Case, compilation: Compilation, values: Mapping[str, Arrays]
 ) -> list[Comparison]:
-    comparisons: list[Comparison] = []
-    if judgement is not None:
-        comparisons += _early_stages(case, values, judgement)
-        comparisons += _every_tensor(case, values[QUANTIZE], judgement)
-    comparisons += _exact_levels(compilation, values, case.inputs)
-    if not all(c.passed for c in comparisons if c.rule == EXACT):
+    comparisons = list(_exact_levels(compilation, values, case.inputs))
+    if not all(c.passed for c in comparisons):
         comparisons += _inside(case)
     return comparisons
 
@@ -146,11 +140,12 @@ def _explained(
     report: VerifyReport,
     case: Case,
     compilation: Compilation,
-    asked: tuple[VerifyOptions, Judgement | None],
+    chosen: VerifyOptions,
 ) -> VerifyReport:
     """The failed ``report`` with where it went wrong and, where asked for, because of what."""
-    (chosen, judgement), culprit = asked, None
+    culprit = None
     if chosen.bisect or chosen.reproduce is not None:
+        judgement = judge(case.proto, case.inputs) if chosen.onnx else None
         culprit = find_culprit(case, judgement)
     told = replace(report, origins=tuple(_origins(case, compilation)), culprit=culprit)
     if chosen.reproduce is None:
@@ -188,36 +183,6 @@ def _inputs(
         for name, kind in compilation.input_kinds().items()
     }
     return random_inputs(kinds, chosen.seed)
-
-
-def _early_stages(
-    case: Case, values: Mapping[str, Arrays], judgement: Judgement
-) -> Iterator[Comparison]:
-    """Stages before quantize still compute in float where ONNX's integers are exact."""
-    rules = output_rules(case.proto)
-    for stage, outputs in values.items():
-        if stage == QUANTIZE:
-            return
-        for name, value in outputs.items():
-            rule = Rule("steps", 1.0) if rules[name] == EXACT else rules[name]
-            sides = Sides(f"nn after {stage}", judgement.judge, name)
-            yield compare(sides, value, judgement.outputs[name], rule)
-
-
-def _every_tensor(case: Case, outputs: Arrays, judgement: Judgement) -> Iterator[Comparison]:
-    """Every quantised tensor and every output, by ONNX's names, after quantize.
-
-    ``outputs`` are the model's own there; without other tensors nothing is compiled again.
-    """
-    exposed = expose_quantised(case.proto)
-    values = outputs
-    if len(exposed.graph.output) > len(case.proto.graph.output):
-        compilation = case.compile_exposed(QUANTIZE)
-        values = nn_values(compilation, case.inputs, case.memo)[QUANTIZE]
-    for name, stated in output_rules(exposed).items():
-        rule = suited(stated, case.options.precision)
-        sides = Sides(f"nn after {QUANTIZE}", judgement.judge, name)
-        yield compare(sides, values[name], judgement.outputs[name], rule)
 
 
 def _exact_stages(values: Mapping[str, Arrays]) -> Iterator[Comparison]:
