@@ -88,8 +88,14 @@ docs: $(VENV)/base.stamp  ## render the pages that come from the source
 docs-check: $(VENV)/base.stamp  ## are the rendered pages those of this source?
 	$(BIN)/python docs/render.py --check
 
-.PHONY: help demo test test-all lint format types imports golden docs docs-check bench bench-ulp
-.PHONY: rtl rtl-test fuzz wheel clean
+rtl: $(VENV)/rtl.stamp  ## Verilog against emulator, all machines: tests/rtl/results.json
+	$(ONE_THREAD) $(BIN)/python -m tests.rtl.results $(ARGS)
+
+rtl-test: $(VENV)/rtl.stamp  ## Verilog against emulator at small sizes
+	$(PYTEST) tests/rtl $(ARGS)
+
+bench-ulp: $(VENV)/test.stamp  ## errors of the vector functions over all arguments: writes accuracy.json
+	$(ONE_THREAD) $(BIN)/python -m tests.bench.ulp $(ARGS)
 
 bench: $(VENV)/test.stamp  ## wall times, recorded and not gated: writes docs/performance.md
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.performance $(ARGS)
