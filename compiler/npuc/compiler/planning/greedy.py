@@ -12,34 +12,38 @@ def first_fit(items: Items, order: Sequence[int]) -> Int64s:
 
     Fixed items come first, whatever ``order`` says.
     """
+    offsets = [0] * len(items.size)
     n_sections = len(items.item_starts) - 1
-    offsets = np.zeros(len(items.size), np.int64)
-    taken: list[list[int]] = [[] for _ in range(n_sections)]  # items placed, by section
+    # Stretches of addresses taken in a section, and those taken in it but not in the one before.
+    taken: list[set[tuple[int, int]]] = [set() for _ in range(n_sections)]
+    entering: list[set[tuple[int, int]]] = [set() for _ in range(n_sections)]
     sections, starts = items.sections.tolist(), items.section_starts.tolist()
-    fixed = [i for i in order if items.fixed[i] != FREE]
-    for i in [*fixed, *(i for i in order if items.fixed[i] == FREE)]:
+    sizes, steps, fixed = items.size.tolist(), items.alignment.tolist(), items.fixed.tolist()
+    for i in sorted(order, key=lambda item: fixed[item] == FREE):
         mine = sections[starts[i] : starts[i + 1]]
-        if items.fixed[i] == FREE:
-            others = np.array(sorted({j for s in mine for j in taken[s]}), np.int64)
-            offsets[i] = _first_gap(items, i, others, offsets[others])
-        else:
-            offsets[i] = items.fixed[i]
+        entries = [s for s, before in zip(mine, [-2, *mine], strict=False) if s != before + 1]
+        low = fixed[i]
+        if low == FREE:
+            met = set().union(*(taken[s] for s in entries), *(entering[s] for s in mine))
+            low = _first_gap(sorted(met), sizes[i], steps[i])
+        offsets[i] = low
+        stretch = (low, low + sizes[i])
         for section in mine:
-            taken[section].append(i)
-    return offsets
+            taken[section].add(stretch)
+        for section in entries:
+            entering[section].add(stretch)
+    return np.array(offsets, np.int64)
 
 
-def _first_gap(items: Items, item: int, others: Int64s, lows: Int64s) -> int:
-    """The lowest aligned address of ``item`` between ``others``, which lie at ``lows``."""
-    if not len(others):
-        return 0
-    by_low = np.argsort(lows, kind="stable")
-    tops = np.maximum.accumulate((lows + items.size[others])[by_low])
-    step = int(items.alignment[item])
-    begins = np.concatenate([np.zeros(1, np.int64), -(-tops // step) * step])
-    ends = lows[by_low]
-    fits = np.flatnonzero(begins[:-1] + items.size[item] <= ends)
-    return int(begins[fits[0]] if len(fits) else begins[-1])
+def _first_gap(stretches: Sequence[tuple[int, int]], size: int, step: int) -> int:
+    """The lowest multiple of ``step`` with ``size`` free addresses between ``stretches``."""
+    low = 0
+    for begin, end in stretches:
+        if low + size <= begin:
+            return low
+        if end > low:
+            low = -(-end // step) * step
+    return low
 
 
 def by_size(items: Items) -> list[int]:
