@@ -103,6 +103,9 @@ bench: $(VENV)/test.stamp  ## wall times, recorded and not gated: writes docs/pe
 fuzz: $(VENV)/test.stamp  ## mutated files and random programs, 50,000 each; goes on where it stopped
 	$(ONE_THREAD) $(BIN)/python -m tests.fuzz.bench $(ARGS)
 
+bench-planning: $(VENV)/test.stamp  ## quality and CPU time of the memory planner: docs/planning.md
+	$(ONE_THREAD) $(BIN)/python -m tests.bench.planning $(ARGS)
+
 wheel: $(VENV)/base.stamp  ## build dist/npuc-*.whl
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) .
 

@@ -66,8 +66,8 @@ def lay_out_core(core: npu.CoreOp, target: Target) -> CoreLayout:
 
 def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
     """Buffers of neighbouring groups apart where they fit, so that groups overlap in time."""
-    exact = [_buffer(op, memory, 0) for op in buffers]
-    apart = [_buffer(op, memory, 1) for op in buffers]
+    exact = [buffer_of(op, memory) for op in buffers]
+    apart = [buffer_of(op, memory, 1) for op in buffers]
     if fullest(apart)[0] <= memory.capacity_bytes:
         chosen = plan(apart, memory.capacity_bytes, EFFORT)
         if chosen.fits:
@@ -75,7 +75,8 @@ def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
     return plan(exact, memory.capacity_bytes, EFFORT)
 
 
-def _buffer(op: npu.BufferOp, memory: Memory, beyond: int) -> Buffer:
+def buffer_of(op: npu.BufferOp, memory: Memory, beyond: int = 0) -> Buffer:
+    """What the planner is told of ``op``, its life ``beyond`` groups longer than it is needed."""
     n_bytes, end = op.buffer_type.data.n_bytes, op.last.data + 1 + beyond
     return Buffer(op.buffer_name.data, op.first.data, end, n_bytes, memory.alignment)
 
@@ -108,13 +109,14 @@ def lay_out_dram(program: npu.ProgramOp) -> DramLayout:
         offset = _aligned(layout.sizes.get(segment, 0))
         by_key[key] = layout.offsets[op.tensor_name.data] = offset
         layout.sizes[segment] = offset + op.tensor_type.data.n_bytes
-    chosen = plan(_scratch_buffers(program, tensors), None, EFFORT)
+    chosen = plan(scratch_buffers(program, tensors), None, EFFORT)
     layout.offsets.update(chosen.offsets)
     layout.sizes[SegmentName.scratch] = _aligned(chosen.peak_bytes)
     return layout
 
 
-def _scratch_buffers(program: npu.ProgramOp, tensors: list[npu.TensorOp]) -> list[Buffer]:
+def scratch_buffers(program: npu.ProgramOp, tensors: list[npu.TensorOp]) -> list[Buffer]:
+    """The scratch tensors among ``tensors``; with several cores they live all the time."""
     cores = [op for op in program.body.block.ops if isinstance(op, npu.CoreOp)]
     lives = _tensor_lives(cores)
     buffers = []

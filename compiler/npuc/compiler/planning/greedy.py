@@ -1,10 +1,15 @@
 """First fit: a plan in milliseconds that any search starts from."""
 
+from bisect import insort
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 
 from npuc.compiler.planning.problem import FREE, Int64s, Items
+
+_Stretch: TypeAlias = tuple[int, int, int]  # begin, end, the sections of its life as bits
 
 
 def first_fit(items: Items, order: Sequence[int]) -> Int64s:
@@ -13,37 +18,34 @@ def first_fit(items: Items, order: Sequence[int]) -> Int64s:
     Fixed items come first, whatever ``order`` says.
     """
     offsets = [0] * len(items.size)
-    n_sections = len(items.item_starts) - 1
-    # Stretches of addresses taken in a section, and those taken in it but not in the one before.
-    taken: list[set[tuple[int, int]]] = [set() for _ in range(n_sections)]
-    entering: list[set[tuple[int, int]]] = [set() for _ in range(n_sections)]
-    sections, starts = items.sections.tolist(), items.section_starts.tolist()
     sizes, steps, fixed = items.size.tolist(), items.alignment.tolist(), items.fixed.tolist()
+    lives = _lives(items)
+    placed: list[_Stretch] = []  # ascending
     for i in sorted(order, key=lambda item: fixed[item] == FREE):
-        mine = sections[starts[i] : starts[i + 1]]
-        entries = [s for s, before in zip(mine, [-2, *mine], strict=False) if s != before + 1]
         low = fixed[i]
         if low == FREE:
-            met = set().union(*(taken[s] for s in entries), *(entering[s] for s in mine))
-            low = _first_gap(sorted(met), sizes[i], steps[i])
+            low = _first_gap(placed, lives[i], sizes[i], steps[i])
         offsets[i] = low
-        stretch = (low, low + sizes[i])
-        for section in mine:
-            taken[section].add(stretch)
-        for section in entries:
-            entering[section].add(stretch)
+        insort(placed, (low, low + sizes[i], lives[i]))
     return np.array(offsets, np.int64)
 
 
-def _first_gap(stretches: Sequence[tuple[int, int]], size: int, step: int) -> int:
-    """The lowest multiple of ``step`` with ``size`` free addresses between ``stretches``."""
+def _first_gap(placed: Sequence[_Stretch], life: int, size: int, step: int) -> int:
+    """The lowest multiple of ``step`` with ``size`` addresses that are free during ``life``."""
     low = 0
-    for begin, end in stretches:
-        if low + size <= begin:
-            return low
-        if end > low:
+    for begin, end, other in placed:
+        if end > low and other & life:
+            if low + size <= begin:
+                break
             low = -(-end // step) * step
     return low
+
+
+def _lives(items: Items) -> list[int]:
+    """By item, its sections as the bits of a number."""
+    bits = [1 << section for section in range(len(items.item_starts) - 1)]
+    sections, starts = items.sections.tolist(), items.section_starts.tolist()
+    return [sum(bits[s] for s in sections[a:b]) for a, b in pairwise(starts)]
 
 
 def by_size(items: Items) -> list[int]:
