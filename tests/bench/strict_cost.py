@@ -1,6 +1,7 @@
 """What strict mode costs, as a multiple of a functional pass: writes docs/validation/strict.json.
 
-``python -m tests.bench.strict_cost``: CPU time, the least of several runs in one process. The cost
+``python -m tests.bench.strict_cost [P.npu ..]``: the networks below, or programs that are compiled
+already. CPU time, the least of several runs in one process. The cost
 is (functional pass + strict checks) / functional pass; the program is decoded and resolved in both.
 """
 
@@ -64,10 +65,13 @@ def cost_of(program: Program) -> dict[str, float]:
 def main() -> int:
     """The command line; 1 where strict mode costs LIMIT or more."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("programs", nargs="*", type=Path, help="measure these programs")
     parser.add_argument("--report", type=Path, default=REPORT)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report = {name: cost_of(program_of(name, Path(folder))) for name in ("digits", *NETWORKS)}
+        names = () if options.programs else ("digits", *NETWORKS)
+        report = {name: cost_of(program_of(name, Path(folder))) for name in names}
+    report |= {path.stem: cost_of(api.load(path)) for path in options.programs}
     options.report.parent.mkdir(parents=True, exist_ok=True)
     options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))

@@ -15,7 +15,7 @@ from npuc.isa.encoding import decode as decode_instructions
 from npuc.isa.errors import BinaryError
 from npuc.isa.instructions import BY_OPCODE, Engine, Instruction
 from npuc.isa.instructions.dma import Load, Store
-from npuc.isa.instructions.flow import Branch, Halt, Jump, Loop
+from npuc.isa.instructions.flow import Branch, Break, Halt, Jump, Loop
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.order import Nop
 from npuc.isa.instructions.scalar import Add
@@ -107,6 +107,8 @@ def test_a_bad_command_is_refused_with_its_instruction(
         ([Loop(count=1, body=1), Jump(offset=1)], "leaves a loop"),
         ([Jump(offset=2), Loop(count=1, body=1), Add()], "enters or leaves"),
         ([Branch(ra=1, offset=-1)], "enters or leaves"),
+        ([Break(ra=1)], "break stands outside any loop"),
+        ([Loop(count=2, body=1), Break(ra=1), Break(ra=1)], "break stands outside any loop"),
         ([Loop(count=1, body=9 - d) for d in range(9)] + [Add()], "too deep"),
     ],
 )

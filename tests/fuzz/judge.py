@@ -33,9 +33,10 @@ class UnsoundError(AssertionError):
 
 @dataclass(frozen=True)
 class End:
-    """How one path ended: ``refusal`` is the error, or None with memory and commands."""
+    """How one path ended: ``refusal`` is the error, or None with all that the run left."""
 
     refusal: NpucError | None
+    loaded: LoadedProgram | None = None
     memory: Memory | None = None
     streams: tuple[CommandStream, ...] = ()
 
@@ -78,7 +79,7 @@ def _end(program: Program, path: str) -> End:
     try:
         loaded = load(program, RunOptions(path=path, limits=LIMITS))
         memory = _memory(loaded, random_program_inputs(program))
-        return End(None, memory, loaded.execute(memory))
+        return End(None, loaded, memory, loaded.execute(memory))
     except (BinaryError, ExecutionError) as error:
         str(error)
         return End(error)
@@ -96,7 +97,9 @@ def _memory(loaded: LoadedProgram, inputs: Mapping[str, np.ndarray]) -> Memory:
 
 def _findings(program: Program, fast: End) -> int:
     try:
-        return len(check(program, fast.streams or None, limits=LIMITS))
+        if fast.loaded is not None:
+            return len(fast.loaded.findings(fast.streams))
+        return len(check(program, limits=LIMITS))
     except NpucError as error:  # a trap; or commands that only a run would know
         str(error)
         return 0

@@ -25,7 +25,7 @@ from npuc.isa.errors import (
 from npuc.isa.extensions import needed_extensions
 from npuc.isa.instructions import NO_INDEX, Engine
 from npuc.isa.instructions.dma import Copy, Fill, Gather, Load, Scatter, Store
-from npuc.isa.instructions.flow import Branch, Halt, Jump, Trap
+from npuc.isa.instructions.flow import Branch, Break, Halt, Jump, Trap
 from npuc.isa.instructions.maps import LoadMap, LoadMapped
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.ordered import Scan, Sort, TopK
@@ -128,6 +128,8 @@ def _check_flow(decoded: DecodedProgram, code: CoreCode) -> None:
         raise _Spot(decoded, code, last).refuse(
             "the code runs off its end", allowed="halt at the end"
         )
+    for at in np.flatnonzero((code.opcode == Break.opcode) & (code.loop_of < 0)).tolist():
+        raise _Spot(decoded, code, at).refuse("a break stands outside any loop")
     for at in np.flatnonzero(np.isin(code.opcode, (Branch.opcode, Jump.opcode))).tolist():
         goal = at + int(code.columns["offset"][at])
         if not 0 <= goal < len(code) or code.loop_of[goal] != code.loop_of[at]:

@@ -71,7 +71,7 @@ def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
 
     So whoever has them next need not wait for the last commands of the one before.
     """
-    exact = [_buffer(op, memory) for op in buffers]
+    exact = [buffer_of(op, memory) for op in buffers]
     for longest in LINGER_GROUPS:
         attempt = plan(_lingering(exact, memory, longest), memory.capacity_bytes, LINGERING)
         if attempt.fits:
@@ -79,7 +79,8 @@ def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
     return plan(exact, memory.capacity_bytes, EFFORT)
 
 
-def _buffer(op: npu.BufferOp, memory: Memory) -> Buffer:
+def buffer_of(op: npu.BufferOp, memory: Memory) -> Buffer:
+    """What the planner is told of ``op``."""
     return Buffer(
         op.buffer_name.data,
         op.first.data,
@@ -134,13 +135,14 @@ def lay_out_dram(program: npu.ProgramOp) -> DramLayout:
         offset = _aligned(layout.sizes.get(segment, 0))
         by_key[key] = layout.offsets[op.tensor_name.data] = offset
         layout.sizes[segment] = offset + op.tensor_type.data.n_bytes
-    chosen = plan(_scratch_buffers(program, tensors), None, EFFORT)
+    chosen = plan(scratch_buffers(program, tensors), None, EFFORT)
     layout.offsets.update(chosen.offsets)
     layout.sizes[SegmentName.scratch] = _aligned(chosen.peak_bytes)
     return layout
 
 
-def _scratch_buffers(program: npu.ProgramOp, tensors: list[npu.TensorOp]) -> list[Buffer]:
+def scratch_buffers(program: npu.ProgramOp, tensors: list[npu.TensorOp]) -> list[Buffer]:
+    """The scratch tensors among ``tensors``; with several cores they live all the time."""
     cores = [op for op in program.body.block.ops if isinstance(op, npu.CoreOp)]
     lives = _tensor_lives(cores)
     buffers = []

@@ -17,7 +17,7 @@ def simplify_scalars(op: GenericOp, is_finite: IsFinite) -> None:
     for block in (op.body.block, op.epilogue_block):
         if block is None:
             continue
-        finite = {
+        finite: set[SSAValue] = {
             argument
             for argument, value in zip(block.args, op.inputs, strict=False)
             if block is op.body.block and is_finite(value)

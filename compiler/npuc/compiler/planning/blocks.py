@@ -30,7 +30,16 @@ def blocks_of(buffers: Sequence[Buffer]) -> tuple[Block, ...]:
     members: dict[str, list[Buffer]] = {}
     for buffer in buffers:
         members.setdefault(root[buffer.id], []).append(buffer)
-    return tuple(_block(group, pairs) for group in members.values())
+    return tuple(
+        _alone(group[0]) if len(group) == 1 and group[0].group is None else _block(group, pairs)
+        for group in members.values()
+    )
+
+
+def _alone(buffer: Buffer) -> Block:
+    members = ((buffer.id, 0),)
+    size, alignment = buffer.size_bytes, buffer.alignment
+    return Block(members, buffer.windows, size, alignment, buffer.fixed_offset, buffer.hint)
 
 
 def in_place_pairs(buffers: Sequence[Buffer]) -> dict[str, str]:

@@ -47,6 +47,8 @@ class Buffer:
     @property
     def windows(self) -> tuple[Window, ...]:
         """The parts of the life outside the gaps, in order."""
+        if not self.gaps:
+            return (Window(self.lower, self.upper),)
         edges = [self.lower, *(t for g in self.gaps for t in (g.lower, g.upper)), self.upper]
         parts = zip(edges[::2], edges[1::2], strict=True)
         return tuple(Window(lower, upper) for lower, upper in parts if lower < upper)
@@ -84,6 +86,8 @@ def _check_numbers(buffer: Buffer) -> None:
 
 
 def _check_gaps(buffer: Buffer) -> None:
+    if not buffer.gaps:
+        return
     edges = [buffer.lower, *(t for g in buffer.gaps for t in (g.lower, g.upper)), buffer.upper]
     empty = any(gap.lower >= gap.upper for gap in buffer.gaps)
     if empty or any(a > b for a, b in pairwise(edges)) or not buffer.windows:
@@ -104,8 +108,11 @@ def _refused(buffer: Buffer, what: str, given: str, allowed: str) -> InputError:
 
 def united(windows: Iterable[Window]) -> tuple[Window, ...]:
     """The same times as disjoint windows in order, touching ones joined."""
+    ordered = sorted(windows)
+    if len(ordered) == 1:
+        return tuple(ordered)
     result: list[Window] = []
-    for window in sorted(windows):
+    for window in ordered:
         if result and window.lower <= result[-1].upper:
             joined = max(result[-1].upper, window.upper)
             result[-1] = Window(result[-1].lower, joined)

@@ -1,10 +1,15 @@
 """First fit: a plan in milliseconds that any search starts from."""
 
+from bisect import insort
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 
 from npuc.compiler.planning.problem import FREE, Int64s, Items
+
+_Stretch: TypeAlias = tuple[int, int, int]  # begin, end, the sections of its life as bits
 
 
 def first_fit(items: Items, order: Sequence[int]) -> Int64s:
@@ -12,34 +17,35 @@ def first_fit(items: Items, order: Sequence[int]) -> Int64s:
 
     Fixed items come first, whatever ``order`` says.
     """
-    n_sections = len(items.item_starts) - 1
-    offsets = np.zeros(len(items.size), np.int64)
-    taken: list[list[int]] = [[] for _ in range(n_sections)]  # items placed, by section
+    offsets = [0] * len(items.size)
+    sizes, steps, fixed = items.size.tolist(), items.alignment.tolist(), items.fixed.tolist()
+    lives = _lives(items)
+    placed: list[_Stretch] = []  # ascending
+    for i in sorted(order, key=lambda item: fixed[item] == FREE):
+        low = fixed[i]
+        if low == FREE:
+            low = _first_gap(placed, lives[i], sizes[i], steps[i])
+        offsets[i] = low
+        insort(placed, (low, low + sizes[i], lives[i]))
+    return np.array(offsets, np.int64)
+
+
+def _first_gap(placed: Sequence[_Stretch], life: int, size: int, step: int) -> int:
+    """The lowest multiple of ``step`` with ``size`` addresses that are free during ``life``."""
+    low = 0
+    for begin, end, other in placed:
+        if end > low and other & life:
+            if low + size <= begin:
+                break
+            low = -(-end // step) * step
+    return low
+
+
+def _lives(items: Items) -> list[int]:
+    """By item, its sections as the bits of a number."""
+    bits = [1 << section for section in range(len(items.item_starts) - 1)]
     sections, starts = items.sections.tolist(), items.section_starts.tolist()
-    fixed = [i for i in order if items.fixed[i] != FREE]
-    for i in [*fixed, *(i for i in order if items.fixed[i] == FREE)]:
-        mine = sections[starts[i] : starts[i + 1]]
-        if items.fixed[i] == FREE:
-            others = np.array(sorted({j for s in mine for j in taken[s]}), np.int64)
-            offsets[i] = _first_gap(items, i, others, offsets[others])
-        else:
-            offsets[i] = items.fixed[i]
-        for section in mine:
-            taken[section].append(i)
-    return offsets
-
-
-def _first_gap(items: Items, item: int, others: Int64s, lows: Int64s) -> int:
-    """The lowest aligned address of ``item`` between ``others``, which lie at ``lows``."""
-    if not len(others):
-        return 0
-    by_low = np.argsort(lows, kind="stable")
-    tops = np.maximum.accumulate((lows + items.size[others])[by_low])
-    step = int(items.alignment[item])
-    begins = np.concatenate([np.zeros(1, np.int64), -(-tops // step) * step])
-    ends = lows[by_low]
-    fits = np.flatnonzero(begins[:-1] + items.size[item] <= ends)
-    return int(begins[fits[0]] if len(fits) else begins[-1])
+    return [sum(bits[s] for s in sections[a:b]) for a, b in pairwise(starts)]
 
 
 def by_size(items: Items) -> list[int]:

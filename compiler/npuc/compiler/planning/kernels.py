@@ -20,7 +20,7 @@ class State(NamedTuple):
 
     ``sorted_items`` is the table section to items, each row kept nearly sorted by ``low``.
     ``dirty`` lists sections to check, ``is_dirty`` tells which; ``counts`` is the length of the
-    trail and the number of dirty sections.
+    trail and the number of dirty sections; ``failures`` counts by section.
     """
 
     values: Int64s
@@ -33,6 +33,7 @@ class State(NamedTuple):
     dirty: Int64s
     is_dirty: Int64s
     counts: Int64s
+    failures: Int64s
 
 
 def start_state(items: Items, ceiling: Int64s, trail_length: int) -> State:
@@ -50,6 +51,7 @@ def start_state(items: Items, ceiling: Int64s, trail_length: int) -> State:
         np.empty(m, np.int64),
         np.zeros(m, np.int64),
         np.zeros(2, np.int64),
+        np.zeros(m, np.int64),
     )
 
 
@@ -157,6 +159,7 @@ def dirty_sections_fit(items: Items, state: State) -> bool:
     """Whether all sections whose items have been raised still fit below the ceilings."""
     for i in range(state.counts[1]):
         if not _section_fits(items, state, state.dirty[i]):
+            state.failures[state.dirty[i]] += 1
             return False
     for i in range(state.counts[1]):
         state.is_dirty[state.dirty[i]] = 0

@@ -5,13 +5,12 @@ Everything is counted in tried candidates ("nodes"), never in seconds: same inpu
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 
 from npuc.compiler.planning.blocks import Block, blocks_of
 from npuc.compiler.planning.buffers import Buffer, check_buffers
 from npuc.compiler.planning.greedy import by_size, first_fit
 from npuc.compiler.planning.problem import Int64s, Problem, problem_of
-from npuc.compiler.planning.ranks import ranks_of
+from npuc.compiler.planning.ranks import Ranks
 from npuc.isa.errors import InputError
 
 Progress = Callable[[str], None]
@@ -111,7 +110,6 @@ class _Planner:
         self.peak = 0
         self.method = "nothing to place"
         self.nodes = self.attempts = 0
-        self.ranks: tuple[Int64s, ...] = ()
 
     @property
     def goal(self) -> int:
@@ -134,9 +132,9 @@ class _Planner:
         self.take(first_fit(items, self.first_order()), "first fit")
         if self.is_done or not self.options.max_nodes:
             return
-        self.ranks = ranks_of(self.problem)
+        self.ranks = Ranks(self.problem)
         dive = DIVES_PER_ITEM * len(items.size)
-        self.deepen(min(dive * len(self.ranks), self.left), dive)
+        self.deepen(min(dive * len(self.ranks.fixed), self.left), dive)
         self.bisect(dive)
         share = self.left if self.capacity is not None else self.left // 2
         self.deepen(share, FIRST_SEARCH_NODES)
@@ -158,18 +156,22 @@ class _Planner:
         """Look for a plan at the goal with each ranking in turn, allowing more nodes each round."""
         end = self.nodes + n_nodes
         while not self.is_done and not self.is_refuted and self.nodes < end:
-            # NOTE: the tightest capacity prunes most, so it is often met first.
-            for rank, capacity in product(self.ranks, sorted({self.bound, self.goal})):
-                if not self.is_done:
-                    self.attempt(capacity, rank, min(limit, end - self.nodes))
+            for rank in self.ranks.one_round():
+                self.attempt_tightest(rank, min(limit, end - self.nodes))
             limit *= 2
+
+    def attempt_tightest(self, rank: Int64s, limit: int) -> None:
+        """Look for a plan at the bound, then at the goal: the tightest prunes most."""
+        for capacity in sorted({self.bound, self.goal}):
+            if not self.is_done and not self.is_refuted:
+                self.attempt(capacity, rank, limit)
 
     def bisect(self, limit: int) -> None:
         """Lower the peak by halves towards the goal, at most ``limit`` nodes each."""
         low = self.goal
         while low < self.peak - 1 and not self.is_done and self.left:
             middle = (low + self.peak - 1) // 2
-            for rank in self.ranks:
+            for rank in self.ranks.fixed:
                 if self.peak > middle >= self.bound:
                     self.attempt(middle, rank, min(limit, self.left))
             if self.peak > middle:
@@ -186,6 +188,7 @@ class _Planner:
         outcome = search(self.problem, rank, capacity, limit)
         self.nodes += outcome.nodes
         self.attempts += 1
+        self.ranks.learn(outcome.failures)
         if outcome.verdict == FOUND:
             self.take(outcome.offsets, "branch and bound")
         elif outcome.verdict == NONE and capacity >= self.bound:

@@ -67,8 +67,8 @@ def problem_of(blocks: Sequence[Block]) -> Problem:
     rounded = [-(-b.size_bytes // step) * step for b in blocks]
     granule = _granule(blocks, rounded)
     times = section_times([b.windows for b in blocks])
-    spans = [_sections(b.windows, times) for b in blocks]
-    order = sorted(range(len(blocks)), key=lambda i: (int(spans[i][0]), int(spans[i][-1]), i))
+    spans = _spans(blocks, times)
+    order = sorted(range(len(blocks)), key=lambda i: (spans[i][0], spans[i][-1], i))
     starts, sections = _table([spans[i] for i in order])
     owners = np.repeat(np.arange(len(blocks)), np.diff(starts))
     by_section = np.argsort(sections, kind="stable")
@@ -104,14 +104,16 @@ def section_times(lives: Sequence[Sequence[Window]]) -> Int64s:
     return np.array(kept, np.int64)
 
 
-def _sections(windows: Sequence[Window], times: Int64s) -> Int64s:
-    edges = np.searchsorted(times, [(w.lower, w.upper) for w in windows])
-    return np.concatenate([np.arange(a, b) for a, b in edges])
+def _spans(blocks: Sequence[Block], times: Int64s) -> list[list[int]]:
+    """By block, its sections in order."""
+    windows = [(w.lower, w.upper) for b in blocks for w in b.windows]
+    edges = iter(np.searchsorted(times, np.array(windows).reshape(-1, 2)).tolist())
+    return [[s for _ in b.windows for s in range(*next(edges))] for b in blocks]
 
 
-def _table(rows: Sequence[Int64s]) -> tuple[Int64s, Int64s]:
+def _table(rows: Sequence[Sequence[int]]) -> tuple[Int64s, Int64s]:
     starts = np.cumsum([0, *(len(row) for row in rows)]).astype(np.int64)
-    return starts, np.concatenate([np.zeros(0, np.int64), *rows]).astype(np.int64)
+    return starts, np.array([section for row in rows for section in row], np.int64)
 
 
 def _granule(blocks: Sequence[Block], rounded: Sequence[int]) -> int:

@@ -29,18 +29,22 @@ _FAILED_KEYS = 1 << 20
 
 @dataclass(frozen=True)
 class Outcome:
-    """``verdict`` FOUND, NONE (there is no such plan) or STOPPED; offsets by item when found."""
+    """``verdict`` FOUND, NONE (there is no such plan) or STOPPED; offsets by item when found.
+
+    ``failures``: by section, how often it was the one that could not be stacked.
+    """
 
     verdict: int
     nodes: int
     offsets: Int64s
+    failures: Int64s
 
 
 class Frames(NamedTuple):
     """The stack: each frame is one part, its items a stretch of ``lists``.
 
-    ``tried_low`` and ``tried_rank`` are the last candidate; ``part`` and ``last_part`` the parts
-    that it left, as indices into ``bounds``, which holds their stretches one after the other.
+    ``tried_low`` and ``tried_rank`` are the last candidate. The parts that it left are ``part`` up
+    to ``last_part``, each from ``first`` to ``end_of`` in ``lists``, which is used up to ``top``.
     ``key`` tells items and lowest addresses of a frame in 64 bits, ``salt`` is what an item adds
     to it, and ``failed`` is a table of the keys that have no plan: what happens elsewhere in time
     brings the same part up again and again.
@@ -53,7 +57,9 @@ class Frames(NamedTuple):
     mark: Int64s
     part: Int64s
     last_part: Int64s
-    bounds: Int64s
+    top: Int64s
+    first: Int64s
+    end_of: Int64s
     lists: Int64s
     key: Int64s
     salt: Int64s
@@ -67,13 +73,15 @@ def search(problem: Problem, rank: Int64s, capacity_bytes: int, max_nodes: int) 
     trail = min(_DEEP_TRAIL, 4 * n * (n + len(items.item_starts)) + 16)
     state = start_state(items, problem.ceilings(capacity_bytes), trail)
     deep, wide = n + 2, n * (n + 3) // 2 + 4
-    begin, end, low, tie, mark, part, last, key = np.zeros((8, deep), np.int64)
-    bounds, lists = np.zeros((2, wide), np.int64)
+    begin, end, low, tie, mark, part, last, top, key = np.zeros((9, deep), np.int64)
+    first, end_of, lists = np.zeros((3, wide), np.int64)
     salt = np.random.default_rng(0).integers(1, 1 << 62, n) | 1
     failed = np.zeros(_FAILED_KEYS, np.int64)
-    frames = Frames(begin, end, low, tie, mark, part, last, bounds, lists, key, salt, failed)
+    frames = Frames(
+        begin, end, low, tie, mark, part, last, top, first, end_of, lists, key, salt, failed
+    )
     verdict, nodes = _search(items, state, frames, rank, max_nodes)
-    return Outcome(int(verdict), int(nodes), state.offset.copy())
+    return Outcome(int(verdict), int(nodes), state.offset.copy(), state.failures)
 
 
 @njit
@@ -131,8 +139,8 @@ def _next_part(state: State, frames: Frames, depth: int) -> int:
         depth -= 1
     part = frames.part[depth]
     frames.part[depth] = part + 1
-    frames.begin[depth + 1] = frames.bounds[part]
-    frames.end[depth + 1] = frames.bounds[part + 1]
+    frames.begin[depth + 1] = frames.first[part]
+    frames.end[depth + 1] = frames.end_of[part]
     frames.tried_low[depth + 1] = -1
     frames.tried_rank[depth + 1] = -1
     key = np.int64(0)
@@ -191,22 +199,37 @@ def _try(items: Items, state: State, frames: Frames, rank: Int64s, depth: int) -
 @njit(inner=True)
 def _split(items: Items, state: State, frames: Frames, depth: int) -> None:
     """Note the parts of what ``depth`` has not placed: stretches of time without a common item."""
-    part = 0 if depth == 0 else frames.last_part[depth - 1] + 1
-    top = frames.end[0] if depth == 0 else frames.bounds[frames.last_part[depth - 1]]
+    part = 0 if depth == 0 else frames.last_part[depth - 1]
+    top = frames.end[0] if depth == 0 else frames.top[depth - 1]
     frames.part[depth] = part
-    frames.bounds[part] = top
+    frames.first[part] = top
     reach = np.int64(-1)
     for k in range(frames.begin[depth], frames.end[depth]):
         item = frames.lists[k]
         if state.offset[item] >= 0:
             continue
         if items.sections[items.section_starts[item]] > reach >= 0:
+            _close_part(frames, depth, part, top)
             part += 1
-            frames.bounds[part] = top
+            frames.first[part] = top
         reach = max(reach, items.sections[items.section_starts[item + 1] - 1])
         frames.lists[top] = item
         top += 1
     if reach >= 0:
+        _close_part(frames, depth, part, top)
         part += 1
-    frames.bounds[part] = top
+    frames.top[depth] = top
     frames.last_part[depth] = part
+
+
+@njit(inner=True)
+def _close_part(frames: Frames, depth: int, part: int, top: int) -> None:
+    """``part`` ends at ``top``; it goes before the larger ones: small ones fail quickly."""
+    first = frames.first[part]
+    k = part
+    while k > frames.part[depth] and frames.end_of[k - 1] - frames.first[k - 1] > top - first:
+        frames.first[k] = frames.first[k - 1]
+        frames.end_of[k] = frames.end_of[k - 1]
+        k -= 1
+    frames.first[k] = first
+    frames.end_of[k] = top

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from npuc.compiler.planning.buffers import Buffer, Window
+from npuc.compiler.planning.buffers import Buffer, Window, united
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def suggest_spills(buffers: Sequence[Buffer], capacity: int) -> SpillAdvice:
         best = max(options, key=lambda s: (s.worth, s.buffer))
         spills.append(best)
         old = current[best.buffer]
-        current[best.buffer] = replace(old, gaps=tuple(sorted((*old.gaps, best.idle))))
+        current[best.buffer] = replace(old, gaps=united((*old.gaps, best.idle)))
 
 
 def _spill(buffer: Buffer, time: int) -> Spill | None:

@@ -66,10 +66,10 @@ class Segments:
         chosen: list[Segment] = []
         end = len(self.jobs)
         while end:
-            segment = best[end][1]
-            if segment is not None:
-                chosen.append(segment)
-            end = segment.first if segment is not None else end - 1
+            last = best[end][1]
+            if last is not None:
+                chosen.append(last)
+            end = last.first if last is not None else end - 1
         return chosen[::-1]
 
     def _single(self, number: int) -> int:

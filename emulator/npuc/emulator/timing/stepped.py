@@ -3,10 +3,14 @@
 Nothing here is shared with the event engine but the work of a command. DRAM serves whole bursts
 in turn, banks serve whole words, and an engine that misses a word waits. Far too slow for
 programs: it serves to measure the event engine's error, and to be read.
+
+The banks' turn: of the commands that move, the first in the order of engines after the one that
+was first in the cycle before is served first, then the others in that order. Each takes what it
+still needs for its next moving cycle, as far as words are left, and keeps what it took.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from npuc.emulator.stream import CommandStream
@@ -24,7 +28,7 @@ QUEUES = tuple(engine for engine in Engine if engine is not Engine.ctl)
 
 
 @dataclass
-class _Command:
+class SteppedCommand:
     """One dispatched command: its work left, in cycles, bursts and words."""
 
     engine: Engine
@@ -56,17 +60,18 @@ class _Command:
 
 
 @dataclass
-class _Core:
+class Core:
     """One core: its commands, where ctl stands, its queues and what runs."""
 
-    commands: list[_Command]
-    queues: dict[Engine, deque[_Command]] = field(
+    commands: list[SteppedCommand]
+    queues: dict[Engine, deque[SteppedCommand]] = field(
         default_factory=lambda: {engine: deque() for engine in QUEUES}
     )
-    running: dict[Engine, _Command] = field(default_factory=dict)
+    running: dict[Engine, SteppedCommand] = field(default_factory=dict)
     next_command: int = 0
     channel_credit: float = 0.0
     last_turn: dict[Engine, int] = field(default_factory=dict)
+    first_served: int = 0  # the engine that was first at the banks in the cycle before
     ctl_left: int = -1  # ctl cycles before the next push; -1: not yet looked at
 
     @property
@@ -79,11 +84,11 @@ class _Core:
 
 
 @dataclass
-class _System:
+class System:
     """All cores and what they share."""
 
     target: Target
-    cores: list[_Core]
+    cores: list[Core]
     counters: dict[int, int] = field(default_factory=dict)
     dram_credit: float = 0.0
     turn: int = 0
@@ -97,12 +102,25 @@ def stepped_cycles(
 
     Raises: ExecutionError when nothing ends within CYCLE_BUDGET cycles.
     """
+    wall = 0
+    for system in steps(program, streams, works, target):
+        wall = system.now  # somebody runs until the last command has ended
+    return wall
+
+
+def steps(
+    program: Program, streams: Sequence[CommandStream], works: Sequence[Work], target: Target
+) -> Iterator[System]:
+    """The same system after each cycle, until all commands have ended.
+
+    Raises: ExecutionError when nothing ends within CYCLE_BUDGET cycles.
+    """
     burst_bytes = target.dram.burst_bytes
     cores = [
-        _Core(_commands(program.code[core], stream, works[core], burst_bytes))
+        Core(_commands(program.code[core], stream, works[core], burst_bytes))
         for core, stream in enumerate(streams)
     ]
-    system = _System(target, cores)
+    system = System(target, cores)
     while not all(core.is_done for core in cores):
         if system.now == CYCLE_BUDGET:
             raise ExecutionError("the oracle did not reach the end", given=f"{system.now} cycles")
@@ -116,10 +134,12 @@ def stepped_cycles(
         system.now += 1
         for i, core in enumerate(cores):
             _retire(system, core, i)
-    return max((c.end for core in cores for c in core.commands), default=0)
+        yield system
 
 
-def _commands(code: Code, stream: CommandStream, work: Work, burst_bytes: int) -> list[_Command]:
+def _commands(
+    code: Code, stream: CommandStream, work: Work, burst_bytes: int
+) -> list[SteppedCommand]:
     rows = []
     for i in range(len(stream)):
         waits = [
@@ -130,7 +150,7 @@ def _commands(code: Code, stream: CommandStream, work: Work, burst_bytes: int) -
         opcode = int(code[stream.instruction[i], 0])
         dram_bytes = int(work.dram_read[i] + work.dram_written[i])
         rows.append(
-            _Command(
+            SteppedCommand(
                 Engine(int(stream.engine[i])),
                 i,
                 int(stream.ctl_cycles[i]),
@@ -147,7 +167,7 @@ def _commands(code: Code, stream: CommandStream, work: Work, burst_bytes: int) -
     return rows
 
 
-def _control(system: _System, core: _Core) -> None:
+def _control(system: System, core: Core) -> None:
     """ctl counts down its cycles, then pushes; a command on ctl occupies ctl itself."""
     per_instruction = system.target.ctl.dispatch_cycles
     while core.next_command < len(core.commands) and Engine.ctl not in core.running:
@@ -164,7 +184,7 @@ def _control(system: _System, core: _Core) -> None:
         core.ctl_left = -1
 
 
-def _push(system: _System, core: _Core, command: _Command) -> bool:
+def _push(system: System, core: Core, command: SteppedCommand) -> bool:
     if command.engine is not Engine.ctl:
         queue = core.queues[command.engine]
         if len(queue) >= system.target.ctl.queue_depth:
@@ -179,17 +199,17 @@ def _push(system: _System, core: _Core, command: _Command) -> bool:
     return True
 
 
-def _control_retry(system: _System, core: _Core) -> None:
+def _control_retry(system: System, core: Core) -> None:
     """A command that left its queue in this cycle makes room for the one that ctl holds."""
     if core.ctl_left == 0:
         _control(system, core)
 
 
-def _waits_hold(system: _System, command: _Command) -> bool:
+def _waits_hold(system: System, command: SteppedCommand) -> bool:
     return all(system.counters.get(c, 0) >= needs for c, needs in command.waits)
 
 
-def _start_queues(system: _System, core: _Core) -> None:
+def _start_queues(system: System, core: Core) -> None:
     for engine, queue in core.queues.items():
         if engine in core.running or not queue or not _waits_hold(system, queue[0]):
             continue
@@ -198,11 +218,11 @@ def _start_queues(system: _System, core: _Core) -> None:
         core.running[engine] = command
 
 
-def _serve_dram(system: _System) -> None:
+def _serve_dram(system: System) -> None:
     """Hand out whole bursts in turn, as far as the DRAM's and the channels' rates go."""
     dram = system.target.dram
     channel_rate = cost.channel_rate(system.target) / dram.burst_bytes
-    wanting: list[tuple[_Core, _Command]] = []
+    wanting: list[tuple[Core, SteppedCommand]] = []
     for core in system.cores:
         asking = [c for c in core.running.values() if not c.fixed and c.bursts_served < c.bursts]
         core.channel_credit = _grown(
@@ -226,7 +246,7 @@ def _serve_dram(system: _System) -> None:
             core.last_turn[command.engine] = system.turn
 
 
-def _last_turn(asking: tuple[_Core, _Command]) -> int:
+def _last_turn(asking: tuple[Core, SteppedCommand]) -> int:
     """When this engine last got a burst: whoever has waited longest goes first."""
     core, command = asking
     return core.last_turn.get(command.engine, 0)
@@ -237,19 +257,21 @@ def _grown(credit: float, rate: float) -> float:
     return min(credit + rate, 1 + rate) if rate else 0.0
 
 
-def _serve_core(system: _System, core: _Core) -> None:
+def _serve_core(system: System, core: Core) -> None:
     """One cycle of each running command, with the words that SPM and ACC still have to give."""
     words = {"spm": system.target.spm.banks, "acc": system.target.acc.banks}
-    running = list(core.running.values())
-    turn = system.now % len(running) if running else 0
-    for command in running[turn:] + running[:turn]:
-        if command.fixed:
-            command.fixed -= 1
-        elif command.moved < command.moving:
-            _move(command, words)
+    moving = [command for command in core.running.values() if not command.fixed]
+    for command in core.running.values():
+        command.fixed = max(command.fixed - 1, 0)
+    after = core.first_served + 1
+    moving.sort(key=lambda command: (command.engine.value - after) % len(Engine))
+    for command in moving:
+        _move(command, words)
+    if moving:
+        core.first_served = moving[0].engine.value
 
 
-def _move(command: _Command, words: dict[str, int]) -> None:
+def _move(command: SteppedCommand, words: dict[str, int]) -> None:
     """Complete one more moving cycle if its bursts have come and all its words are served."""
     target = command.moved + 1
     if command.bursts:  # the burst that is arriving counts, but the last one must be there
@@ -273,7 +295,7 @@ def _take(words: dict[str, int], memory: str, wanted: int) -> int:
     return taken
 
 
-def _retire(system: _System, core: _Core, number: int) -> None:
+def _retire(system: System, core: Core, number: int) -> None:
     """End what is complete; its counter grows for the next cycle."""
     for engine, command in list(core.running.items()):
         if not command.is_complete:

@@ -2,6 +2,22 @@
 
 Names: R x C array; a *fold* is what the array holds at once. The stationary side of a fold has up
 to R x C elements; T vectors stream through it, one per *interval*.
+
+Rules that hardware could also have otherwise; the Verilog of tests/rtl has them for ``ws`` and int8
+and agrees in every cycle:
+
+- *swap wave*: with a weight double buffer the order to change weights enters the array when a fold
+  starts to stream, before its first row; the next fold's weights follow right behind it.
+- *single buffer*: without one, weights change only while no row is inside the array.
+- *one interval*: a command has one interval, that of its worst fold, for rows of A that start
+  word-aligned (dense rows of fewer words than banks may start anywhere). A row is fetched during
+  its interval and enters in the last cycle of it.
+- *last addition*: the old sum is read a cycle ahead and added in the cycle of the row's last
+  product; a row written in that cycle is forwarded. Folds of one row may follow one another.
+- *ports of ACC*: ``acc.banks`` is how many rows ACC reads or writes in a cycle at any addresses. If
+  banks were single-ported and chosen by address, a row stride of a whole number of banks would
+  double the interval of accumulating folds; that is not modelled, nor is a row of W that meets a
+  row of A in an SPM bank.
 """
 
 from dataclasses import dataclass

@@ -3,6 +3,10 @@
 SPM words are ``spm.bank_width_bytes`` wide; consecutive words lie in consecutive banks and each
 bank serves one word per cycle. An ACC word is one row of the array, 4 bytes x ``mxu.cols``, so
 that one access per cycle takes what the array delivers.
+
+Rule *slots*: which bank a word lies in counts within a stream, not between engines. There a cycle
+has as many slots as the memory has banks; engines take them in turn, and the turn begins with the
+next engine each cycle.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,14 @@
-"""Cycles of ``vexec``: a kernel streamed over its points, then its epilogue over the outputs."""
+"""Cycles of ``vexec``: a kernel streamed over its points, then its epilogue over the outputs.
+
+Rules that hardware could also have otherwise; the drain of tests/rtl has them:
+
+- *start-up* counts one cycle of reading and one of writing, the first and the last group's.
+- *passes* of a group follow one another without a gap.
+- *even groups*: the ports' time is the words of whole streams over the banks that they reach. That
+  is exact where no group of lanes meets a bank more often than it passes down the chain, or where
+  each output has a word of its own, in a chain of one pass. Elsewhere groups that crowd a bank take
+  longer, and words that runs share are counted for each: tests/rtl/results.json says by how much.
+"""
 
 from dataclasses import dataclass
 from typing import TypedDict, Unpack

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from npuc.isa.container import VERSION
 from npuc.isa.manual.assembly import assembly_page
-from npuc.isa.manual.binary import binary_page, json_page
+from npuc.isa.manual.binary import binary_page, conformance_page, json_page
 from npuc.isa.manual.descriptors import descriptors_page
 from npuc.isa.manual.instructions import instructions_page
 from npuc.isa.manual.markdown import page, table
@@ -31,6 +31,7 @@ _PAGES: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("assembly.md", "the textual form of a program", assembly_page),
     ("targets.md", "the machines and their numbers", targets_page),
     ("json.md", "the definition as data: `npuc isa --json`", json_page),
+    ("conformance.md", "vectors for other emulators", conformance_page),
 )
 
 

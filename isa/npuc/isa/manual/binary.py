@@ -29,6 +29,11 @@ def binary_page() -> str:
     return page("Program file", [text])
 
 
+def conformance_page() -> str:
+    """The page of the conformance vectors."""
+    return page("Conformance", [filled("conformance")])
+
+
 def json_page() -> str:
     """The page of ``npuc isa --json``."""
     schema = f"{SCHEMA[0]}.{SCHEMA[1]}"

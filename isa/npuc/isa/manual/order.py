@@ -34,10 +34,12 @@ def time_page() -> str:
         ),
         ports=module_prose(ports),
         ports_source=source(ports.spm_port, ports.acc_port, ports.stream_access),
+        matrix=module_prose(matrix),
         matrix_source=source(
             matrix.mma_cycles, matrix.Loads, matrix.stationary, matrix.spacing,
             matrix.output_stationary, matrix.mma_fetches, matrix.mma_row_access,
         ),
+        vector=module_prose(vector),
         vector_source=source(vector.kernel_cost, vector.passes_of, vector.vexec_cycles),
         ordered_source=source(
             ordered.scan_cycles, ordered.topk_cycles, ordered.sort_cycles, ordered.sort_exponent
