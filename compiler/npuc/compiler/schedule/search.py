@@ -96,7 +96,7 @@ def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions)
 
     Raises: CompileError naming group, tensor and bytes when even the smallest tile does not fit.
     """
-    return _choose(_anywhere(problem), target, options)
+    return search_tilings(_anywhere(problem), target, options)
 
 
 def _anywhere(problem: GroupProblem) -> GroupProblem:
@@ -109,7 +109,8 @@ def _anywhere(problem: GroupProblem) -> GroupProblem:
 
 
 @lru_cache(maxsize=4096)
-def _choose(problem: GroupProblem, target: Target, options: SearchOptions) -> Choice:
+def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions) -> Choice:
+    """``choose_tiling`` of a problem that begins at the origin of its tensors."""
     limits = options.limits(target)
     every = _families(problem, target, options.double_buffer)
     families = [family.within(limits) for family in every]
