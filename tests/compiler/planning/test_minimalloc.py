@@ -25,7 +25,7 @@ def instance(name: str) -> tuple[Buffer, ...]:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in "ABCDEFGHJK"]
+    "name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in "ABCDEFGHIJK"]
 )
 def test_instance_fits(name: str) -> None:
     buffers = instance(name)
