@@ -87,3 +87,21 @@ def test_cases_are_the_same_every_time() -> None:
     first, second = (random_steps(np.random.default_rng([0, 3])) for _ in range(2))
     assert first == second == bench.steps_of(3)
     assert bench.file_case(5) == bench.file_case(5)
+
+
+def test_a_report_goes_on_and_counts_what_was_mended() -> None:
+    record = bench._fresh()
+    bench._run("mutated files", record, 6, 60)
+    bench._run("mutated files", record, 10, 60)
+    whole = bench._fresh()
+    bench._run("mutated files", whole, 10, 60)
+    assert record["n"] == 10 and record["outcomes"] == whole["outcomes"]
+    sort, outcome = bench.file_case(4)
+    for counts, kind in ((record["sorts"], sort), (record["outcomes"], outcome)):
+        counts[kind] -= 1
+        counts["FAILED"] = 1
+    record["failures"] = [{"number": 4, "error": "as it was"}]
+    bench._retry("mutated files", record)
+    counted = {kind: n for kind, n in record["outcomes"].items() if n}
+    assert counted == whole["outcomes"] and record["failures"] == []
+    assert [failure["number"] for failure in record["mended"]] == [4]

@@ -24,7 +24,10 @@ class Loop(Instruction):
 
 @dataclass(frozen=True)
 class Break(Instruction):
-    """Leave the innermost loop if ``ra`` is not 0; the rest of the body is skipped."""
+    """Leave the innermost loop if ``ra`` is not 0; the rest of the body is skipped.
+
+    It stands in a loop body.
+    """
 
     mnemonic: ClassVar[str] = "break"
     opcode: ClassVar[int] = 0x21
