@@ -59,6 +59,12 @@ HOSTILE = {
     "boxes": program(
         f".map m0 = input i8 0 [8:1, 1:0] box [{HUGE}:0, {HUGE}:0]\n", "ld m0, ld0"
     ),
+    "empty box": program(f".map m0 = input i8 0 [8:1, 1:0] box [0:0, {HUGE}:0]\n", "ld m0, ld0"),
+    "empty box of a list": program(
+        ".map m0 = input i8 0 [8:1, 1:0] box [0:0, 2147483647:0]\n.view list = i32 spm 0 [2:4]\n",
+        "gather m0, list, ld0",
+    ),
+    "empty view": program(view("v0", "0:0, 2147483647:0"), "fill v0, 1, ld0"),
     "fill": program(view("v0", "1073741824:0"), "fill v0, 1, ld0"),
     "window": program(
         ".view v0 = i8 spm 65000 [4096:1, 1048576:0] window 0 < 1 (1, 0)\n", "fill v0, 1, ld0"

@@ -4,7 +4,9 @@ The limits are those of the emulator, not of the machine: a machine would go on.
 CapacityErrors that name the instruction, the loop around it and the option that raises the limit.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 from npuc.isa.errors import CapacityError
 from npuc.isa.program import Program
@@ -36,6 +38,11 @@ class Allowance:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def points_of(extents: Iterable[int]) -> int:
+    """Points of a space; an extent of 0 counts as 1, for lines along the others are still made."""
+    return prod(max(extent, 1) for extent in extents)
 
 
 def check_memory(program: Program, target: Target, limits: Limits) -> None:

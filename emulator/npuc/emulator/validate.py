@@ -5,13 +5,12 @@ Bounds that registers decide are the business of ``resolve``.
 """
 
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
 from npuc.emulator.decode import CoreCode, DecodedProgram, decode_columns
 from npuc.emulator.footprint import static_range
-from npuc.emulator.limits import MAX_POINTS
+from npuc.emulator.limits import MAX_POINTS, points_of
 from npuc.isa.descriptors import Kernel, Segment, Space, TensorMap, View
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
@@ -188,7 +187,7 @@ def map_range(tensor_map: TensorMap) -> tuple[int, int]:
 
 
 def _check_map(program: Program, index: int, tensor_map: TensorMap) -> None:
-    if prod(tensor_map.box) > MAX_POINTS:
+    if points_of(tensor_map.box) > MAX_POINTS:
         raise CapacityError(
             "a box of a tensor map has too many elements",
             f"map {index}",

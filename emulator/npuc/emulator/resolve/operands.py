@@ -124,7 +124,7 @@ class Group:
 
     def _limited(self, name: str, operand: Operand) -> Operand:
         """The operand, empty in the rows with more points than any command can have."""
-        points = operand.extents.astype(np.float64).prod(axis=1)
+        points = np.maximum(operand.extents, 1).astype(np.float64).prod(axis=1)
         over = points > MAX_POINTS
         too_many = Rule(CapacityError, f"operand {name} has too many points")
         self.fault(over, too_many, operand.extents, f"at most {MAX_POINTS}")
