@@ -23,7 +23,7 @@ READ_ONLY := --no-deps --ignore-requires-python
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lint format types imports golden docs docs-check bench bench-ulp
-.PHONY: rtl rtl-test fuzz wheel clean
+.PHONY: bench-million rtl rtl-test fuzz wheel clean
 
 help:  ## list the jobs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -105,6 +105,9 @@ fuzz: $(VENV)/test.stamp  ## mutated files and random programs, 50,000 each; goe
 
 bench-planning: $(VENV)/test.stamp  ## quality and CPU time of the memory planner: docs/planning.md
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.planning $(ARGS)
+
+bench-million: $(VENV)/test.stamp  ## CPU time of control and timing for a million commands
+	$(ONE_THREAD) $(BIN)/python -m tests.bench.million
 
 wheel: $(VENV)/base.stamp  ## build dist/npuc-*.whl
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) .

@@ -205,25 +205,3 @@ def test_plain_python_gives_the_same_cycles() -> None:
         answers.append(done.stdout.split(" ", 1))
     assert answers[1][0] == "False"
     assert answers[0][1] == answers[1][1]
-
-
-@pytest.mark.bench
-def test_a_million_commands_take_about_a_second() -> None:
-    import time
-
-    code = pipelined_code(40, [0, 3, 1, 2, 2])
-    one = stream_of(code)
-    rounds = 5000
-
-    def tiled(column: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-        return np.tile(column, (rounds,) + (1,) * (column.ndim - 1))
-
-    gain = np.repeat(np.arange(rounds) * 40, len(one))[:, None]
-    stream = replace(one, **{name: tiled(v) for name, v in vars(one).items() if name != "maps"})
-    stream = replace(stream, wait_threshold=stream.wait_threshold + gain)
-    program = program_of(EDGE, code)
-    time_streams(program, [one])
-    start = time.process_time()
-    time_streams(program, [stream])
-    assert len(stream) == 1_000_000
-    assert time.process_time() - start < 3

@@ -22,16 +22,21 @@ def njit(function: Callable[P, R]) -> Callable[P, R]: ...
 
 
 @overload
-def njit(*, inner: bool) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def njit(
+    *, inner: bool = False, borrows: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
 def njit(
-    function: Callable[P, R] | None = None, *, inner: bool = False
+    function: Callable[P, R] | None = None, *, inner: bool = False, borrows: bool = False
 ) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
     """``function`` compiled at its first call, or itself where numba is absent.
 
     ``@njit(inner=True)`` is for kernels that only kernels of the same file call: without an entry
     from Python they compile in about half the time, and the caller's cache holds their code.
+    ``borrows=True`` is for kernels that neither make arrays nor views of them: their arrays are not
+    counted at every call, and inner ones become part of their caller. Where millions of small calls
+    pass many arrays, counting them costs more than the work.
     """
 
     def compiled(kernel: Callable[P, R]) -> Callable[P, R]:
@@ -39,9 +44,14 @@ def njit(
             return kernel
         import numba  # noqa: PLC0415
 
-        # type: the two wrapper options exist but stand in no overload
+        # type: these options exist but stand in no overload
+        borrowing = {"_nrt": False, "inline": "always" if inner else "never"} if borrows else {}
         decorate = numba.njit(  # type: ignore
-            cache=not inner, error_model="numpy", no_cpython_wrapper=inner, no_cfunc_wrapper=inner
+            cache=not inner,
+            error_model="numpy",
+            no_cpython_wrapper=inner,
+            no_cfunc_wrapper=inner,
+            **borrowing,
         )
         result: Callable[P, R] = decorate(kernel)
         return result

@@ -75,37 +75,16 @@ class CommandTimes:
 
 def command_times(commands: eng.Commands, record: Int64s) -> tuple[CommandTimes, ...]:
     """The times of each core's commands."""
-    pushed, ready, start, end = (
-        record[:, c].copy() for c in (eng.PUSHED, eng.READY, eng.START, eng.END)
-    )
-    slowed, is_fence = _slowed(commands, record), commands.table[:, eng.FENCE] != 0
-    return tuple(
-        CommandTimes(
-            pushed[low:high],
-            ready[low:high],
-            start[low:high],
-            end[low:high],
-            slowed[low:high],
-            is_fence[low:high],
+    is_fence = commands.kinds[:, eng.FENCE] != 0
+    times = []
+    for low, high in pairwise(commands.core_start.tolist()):
+        rows = record[low:high]
+        pushed, ready, start, end = (
+            rows[:, c] for c in (eng.PUSHED, eng.READY, eng.START, eng.END)
         )
-        for low, high in pairwise(commands.core_start.tolist())
-    )
-
-
-def _slowed(commands: eng.Commands, record: Int64s) -> Int64s:
-    """Whole cycles lost per resource (n, 4); a row sums to duration - isolated duration.
-
-    The engine's fractions are rounded down; what remains goes to the resource that cost most.
-    """
-    fractions = record[:, eng.LOST :]
-    lost = fractions >> eng.RATE_BITS
-    table = commands.table
-    excess = record[:, eng.END] - record[:, eng.START] - table[:, eng.FIXED] - table[:, eng.MOVING]
-    rest = excess - lost.sum(axis=1)
-    assert (rest >= 0).all()
-    rows = np.flatnonzero(rest)
-    lost[rows, fractions[rows].argmax(axis=1)] += rest[rows]
-    return np.asarray(lost)
+        fences = is_fence[commands.table[low:high, eng.KIND]]
+        times.append(CommandTimes(pushed, ready, start, end, rows[:, eng.LOST :], fences))
+    return tuple(times)
 
 
 def account(commands: eng.Commands, record: Int64s, times: tuple[CommandTimes, ...]) -> Int64s:
@@ -114,11 +93,9 @@ def account(commands: eng.Commands, record: Int64s, times: tuple[CommandTimes, .
     table = np.zeros((len(times), eng.ENGINES, len(Account)), np.int64)
     for core, of_core in enumerate(times):
         low, high = commands.core_start[core], commands.core_start[core + 1]
-        busy = of_core.busy
+        busy, on_slot = of_core.busy, commands.of(eng.SLOT)[low:high]
         for engine in range(eng.ENGINES):
-            slot = core * eng.ENGINES + engine
-            queue = slice(commands.order_start[slot], commands.order_start[slot + 1])
-            rows = commands.order[queue] - low
+            rows = np.flatnonzero(on_slot == core * eng.ENGINES + engine)
             table[core, engine, SLOWED] = of_core.slowed[rows].sum(axis=0)
             table[core, engine, Account.busy] = busy[rows].sum()
             start, ready, end = of_core.start[rows], of_core.ready[rows], of_core.end[rows]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -9,7 +10,7 @@ import npuc.emulator.timing.engine as eng
 from npuc.emulator.stream import CommandStream
 from npuc.emulator.timing.accounting import CommandTimes, account, command_times
 from npuc.emulator.timing.setup import commands_of, machine_of
-from npuc.emulator.timing.work import Work, command_work
+from npuc.emulator.timing.work import DistinctWork, Work, distinct_work
 from npuc.isa.cost import Int64s
 from npuc.isa.errors import ExecutionError
 from npuc.isa.instructions import Engine
@@ -23,16 +24,22 @@ class Timing:
 
     ``streams``, ``cores`` and ``works``: per core, arrays over its commands. ``accounting``
     (core, engine, Account): each row sums to ``wall_cycles``. DRAM bytes are whole bursts.
+    ``distinct``: ``works`` without repetition.
     """
 
     target: Target
     wall_cycles: int
     streams: tuple[CommandStream, ...]
     cores: tuple[CommandTimes, ...]
-    works: tuple[Work, ...]
+    distinct: tuple[DistinctWork, ...]
     accounting: Int64s
     dram_read_bytes: int
     dram_written_bytes: int
+
+    @cached_property
+    def works(self) -> tuple[Work, ...]:
+        """The work of each core's commands."""
+        return tuple(distinct.all() for distinct in self.distinct)
 
     @property
     def seconds(self) -> float:
@@ -49,7 +56,7 @@ def time_streams(
     """
     target = target or program.target
     works = tuple(
-        command_work(program, core, stream, target) for core, stream in enumerate(streams)
+        distinct_work(program, core, stream, target) for core, stream in enumerate(streams)
     )
     commands = commands_of(program, streams, works, target)
     record, done = eng.run_events(commands, machine_of(target))
@@ -63,8 +70,8 @@ def time_streams(
         times,
         works,
         account(commands, record, times),
-        sum(int(work.dram_read.sum()) for work in works),
-        sum(int(work.dram_written.sum()) for work in works),
+        sum(work.total(work.work.dram_read) for work in works),
+        sum(work.total(work.work.dram_written) for work in works),
     )
 
 

@@ -41,11 +41,39 @@ VIEW_OPERANDS = {
     Fill.opcode: ("to",),
     **ORDERED_OPERANDS,
 }
-__all__ = ["Work", "command_work"]
+__all__ = ["DistinctWork", "Work", "command_work", "distinct_work"]
+
+
+@dataclass(frozen=True)
+class DistinctWork:
+    """Work of the n commands of a core, computed once for all that must have the same.
+
+    ``work`` and ``chosen`` k: the work, and the first command that has it; ``of_command`` n: which
+    of them each command has. Commands with the same one come from the same instruction.
+    """
+
+    work: Work
+    chosen: Int64s
+    of_command: Int64s
+
+    def all(self) -> Work:
+        """One row per command."""
+        return self.work.take(self.of_command)
+
+    def total(self, fact: Int64s) -> int:
+        """Sum over all commands of a ``fact`` (k) of the distinct ones."""
+        return int(fact @ np.bincount(self.of_command, minlength=len(fact)))
 
 
 def command_work(program: Program, core: int, stream: CommandStream, target: Target) -> Work:
     """The work of every command of one core's stream under ``target``."""
+    return distinct_work(program, core, stream, target).all()
+
+
+def distinct_work(
+    program: Program, core: int, stream: CommandStream, target: Target
+) -> DistinctWork:
+    """The same without repetition."""
     code, views = decode_columns(program, core), ViewTable.of(program.views)
     chosen, inverse = _representatives(stream.instruction, _static(code, views))
     source = Source(
@@ -74,7 +102,7 @@ def command_work(program: Program, core: int, stream: CommandStream, target: Tar
     on_ctl = code.engine[source.instruction] == Engine.ctl.value
     work.fixed[on_ctl] = target.ctl.dispatch_cycles
     put_words(source, work)
-    return work.take(inverse)
+    return DistinctWork(work, chosen, inverse)
 
 
 def _static(code: CoreCode, views: ViewTable) -> Mask:
