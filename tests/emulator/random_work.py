@@ -101,7 +101,7 @@ def place(
     room = (ACC_BYTES if space is Space.acc else SPM_BYTES) - dtype.bytes
     high = room - sum(s for s in spans if s > 0)
     assert low <= high, "the extents are chosen small enough"
-    unit = 4 if space is Space.acc else 1
+    unit = 4 if space is Space.acc else int(rng.choice([1, dtype.bytes, dtype.bytes]))
     return int(rng.integers(low // unit, high // unit + 1)) * unit if low == 0 else low
 
 

@@ -30,7 +30,7 @@ def compare(seed: int, *makers) -> None:
     rng = np.random.default_rng(seed)
     slow = random_memory(rng)
     quick = copied(slow)
-    executor = FastExecutor()
+    executor = FastExecutor(worth=0)
     for make in makers:
         work = make(rng)
         plain.execute(slow, 0, work)
@@ -87,7 +87,7 @@ def test_a_large_command_in_many_blocks_equals_the_twin() -> None:
     for out in (0, 3, 16000):  # in place, shifted over its input, apart
         work = VexecWork(kernel, (0,) * 8, (at(0), at(100)), (at(out),), extents)
         plain.execute(slow, 0, work)
-        FastExecutor()(quick, 0, work)
+        FastExecutor(worth=0)(quick, 0, work)
         assert same_bytes(slow, quick)
 
 
@@ -113,7 +113,7 @@ def test_long_sums_wrap_as_the_twin_does(rows: int) -> None:
         True,
     )
     plain.execute(slow, 0, work)
-    FastExecutor()(quick, 0, work)
+    FastExecutor(worth=0)(quick, 0, work)
     assert same_bytes(slow, quick)
     expected = (2**31 - 5 + k * 2**14 + 2**31) % 2**32 - 2**31
     assert (quick.acc[0].view(np.int32)[: rows * 5] == expected).all()
@@ -134,7 +134,7 @@ def test_a_trap_names_the_point_in_the_whole_command() -> None:
     stream = Region(view, 0, extents, ())
     kernel = Kernel((Stream("i"),), (Op("divi", (0, 0)),), 1, (Output(16),))
     work = VexecWork(kernel, (0,) * 8, (stream,), (stream,), extents)
-    for execute in (plain.execute, FastExecutor()):
+    for execute in (plain.execute, FastExecutor(worth=0)):
         with pytest.raises(NumericTrap) as caught:
             execute(copied(memory), 0, work)
         assert caught.value.point == 19000

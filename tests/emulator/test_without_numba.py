@@ -24,7 +24,7 @@ result = run(program, inputs, RunOptions(path="fast", strict=True))
 assert np.array_equal(result.outputs["y"], expected)
 rng = np.random.default_rng(1)
 slow = random_memory(rng)
-quick, execute = copied(slow), FastExecutor()
+quick, execute = copied(slow), FastExecutor(worth=0)
 for make in (random_mma, random_vexec, random_transfer) * 5:
     work = make(rng)
     plain.execute(slow, 0, work)

@@ -4,8 +4,9 @@
 both at once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from npuc.emulator.control import Ways, control, loads_words
 from npuc.emulator.decode import DecodedProgram
 from npuc.emulator.functional import plain
-from npuc.emulator.functional.fast import FastExecutor
+from npuc.emulator.functional.fast import Batch, FastExecutor, Prepared, prepare
 from npuc.emulator.functional.scratch import scratch_bytes
 from npuc.emulator.limits import DEFAULT_LIMITS, Limits, check_memory
 from npuc.emulator.linearise import execution_order
@@ -63,6 +64,23 @@ class _Plan:
     streams: tuple[CommandStream, ...]
     resolved: tuple[ResolvedStream, ...]
     runs: tuple[tuple[int, int, int], ...]
+    limits: Limits
+
+    def works(self) -> Iterator[tuple[int, int, Work]]:
+        """Core, instruction and work of each command, in order of execution."""
+        for core, start, stop in self.runs:
+            resolved = self.resolved[core]
+            instruction = self.streams[core].instruction[start:stop].tolist()
+            for command, at in zip(range(start, stop), instruction, strict=True):
+                work = resolved.work(command)
+                if not isinstance(work, NoWork):
+                    yield core, at, work
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The commands as the fast path wants them; made for the first run."""
+        most = self.limits.memory_bytes
+        return prepare(self.works(), lambda work: scratch_bytes(work, "fast") > most)
 
 
 @dataclass(frozen=True)
@@ -126,7 +144,7 @@ class LoadedProgram:
 
         Raises: ExecutionError where the machine traps, TrapError first of all.
         """
-        execute, limits = executor(self.options.path), self.options.limits
+        execute, limits = self._executor(), self.options.limits
 
         def carry_out(core: int, instruction: int, work: Work) -> None:
             if isinstance(work, NoWork):
@@ -144,12 +162,21 @@ class LoadedProgram:
             if self.options.strict:
                 refuse_findings(self.findings(streams))
             return streams
-        for core, start, stop in self.plan.runs:
-            resolved = self.plan.resolved[core]
-            instruction = self.plan.streams[core].instruction[start:stop].tolist()
-            for command, at in zip(range(start, stop), instruction, strict=True):
-                carry_out(core, at, resolved.work(command))
+        if isinstance(execute, FastExecutor):
+            for core, at, part in self.plan.prepared.parts:
+                if isinstance(part, Batch):
+                    execute.run(memory, part)
+                else:
+                    carry_out(core, at, part)
+        else:
+            for core, at, work in self.plan.works():
+                carry_out(core, at, work)
         return self.plan.streams
+
+    def _executor(self) -> Execute:
+        if self.plan is None or self.options.path != "fast":
+            return executor(self.options.path)
+        return FastExecutor(self.plan.prepared)
 
     def _too_large(self, core: int, instruction: int, work: Work) -> CapacityError:
         limits, needed = self.options.limits, scratch_bytes(work, self.options.path)
@@ -203,7 +230,7 @@ def load(program: Program, options: RunOptions | None = None) -> LoadedProgram:
         stream.raise_first()
     check_points(resolved, chosen.limits)
     runs = tuple(execution_order(decoded, streams))
-    loaded = LoadedProgram(decoded, _Plan(streams, resolved, runs), chosen)
+    loaded = LoadedProgram(decoded, _Plan(streams, resolved, runs, chosen.limits), chosen)
     if chosen.strict:
         refuse_findings(loaded.findings(streams))
     return loaded

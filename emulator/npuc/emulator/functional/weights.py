@@ -42,6 +42,10 @@ class WeightCache:
             self._entries[key] = entry
         return entry.values
 
+    def forget(self) -> None:
+        """Any byte may have a new value."""
+        self._entries.clear()
+
     def wrote(self, core: int, low: int, high: int) -> None:
         """Bytes [low, high) of a core's SPM have new values."""
         stale = [

@@ -1,0 +1,1 @@
+"""Compiled kernels that carry out records of commands; ``encode`` makes records of works."""

@@ -1,0 +1,142 @@
+"""What all vector commands of one kernel and one set of views share, as a row of words."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from npuc.emulator.functional.compiled import vector
+from npuc.emulator.functional.compiled.geometry import OPERAND_WORDS, Int64s
+from npuc.emulator.functional.compiled.leaves import Leaf
+from npuc.emulator.functional.compiled.micro import MICRO
+from npuc.emulator.functional.compiled.operands import operand_words
+from npuc.emulator.functional.compiled.reductions import ORDERED, STEPS, WHOLE
+from npuc.emulator.functional.compiled.rows import LOADS, STORES
+from npuc.emulator.region import VexecWork
+from npuc.emulator.resolve import body_streams, epilogue_streams
+from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Op, value_domain
+from npuc.isa.microops import BY_NAME
+
+Address = Callable[[Leaf], int]
+
+
+class VectorPlan(NamedTuple):
+    """A static row, and what decides which way a command goes through its space."""
+
+    words: Int64s
+    is_elementwise: bool  # no reduction and no epilogue: all axes are points
+    ordered: int  # reductions with a written order
+    goes_across: bool  # every reduction can take one element of all points at a time
+
+
+def plan_vector(work: VexecWork, address: Address, tables: tuple[int, ...]) -> VectorPlan | None:
+    """The plan, or None where a micro-op, an element type or a view asks for the way of NumPy.
+
+    ``tables`` are the addresses of the program's tables.
+    """
+    kernel = work.kernel
+    if any(op.name not in MICRO and op.name not in WHOLE for op in kernel.ops):
+        return None
+    if not all(_is_aligned(region.view.strides, region.view.dtype.bytes)
+               for region in (*work.inputs, *work.outputs)):  # fmt: skip
+        return None
+    words = np.zeros(vector.STATIC_WORDS, np.int64)
+    words[vector.OPS], words[vector.BODY_OPS] = len(kernel.ops), kernel.body_count
+    if not (_put_inputs(work, words, address) and _put_outputs(work, words, address)):
+        return None
+    for number, op in enumerate(kernel.ops):
+        _put_op(op, words, number, (kernel.body_count, address, tables))
+    reductions = [kernel.ops[i].name for i in kernel.reductions]
+    is_elementwise = not reductions and kernel.body_count == len(kernel.ops)
+    is_elementwise = is_elementwise and not any(output.epilogue for output in kernel.outputs)
+    words[vector.FLAT_AXES] = vector.AXES if is_elementwise else vector.PARALLEL
+    words[vector.USES] = sum(
+        3 << 2 * (value - FIRST_PARAM)
+        for value in {v for op in kernel.ops for v in op.operands}
+        | {o.value for o in kernel.outputs}
+        if FIRST_PARAM <= value < FIRST_RESULT
+    )
+    return VectorPlan(
+        words,
+        is_elementwise,
+        sum(name in ORDERED for name in reductions),
+        bool(reductions) and all(name in STEPS for name in reductions),
+    )
+
+
+def _is_aligned(strides: tuple[int, ...], size: int) -> bool:
+    return all(stride % size == 0 for stride in strides)
+
+
+def _put_inputs(work: VexecWork, words: Int64s, address: Address) -> bool:
+    loads = [(s, s, 0) for s in sorted(body_streams(work.kernel))]
+    loads += [(s, vector.EPILOGUE_SLOT + s, 1) for s in sorted(epilogue_streams(work.kernel))]
+    words[vector.LOADS] = len(loads)
+    for number, load in enumerate(loads):
+        at = vector.LOAD + number * vector.LOAD_WORDS
+        words[at : at + vector.LOAD_WORDS] = load
+    for stream in {load[0] for load in loads}:
+        view, domain = work.inputs[stream].view, work.kernel.inputs[stream].domain
+        leaf = LOADS.get((view.dtype, domain))
+        if leaf is None:
+            return False
+        _put_operand(words, stream, operand_words(view, range(7), address(leaf), domain))
+    return True
+
+
+def _put_outputs(work: VexecWork, words: Int64s, address: Address) -> bool:
+    words[vector.OUT : vector.OUT + 2 * vector.OUTPUTS : 2] = -1
+    for number, (output, region) in enumerate(zip(work.kernel.outputs, work.outputs, strict=True)):
+        dtype = region.view.dtype
+        domain = value_domain(work.kernel, output.value)
+        if domain == "?":
+            domain = "f" if dtype.is_float else "i"
+        leaf = STORES.get((dtype, domain))
+        if leaf is None or region.view.windows:
+            return False
+        at = vector.OUT + 2 * number
+        words[at] = _slot(output.value, domain, output.epilogue)
+        words[at + 1] = output.epilogue
+        _put_operand(
+            words, vector.STREAMS + number, operand_words(region.view, range(7), address(leaf), "i")
+        )
+    return True
+
+
+def _put_operand(words: Int64s, number: int, operand: Int64s) -> None:
+    at = vector.OPERAND + number * OPERAND_WORDS
+    words[at : at + OPERAND_WORDS] = operand
+
+
+def _put_op(
+    op: Op, words: Int64s, number: int, about: tuple[int, Address, tuple[int, ...]]
+) -> None:
+    body_count, address, tables = about
+    spec = BY_NAME[op.name]
+    at = vector.OP + number * vector.OP_WORDS
+    slots = [
+        _slot(value, domain, number >= body_count)
+        for value, domain in zip(op.operands, spec.operands, strict=True)
+    ]
+    slots += slots[:1] * (3 - len(slots))
+    words[at + vector.A : at + vector.C + 1] = slots
+    if spec.extra == "table":
+        words[at + vector.EXTRA] = tables[op.immediate]
+    if not spec.is_reduction:
+        words[at + vector.RUN] = address(MICRO[op.name])
+        return
+    words[at + vector.RUN] = address(WHOLE[op.name])
+    words[at + vector.IS_ORDERED] = op.name in ORDERED
+    step = STEPS.get(op.name)
+    words[at + vector.BEGIN] = address(step.begin) if step else 1
+    words[at + vector.TAKE] = address(step.take) if step else 1
+
+
+def _slot(value: int, domain: str, in_epilogue: bool) -> int:
+    """Where a value lies, for a use in ``domain``."""
+    if value >= FIRST_RESULT:
+        return vector.RESULT_SLOT + value - FIRST_RESULT
+    if value >= FIRST_PARAM:
+        first = vector.FLOAT_SLOT if domain == "f" else vector.WORD_SLOT
+        return first + value - FIRST_PARAM
+    return vector.EPILOGUE_SLOT + value if in_epilogue else value

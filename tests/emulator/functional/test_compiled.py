@@ -1,0 +1,217 @@
+"""Compiled kernels on commands as networks have them: each must take it, with the twin's bits."""
+
+import os
+import subprocess
+import sys
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npuc.emulator.functional import plain
+from npuc.emulator.functional.compiled.encode import Encoder, Kind
+from npuc.emulator.functional.fast import Batch, FastExecutor, prepare
+from npuc.emulator.functional.overlap import reads_before_writes
+from npuc.emulator.region import MmaWork, Region, VexecWork, Work
+from npuc.isa.descriptors import Kernel, Op, Output, Space, Stream, View, Window
+from npuc.isa.dtypes import DType
+from npuc.isa.jit import HAS_NUMBA
+from tests.emulator.random_work import (
+    SPECIAL,
+    copied,
+    random_memory,
+    random_mma,
+    random_transfer,
+    random_vexec,
+    same_bytes,
+)
+
+pytestmark = pytest.mark.skipif(not HAS_NUMBA, reason="compiled code needs numba")
+
+REQUANTISE = Kernel(
+    (Stream("i"), Stream("i"), Stream("f")),
+    (Op("addi", (0, 1)), Op("i2f", (16,)), Op("mulf", (17, 2)), Op("roundf", (18,)),
+     Op("maxf", (19, 8)), Op("minf", (20, 9))),
+    6,
+    (Output(21),),
+)  # fmt: skip
+WORDS = (*np.array([-7.5, 99.0], np.float32).view(np.uint32).tolist(), 0, 0, 0, 0, 0, 0)
+
+
+def dense(dtype: DType, extents: tuple[int, ...], used: tuple[int, ...]) -> View:
+    """A view without gaps over the dimensions ``used``; the others broadcast."""
+    strides, step = [0] * len(extents), dtype.bytes
+    for axis in reversed(used):
+        strides[axis] = step
+        step *= extents[axis]
+    return View(dtype, Space.spm, 0, extents, tuple(strides))
+
+
+def at(view: View, address: int, origins: tuple[int, ...] = ()) -> Region:
+    return Region(view, address, view.extents, origins)
+
+
+def check(work: Work, kind: Kind, seed: int = 0) -> None:
+    """The command has a record of ``kind``, and compiled code leaves the twin's bytes."""
+    record = Encoder().record(work)
+    assert record is not None
+    assert record.kind is kind
+    rng = np.random.default_rng(seed)
+    slow = random_memory(rng)
+    slow.acc[0].view(np.int32)[:] = rng.integers(-(2**15), 2**15, len(slow.acc[0]) // 4)
+    quick = copied(slow)
+    plain.execute(slow, 0, work)
+    FastExecutor(worth=0)(quick, 0, work)
+    assert same_bytes(slow, quick)
+
+
+def convolution(origin: tuple[int, int], channels: int = 5, rows: int = 6) -> MmaWork:
+    """3 x 3 over a map of 8 x 9, its zero point as padding."""
+    m, k, n = (1, rows, 7), (3, 3, channels), 11
+    row, column = 9 * channels, channels
+    a = View(
+        DType.i8, Space.spm, 0, m + k, (0, row, column, row, column, 1),
+        windows=(Window(0, 8, (0, 1, 0, 1, 0, 0)), Window(0, 9, (0, 0, 1, 0, 1, 0))), fill=0x83,
+    )  # fmt: skip
+    w = View(DType.i8, Space.spm, 0, (*k, n), (3 * channels * n, channels * n, n, 1))
+    acc = View(DType.i32, Space.acc, 0, (*m, n), (0, 7 * 48, 48, 4))
+    address = 1000 + origin[0] * row + origin[1] * column
+    return MmaWork(at(acc, 64), at(a, address, origin), at(w, 9000), True)
+
+
+@pytest.mark.parametrize("origin", [(0, 0), (-1, -1), (3, 2), (-9, 0)])
+def test_a_convolution_that_hangs_over_its_map(origin: tuple[int, int]) -> None:
+    check(convolution(origin), Kind.matrix)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_few_rows_and_channels_that_do_not_fill_a_chunk(rows: int) -> None:
+    work = convolution((-1, -1), channels=130, rows=rows + 1)
+    small = work._replace(
+        acc=work.acc._replace(extents=(1, 1, 1 + rows * 6, 11)),
+        a=work.a._replace(extents=(1, 1, 1 + rows * 6, 3, 3, 130)),
+    )
+    check(small, Kind.matrix)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 16, 40])
+def test_requantisation_over_its_accumulators(channels: int) -> None:
+    space = (1, 6, 7, channels, 1, 1, 1)
+    acc = View(DType.i32, Space.acc, 0, space, (0, 7 * channels * 4, channels * 4, 4, 0, 0, 0))
+    bias, scale = (dense(dtype, space, (3,)) for dtype in (DType.i32, DType.f32))
+    out = dense(DType.i8, space, (1, 2, 3))
+    for place in (0, 4000):
+        inputs = at(acc, 0), at(bias, 8000), at(scale, 12000)
+        check(VexecWork(REQUANTISE, WORDS, inputs, (at(out, place),), space), Kind.vector)
+
+
+@pytest.mark.parametrize("name", ["rmaxi", "rmini", "sumi", "prodi", "sumf", "prodf", "rmaxf"])
+@pytest.mark.parametrize("kernel", [(2, 3), (5, 7), (8, 9)])
+@pytest.mark.parametrize("inner", ["points", "elements"])
+def test_pooling(name: str, kernel: tuple[int, int], inner: str) -> None:
+    """Reductions whose points, or whose elements, lie side by side: across and flat."""
+    space = (1, 3, 4, 20, 1, *kernel)
+    across = (0, 2, 3, 5, 6) if inner == "elements" else (1, 5, 6, 2, 3)
+    domain = name[-1]
+    stream = dense(DType.i8, space, (1, *across[1:]) if inner == "points" else across)
+    out = dense(DType.i32 if domain == "i" else DType.f32, (*space[:4], 1, 1, 1), (1, 2, 3))
+    pool = Kernel((Stream(domain),), (Op(name, (0,)),), 1, (Output(16, epilogue=True),))
+    check(VexecWork(pool, (0,) * 8, (at(stream, 3),), (at(out, 24000),), space), Kind.vector)
+
+
+@pytest.mark.parametrize("channels", [1, 24])
+def test_a_depthwise_convolution_with_padding(channels: int) -> None:
+    space = (1, 5, 6, channels, 1, 3, 3)
+    row = 8 * channels
+    a = View(
+        DType.i8, Space.spm, 0, space, (0, row, channels, 1, 0, row, channels),
+        windows=(Window(-1, 6, (0, 1, 0, 0, 0, 1, 0)), Window(-1, 8, (0, 0, 1, 0, 0, 0, 1))),
+        fill=0x7F,
+    )  # fmt: skip
+    w = View(DType.i8, Space.spm, 0, space, (0, 0, 0, 1, 0, 3 * channels, channels))
+    out = dense(DType.i32, (*space[:4], 1, 1, 1), (1, 2, 3))
+    mac = Kernel((Stream("i"), Stream("i")), (Op("mac8", (0, 1)),), 1, (Output(16, True),))
+    inputs = at(a, 2000 - row - channels, (-1, -1)), at(w, 9000)
+    check(VexecWork(mac, (0,) * 8, inputs, (at(out, 16000),), space), Kind.vector)
+
+
+def test_two_ordered_sums_at_once_and_special_values() -> None:
+    space = (1, 1, 5, 24, 1, 1, 50)
+    stream = dense(DType.f32, space, (2, 6, 3))
+    ops = (Op("sumf", (0,)), Op("mulf", (0, 0)), Op("sumf", (17,)), Op("addf", (16, 18)))
+    kernel = Kernel((Stream("f"),), ops, 3, (Output(19, True),))
+    out = dense(DType.f32, (*space[:4], 1, 1, 1), (2, 3))
+    work = VexecWork(kernel, (0,) * 8, (at(stream, 0),), (at(out, 28000),), space)
+    check(work, Kind.vector)
+    memory = random_memory(np.random.default_rng(1))
+    memory.spm[0].view(np.uint32)[:] = np.resize(SPECIAL, len(memory.spm[0]) // 4)
+    quick = copied(memory)
+    plain.execute(memory, 0, work)
+    FastExecutor(worth=0)(quick, 0, work)
+    assert same_bytes(memory, quick)
+
+
+def test_a_command_that_reads_what_it_wrote_has_no_record() -> None:
+    space = (1, 1, 40, 8, 1, 1, 1)
+    view = dense(DType.i8, space, (2, 3))
+    copy = Kernel((Stream("i"),), (Op("addi", (0, 8)),), 1, (Output(16),))
+    over = VexecWork(copy, (1,) * 8, (at(view, 100),), (at(view, 108),), space)
+    assert not reads_before_writes(over)
+    assert Encoder().record(over) is None
+    wide = View(DType.i8, Space.spm, 0, space, (0, 0, 16, 1, 0, 0, 0))
+    beside = over._replace(inputs=(at(wide, 100),), outputs=(at(wide, 108),))
+    assert reads_before_writes(beside)  # two halves of each row
+    check(beside, Kind.vector)
+
+
+def test_a_prepared_program_runs_as_its_commands_one_by_one() -> None:
+    rng = np.random.default_rng(3)
+    makers = (random_transfer, random_mma, random_vexec) * 25
+    works = [(0, number, make(rng)) for number, make in enumerate(makers)]
+    prepared = prepare(works, worth=0)
+    assert sum(isinstance(part, Batch) for _, _, part in prepared.parts) > 5
+    slow = random_memory(rng)
+    quick = copied(slow)
+    for _, _, work in works:
+        plain.execute(slow, 0, work)
+    executor = FastExecutor(prepared)
+    for core, _, part in prepared.parts:
+        if isinstance(part, Batch):
+            executor.run(quick, part)
+        else:
+            executor(quick, core, part)
+    assert same_bytes(slow, quick)
+
+
+def test_small_programs_are_not_worth_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    from npuc.emulator.functional.compiled.leaves import Leaves
+
+    monkeypatch.setattr(Leaves, "are_in_use", property(lambda _: False))
+    work = convolution((0, 0))
+    assert [part for _, _, part in prepare([(0, 0, work)]).parts] == [work]
+    once = prod(work.acc.extents) * prod(work.w.extents[:3])
+    parts = prepare([(0, 0, work)] * 3, worth=3 * once).parts
+    assert len(parts) == 1 and isinstance(parts[0][2], Batch)
+
+
+def test_machine_code_is_kept_for_all_sources_of_the_folder(tmp_path: Path) -> None:
+    """Code from the cache is not compiled again, until any file of the folder changes."""
+    program = """
+import sys
+from npuc.emulator.functional.compiled import native, rows
+if len(sys.argv) > 1:
+    native._stamp = lambda: (("geometry.py", 0, 0),)
+print(native.machine_code(rows.SET_WORDS.kernel, rows.SET_WORDS.parameters)._cache_hits)
+"""
+    hits = [
+        subprocess.run(
+            [sys.executable, "-c", program, *changed],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        ).stdout.strip()
+        for changed in ((), (), ("changed",))
+    ]
+    assert hits == ["0", "1", "0"]
