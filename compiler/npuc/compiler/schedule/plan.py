@@ -7,7 +7,7 @@ from npuc.compiler.schedule.problem import Home
 from npuc.compiler.schedule.program import Buffer, Job, ProgramPlan, Step, TensorFacts
 from npuc.compiler.schedule.residency import Residency, with_homes
 from npuc.compiler.schedule.search import SearchOptions
-from npuc.compiler.schedule.segments import Segment, Segments
+from npuc.compiler.schedule.segments import ROOM_SHARE, Segment, Segments
 from npuc.compiler.schedule.stripe_steps import StripeSteps
 from npuc.isa.target import Target
 
@@ -44,8 +44,9 @@ class _Planner:
         staying = self._residency({}, frozenset()) if self.options.resident else set()
         segments = self._segments(staying) if self.options.stripes else []
         if segments:
+            rings = self.target.spm.capacity_bytes // ROOM_SHARE
             staying = self._residency(
-                {n: s.peak_bytes for s in segments for n in range(s.first, s.last + 1)},
+                {n: s.peak_bytes + rings for s in segments for n in range(s.first, s.last + 1)},
                 frozenset().union(*(s.internal for s in segments)),
             )
         return self._steps(staying, segments)

@@ -81,18 +81,37 @@ class Residency:
             self.taken[n] if n in self.taken else self._room(job, candidates)
             for n, job in enumerate(self.jobs)
         ]
+        ranked = sorted(candidates, key=lambda t: (-self._worth(t, lives[t]), t))
         chosen: set[int] = set()
-        for tensor in sorted(candidates, key=lambda t: (-self._worth(t, lives[t]), t)):
+        for tensor in ranked:
             n_bytes = whole_words(self.tensors[tensor].n_bytes, self.target)
             span = range(lives[tensor][0], lives[tensor][1] + 1)
             if all(live[p] + n_bytes <= self.target.spm.capacity_bytes for p in span):
                 chosen.add(tensor)
                 for p in span:
                     live[p] += n_bytes
+        while crowding := self._crowding(chosen, candidates, lives):
+            chosen.remove(max(crowding, key=ranked.index))
         return chosen
 
-    def _room(self, job: Job, candidates: set[int]) -> int:
-        return room_needed(with_homes(job, candidates), self.target, self.options)
+    def _crowding(
+        self, chosen: set[int], candidates: set[int], lives: Mapping[int, tuple[int, int]]
+    ) -> set[int]:
+        """What stays during some job beside which its rings do not fit.
+
+        Rings of candidates that did not stay after all come on top of the room planned for.
+        """
+        for n, job in enumerate(self.jobs):
+            alive = {t for t in chosen if lives[t][0] <= n <= lives[t][1]}
+            if not alive or n in self.taken or not (candidates - chosen).intersection(job.tensors):
+                continue
+            live = sum(whole_words(self.tensors[t].n_bytes, self.target) for t in alive)
+            if live + self._room(job, chosen) > self.target.spm.capacity_bytes:
+                return alive
+        return set()
+
+    def _room(self, job: Job, resident: set[int]) -> int:
+        return room_needed(with_homes(job, resident), self.target, self.options)
 
     def _worth(self, tensor: int, life: tuple[int, int]) -> float:
         touched = sum(job.tensors.count(tensor) for job in self.jobs[life[0] : life[1] + 1])

@@ -166,16 +166,17 @@ class Segments:
             for tensor in self.jobs[striping.first + index].tensors:
                 is_held = tensor in striping.held
                 if is_held or self.tensors[tensor].segment == "constant":
-                    piece = (tensor, s if is_held else -1)
+                    piece = (tensor, striping.buffer_of(tensor, s) if is_held else -1)
                     lives[piece] = (lives.get(piece, (position, 0))[0], position)
         for (tensor, s), (begin, end) in lives.items():
             if s < 0:
                 yield (begin, end), self.tensors[tensor].n_bytes
                 continue
             low, high = striping.held[tensor][s]
-            following = lives.get((tensor, s + 1))
-            hands_on = following is not None and striping.kept[tensor][s + 1][1] > low
-            last = max(end, following[0]) if hands_on and following else end
+            kept, last = striping.kept[tensor], end
+            made = [n for n in range(s + 1, len(kept)) if striping.buffer_of(tensor, n) == n]
+            if made and kept[made[0]][1] > kept[made[0]][0]:  # the next buffer copies from this one
+                last = max(end, lives[tensor, made[0]][0])
             yield (begin, last), high - low
 
     def _cycles(self, striping: Striping, internal: frozenset[int]) -> int:

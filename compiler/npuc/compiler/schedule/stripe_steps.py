@@ -53,8 +53,8 @@ class StripeSteps:
         """Numbers for the buffers of every stripe; one that gains no rows is the one before."""
         for tensor, ranges in striping.held.items():
             for s, (low, high) in enumerate(ranges):
-                if s and high == ranges[s - 1][1]:
-                    self.held[tensor, s] = self.held[tensor, s - 1]
+                if (made := striping.buffer_of(tensor, s)) != s:
+                    self.held[tensor, s] = self.held[tensor, made]
                 elif high > low:
                     name = f"{self.tensors[tensor].name}@{s}"
                     self.held[tensor, s] = self._buffer(name, high - low)
@@ -81,10 +81,8 @@ class StripeSteps:
         """Buffer of a stripe and the tensor's first byte in it."""
         if s < 0 or (tensor, s) not in self.held:
             return None
-        buffer = self.held[tensor, s]
-        while s and self.held.get((tensor, s - 1)) == buffer:
-            s -= 1
-        return buffer, striping.held[tensor][s][0]
+        made = striping.buffer_of(tensor, s)
+        return self.held[tensor, s], striping.held[tensor][made][0]
 
     def _work(self, striping: Striping, index: int, s: int) -> None:
         number = striping.first + index

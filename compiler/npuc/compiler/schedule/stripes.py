@@ -140,6 +140,13 @@ class Striping:
         ]
         return [(j, s) for _, _, j, s in sorted(items)]
 
+    def buffer_of(self, tensor: int, s: int) -> int:
+        """The stripe that made the buffer of ``s``: one that gains no rows uses the one before."""
+        held = self.held[tensor]
+        while s and held[s][1] == held[s - 1][1]:
+            s -= 1
+        return s
+
 
 def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int) -> Striping | None:
     """``jobs``, which begin at number ``first``, in ``stripes`` stripes.

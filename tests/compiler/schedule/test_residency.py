@@ -1,0 +1,96 @@
+"""What stays in SPM: it fits beside the rings of every job, and only what views can show stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npuc.compiler.schedule.plan import PlanOptions, Work, plan_program
+from npuc.compiler.schedule.problem import Home
+from npuc.compiler.schedule.program import (
+    Job,
+    TensorFacts,
+    can_stay,
+    uses,
+    whole_words,
+)
+from npuc.compiler.schedule.residency import Residency, room_needed, stay_candidates, with_homes
+from npuc.compiler.schedule.search import SearchOptions, choose_tiling
+from npuc.compiler.schedule.tiling import spm_bytes
+from tests.compiler.schedule.chains import Chain, chains
+from tests.compiler.schedule.problems import TINY, M, form, operand
+from tests.compiler.schedule.problems import elementwise as sum_of
+
+OPTIONS = SearchOptions()
+SMALL = replace(TINY, spm=replace(TINY.spm, capacity_bytes=1024))
+CHAINS = chains(12, 20)  # tensors of some hundred bytes: few of them fit at once
+
+
+@settings(max_examples=15)
+@given(CHAINS)
+def test_what_stays_leaves_every_job_its_room(chain: Chain) -> None:
+    candidates = stay_candidates(chain.jobs, chain.tensors)
+    chosen = Residency(chain.jobs, chain.tensors, SMALL, OPTIONS).decide()
+    assert chosen <= candidates
+    assert all(chain.tensors[t].is_scratch for t in chosen)
+    lives = uses(chain.jobs)
+    for position, job in enumerate(chain.jobs):
+        live = sum(
+            whole_words(chain.tensors[t].n_bytes, SMALL)
+            for t in chosen
+            if lives[t][0] <= position <= lives[t][1]
+        )
+        room = room_needed(with_homes(job, chosen), SMALL, OPTIONS)
+        assert live + room <= SMALL.spm.capacity_bytes or live == 0
+        left = replace(OPTIONS, spm_bytes=SMALL.spm.capacity_bytes - live)
+        problem = with_homes(job, chosen)
+        tiling = choose_tiling(problem, SMALL, left).tiling
+        assert live + spm_bytes(problem, tiling, SMALL) <= SMALL.spm.capacity_bytes
+
+
+def padded(axes: int) -> Job:
+    """A sum whose first operand is padded on ``axes`` axes."""
+    problem = sum_of((3, 4, 5, 6), [True] * 4)
+    forms = [form(-1, **{f"m{n}" if n < 3 else "n": 1}) if n < axes else M[n] for n in range(4)]
+    x = operand(0, "x", forms, (3, 4, 5, 6))
+    return Job(replace(problem, operands=(x, *problem.operands[1:])), (1, 0, 2), ("pad",))
+
+
+def test_tensors_padded_on_more_than_two_axes_never_stay() -> None:
+    producer = Job(sum_of((3, 4, 5, 6), [True] * 4), (0, 0, 1), ("sum",))
+    tensors = [
+        TensorFacts(name, 360, segment)
+        for name, segment in (("x", "input"), ("t", "scratch"), ("y", "output"))
+    ]
+    for axes in range(5):
+        jobs = (producer, padded(axes))
+        want = {1} if axes <= 2 else set()
+        assert can_stay(jobs[1].problem, jobs[1].problem.operands[0]) == (axes <= 2)
+        assert stay_candidates(jobs, tensors) == want
+        assert Residency(jobs, tensors, TINY, OPTIONS).decide() == want
+        plan = plan_program(Work(jobs, tuple(tensors)), TINY, PlanOptions(OPTIONS))
+        assert (plan.steps[1].problem.operands[0].home is Home.spm) == (axes <= 2)
+
+
+@settings(max_examples=15)
+@given(CHAINS, st.booleans())
+def test_buffers_of_a_plan_live_from_first_to_last_use(chain: Chain, has_stripes: bool) -> None:
+    work = Work(tuple(chain.jobs), tuple(chain.tensors))
+    plan = plan_program(work, SMALL, PlanOptions(OPTIONS, stripes=has_stripes))
+    lives, live = plan.lives(), plan.live_bytes(SMALL)
+    assert set(lives) == set(range(len(plan.buffers))), "a buffer that nobody uses"
+    for position, step in enumerate(plan.steps):
+        used = {buffer for _, buffer in step.buffers}
+        alive = {b for b, (first, last) in lives.items() if first <= position <= last}
+        assert used <= alive
+        assert live[position] == sum(whole_words(plan.buffers[b].n_bytes, SMALL) for b in alive)
+        left = replace(OPTIONS, spm_bytes=SMALL.spm.capacity_bytes - live[position])
+        choose_tiling(step.problem, SMALL, left)  # raises where nothing fits
+    for first, last in lives.values():
+        assert {first, last} <= {
+            position
+            for position, step in enumerate(plan.steps)
+            if any(lives[b] == (first, last) for _, b in step.buffers)
+        }

@@ -1,0 +1,224 @@
+"""Stripes by definition: every byte carries its tensor and offset through buffers and copies.
+
+The steps are carried out on these marks: whatever a step reads must be, byte by byte, what its job
+reads when it runs whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
+
+from npuc.compiler.schedule.problem import GroupProblem, Home, Operand
+from npuc.compiler.schedule.program import Job, ProgramPlan, Step
+from npuc.compiler.schedule.search import SearchOptions
+from npuc.compiler.schedule.segments import Segments
+from npuc.compiler.schedule.stripe_steps import StripeSteps
+from npuc.compiler.schedule.stripes import RowJob, Striping, stripe
+from tests.compiler.schedule.chains import Chain, add_conv, add_pool, add_sum, chains
+from tests.compiler.schedule.problems import TINY, elementwise, transpose
+
+Int64s = npt.NDArray[np.int64]
+TENSOR = 1 << 32  # a mark is TENSOR * tensor + offset
+NOTHING = -1
+
+
+def row_jobs(chain: Chain) -> list[RowJob]:
+    scratch = [tensor.is_scratch for tensor in chain.tensors]
+    found = [RowJob.of(job, scratch) for job in chain.jobs]
+    return [job for job in found if job is not None]
+
+
+def internal(chain: Chain) -> set[int]:
+    """Scratch tensors that some job reads: nobody outside needs them."""
+    read = {tensor for job in chain.jobs for tensor in job.inputs}
+    return {t for t in read if chain.tensors[t].is_scratch}
+
+
+def striped(chain: Chain, count: int) -> Striping | None:
+    jobs = row_jobs(chain)
+    return stripe(jobs, 0, internal(chain), count) if len(jobs) == len(chain.jobs) else None
+
+
+def planned(chain: Chain, striping: Striping) -> ProgramPlan:
+    plan = ProgramPlan()
+    StripeSteps(chain.jobs, chain.tensors, plan, {}).add(striping)
+    return plan
+
+
+def addresses(
+    problem: GroupProblem, operand: Operand, rows: tuple[int, int, int] | None = None
+) -> Int64s:
+    """Byte addresses of the elements that the problem touches, padding aside.
+
+    ``rows``: only those of a range of a dimension, (dimension, low, high).
+    """
+    points = np.indices(problem.extents)
+    inside = np.ones(problem.extents, bool)
+    if rows is not None:
+        inside = (points[rows[0]] >= rows[1]) & (points[rows[0]] < rows[2])
+    address = np.full(problem.extents, operand.base)
+    for form, size, stride in zip(operand.forms, operand.shape, operand.strides, strict=True):
+        index = form.constant + sum(c * points[d] for d, c in enumerate(form.coefficients))
+        inside = inside & (index >= 0) & (index < size)
+        address = address + index * stride
+    return np.unique(address[inside])
+
+
+@dataclass
+class Marks:
+    """Carries out steps on marks; ``stored`` counts writes of bytes in DRAM."""
+
+    chain: Chain
+    plan: ProgramPlan
+    buffers: list[Int64s] = field(default_factory=list)
+    stored: dict[int, Int64s] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.buffers = [np.full(b.n_bytes, NOTHING) for b in self.plan.buffers]
+        self.stored = {
+            n: np.zeros(tensor.n_bytes, np.int64)
+            for n, tensor in enumerate(self.chain.tensors)
+            if tensor.segment == "output"
+        }
+
+    def copy(self, step: Step) -> None:
+        held = dict(step.buffers)
+        source, target = step.problem.operands
+        size = source.dtype.bytes * source.shape[0]
+        moved = self.buffers[held[0]][source.base : source.base + size]
+        assert moved.size == size
+        assert (moved != NOTHING).all(), "rows are copied before they are complete"
+        room = self.buffers[held[1]][target.base : target.base + size]
+        assert room.size == size
+        assert (room == NOTHING).all(), "rows are copied over others"
+        room[:] = moved
+
+    def work(self, step: Step, rows: tuple[int, int, int]) -> None:
+        job, held = self.chain.jobs[step.job], dict(step.buffers)
+        for n, operand in enumerate(step.problem.operands):
+            original = job.problem.operands[n]
+            marks = addresses(job.problem, original, rows) + TENSOR * job.tensor(original)
+            found = addresses(step.problem, operand)
+            is_result = n in step.problem.vector.outputs
+            if n not in held:
+                assert operand.home is Home.dram
+                np.testing.assert_array_equal(found, marks % TENSOR)
+                if is_result:
+                    self.stored[job.tensor(original)][found] += 1
+                continue
+            buffer = self.buffers[held[n]]
+            assert found.size == 0 or (found[0] >= 0 and found[-1] < buffer.size)
+            if operand.home is Home.fetched:
+                buffer[:] = TENSOR * job.tensor(original) + np.arange(buffer.size)
+            if is_result:
+                assert (buffer[found] == NOTHING).all(), "rows are computed twice"
+                buffer[found] = marks
+            else:
+                np.testing.assert_array_equal(buffer[found], marks)
+
+
+def carry_out(chain: Chain, striping: Striping) -> Marks:
+    marks = Marks(chain, planned(chain, striping))
+    jobs, order = row_jobs(chain), iter(striping.order)
+    for step in marks.plan.steps:
+        if step.is_copy:
+            marks.copy(step)
+            continue
+        index, s = next(order)
+        assert step.job == index
+        marks.work(step, (jobs[index].dim, *striping.rows[index][s]))
+    assert next(order, None) is None
+    return marks
+
+
+CASES = st.tuples(chains(), st.integers(2, 6))
+
+
+@given(CASES)
+def test_steps_read_what_the_whole_jobs_read(case: tuple[Chain, int]) -> None:
+    """And compute every byte of the result once."""
+    chain, count = case
+    striping = striped(chain, count)
+    if striping is None:
+        reject()
+    marks = carry_out(chain, striping)
+    assert all((writes == 1).all() for writes in marks.stored.values())
+
+
+@given(CASES)
+def test_rows_are_computed_once_and_in_order(case: tuple[Chain, int]) -> None:
+    chain, count = case
+    striping = striped(chain, count)
+    if striping is None:
+        reject()
+    for job, ranges in zip(row_jobs(chain), striping.rows, strict=True):
+        ends = [0, *(high for _, high in ranges)]
+        assert [low for low, _ in ranges] == ends[:-1]
+        assert ends == sorted(ends)
+        assert ends[-1] <= job.extent
+        if any(chain.tensors[t].segment == "output" for t, _ in job.writes):
+            assert ends[-1] == job.extent
+
+
+@given(CASES)
+def test_kept_bytes_were_held_by_the_stripe_before(case: tuple[Chain, int]) -> None:
+    chain, count = case
+    striping = striped(chain, count)
+    if striping is None:
+        reject()
+    for tensor, kept in striping.kept.items():
+        held = striping.held[tensor]
+        assert kept[0][1] == kept[0][0], "before the first stripe there is nothing"
+        for s, (low, high) in enumerate(kept[1:], start=1):
+            assert held[s][0] == low
+            assert high <= held[s][1]
+            if high > low:
+                assert held[s - 1][0] <= low
+                assert high == held[s - 1][1]
+
+
+@given(CASES)
+def test_the_peak_covers_the_buffers_of_the_steps(case: tuple[Chain, int]) -> None:
+    chain, count = case
+    striping = striped(chain, count)
+    if striping is None:
+        reject()
+    segments = Segments(chain.jobs, chain.tensors, TINY, SearchOptions(), set())
+    assert segments.peak(striping) >= max(planned(chain, striping).live_bytes(TINY))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("is_residual", [False, True])
+def test_plain_chains_do_go_in_stripes(count: int, is_residual: bool) -> None:
+    chain = Chain()
+    chain.seen.append((chain.tensor(10 * 6 * 2, "input"), (1, 10, 6, 2)))
+    add_conv(chain, (3, 1, 1), 3)
+    add_conv(chain, (3, 1, 1), 3)
+    if is_residual:
+        add_sum(chain, 1)
+    add_pool(chain, (2, 2, 0))
+    striping = striped(chain.finish(), count)
+    assert striping is not None
+    assert len({job for job, _ in striping.order}) == len(chain.jobs)
+    # the second convolution needs one row more than it computes
+    assert striping.rows[0][0][1] == 2 * striping.rows[-1][0][1] + 1
+    carry_out(chain, striping)
+
+
+def test_results_of_one_element_have_no_rows() -> None:
+    problem = elementwise((1, 1, 1, 1), [True] * 4)
+    assert RowJob.of(Job(problem, (0, 0, 1), ("sum",)), [True, True]) is None
+
+
+def test_a_transpose_reads_from_one_end_to_the_other_for_each_row() -> None:
+    problem = transpose((1, 4, 5, 3), (0, 3, 2, 1))
+    job = RowJob.of(Job(problem, (0, 1), ("transpose",)), [True, True])
+    assert job is not None
+    assert (job.dim, job.extent) == (1, 4)
+    assert [job.reads[0][1].span((r, r + 1)) for r in range(4)] == [(r, 57 + r) for r in range(4)]
