@@ -325,6 +325,17 @@ def qdq_chain() -> Case:
     return q.b.case("qdq_chain", q.act(y, 0.05, 0), steps=1, tolerance=0.05)
 
 
+def qdq_pool_of_pieces(kind: str) -> Case:
+    """Pieces of two scales, the second that of the reader, pooled together."""
+    q = Qdq(5)
+    x = q.act(q.b.input((1, 4, 7, 7)))
+    wide = q.act(q.b.node("Conv", x, q.weights(3, 4, 1, 1), q.b.weights(3)), 0.07, 9)
+    fine = q.act(q.b.node("Conv", x, q.weights(5, 4, 1, 1), q.b.weights(5)), 0.04, -6)
+    x = q.b.node("Concat", wide, fine, axis=1)
+    y = q.b.node(kind, x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    return q.b.case(f"qdq_{kind}_of_pieces", q.act(y, 0.04, -6), steps=1, tolerance=0.041)
+
+
 def qdq_padded_average() -> Case:
     q = Qdq(4)
     x = q.act(q.b.input((1, 4, 7, 7)), 0.05, 17)
@@ -392,6 +403,8 @@ QUANTISED_CASES: list[Case] = [
     qdq_conv("qdq_conv_scalar", per_channel=False),
     qdq_conv("qdq_conv_depthwise", group=4),
     qdq_chain(),
+    qdq_pool_of_pieces("MaxPool"),
+    qdq_pool_of_pieces("AveragePool"),
     qdq_padded_average(),
     qdq_activation_product(),
     microsoft_add(),

@@ -15,6 +15,7 @@ from npuc.compiler.passes.simplify_movement import movement_patterns
 from npuc.compiler.passes.sink_pieces import (
     ConcatOfDequantize,
     PartOfDequantize,
+    PoolOfConcat,
     QuantizeOfConcat,
 )
 from npuc.compiler.xdsl_api import (
@@ -88,6 +89,7 @@ class SinkDequantize(ModulePass):
             PartOfDequantize(npu, self.name),
             ConcatOfDequantize(npu, self.name),
             QuantizeOfConcat(npu, self.name),
+            PoolOfConcat(npu, self.name),  # after concat-of-dequantize: one scale keeps one pool
             *movement_patterns(npu, self.name),
         ]
         apply_patterns(op, patterns)

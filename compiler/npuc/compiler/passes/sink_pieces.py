@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from npuc.compiler.consts import ConstStore
-from npuc.compiler.dialects.element_types import dtype_of, shape_of
+from npuc.compiler.dialects.element_types import dtype_of, shape_of, tensor_type
 from npuc.compiler.dialects.nn import (
     ConcatOp,
     ConstantOp,
     DequantizeOp,
     PadOp,
+    Pool2dOp,
     QuantizeOp,
     SliceOp,
     TransposeOp,
@@ -22,8 +23,16 @@ from npuc.compiler.ops.movement import make_constant, make_transpose
 from npuc.compiler.ops.pieces import make_concat, make_pad, make_slice
 from npuc.compiler.ops.quantization import make_dequantize, make_quantize
 from npuc.compiler.ops.structured import Made
-from npuc.compiler.passes.rewriting import Pattern, constant_array, replace, single_user
+from npuc.compiler.passes.rewriting import (
+    Pattern,
+    constant_array,
+    rebuilt,
+    replace,
+    single_user,
+)
 from npuc.compiler.xdsl_api import Operation, PatternRewriter, SSAValue
+
+CHANNELS = 3  # of NHWC
 
 
 def _inverse(perm: tuple[int, ...]) -> tuple[int, ...]:
@@ -171,3 +180,33 @@ class QuantizeOfConcat(Pattern[ConcatOp]):
         whole = make_concat([piece.result for piece in pieces], found.axis_number)
         replace(rewriter, op, Made((*pieces, whole), whole.result), [found])
         return "a quantisation moved into the pieces of a concatenation"
+
+
+class PoolOfConcat(Pattern[ConcatOp]):
+    """pool(concat(x, y)) == concat(pool(x), pool(y)) over channels: windows have one channel.
+
+    The pieces are dequantised: each pooling reads integers, and no float32 whole is kept.
+    """
+
+    def match(self, op: Operation) -> ConcatOp | None:
+        if not isinstance(op, Pool2dOp) or single_user(op.x) is not op:
+            return None
+        owner = op.x.owner
+        if not isinstance(owner, ConcatOp) or owner.axis_number % 4 != CHANNELS:
+            return None
+        are_integers = all(isinstance(piece.owner, DequantizeOp) for piece in owner.pieces)
+        return owner if are_integers else None
+
+    def rewrite(self, op: Operation, found: ConcatOp, rewriter: PatternRewriter) -> str:
+        batch, height, width, _ = shape_of(op.results[0])
+        pools = []
+        for piece in found.pieces:
+            shape = (batch, height, width, shape_of(piece)[CHANNELS])
+            kind = tensor_type(dtype_of(piece), shape)
+            pools.append(rebuilt(op, [piece], kind, op.properties))
+        for pool in pools:
+            pool.location = op.location
+        whole = make_concat([pool.results[0] for pool in pools], CHANNELS)
+        whole.location = found.location
+        replace(rewriter, op, Made((*pools, whole), whole.result))
+        return "a pooling moved into the pieces of a concatenation"
