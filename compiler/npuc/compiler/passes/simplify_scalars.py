@@ -117,11 +117,11 @@ def _integer(value: SSAValue) -> int | None:
     if not isinstance(value.owner, arith.ConstantOp):
         return None
     number = constant_value(value.owner)
-    return int(number) if isinstance(number, np.int32) else None
+    return int(number) if number.dtype.kind == "i" else None
 
 
 def _float(value: SSAValue) -> np.float32 | None:
     if not isinstance(value.owner, arith.ConstantOp):
         return None
     number = constant_value(value.owner)
-    return number if isinstance(number, np.float32) else None
+    return np.float32(number) if number.dtype.kind == "f" else None

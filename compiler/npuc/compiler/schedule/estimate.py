@@ -123,7 +123,7 @@ def estimate_from(
     n_tiles = n_outputs * costs.trips[:, PARALLEL:].prod(axis=1)
     mxu, vpu = costs.mma * n_tiles, costs.vexec * n_outputs
     queues: dict[str, Ints] = {}
-    nothing = np.zeros_like(n_tiles)
+    nothing: Ints = np.zeros_like(n_tiles)
     moved = nothing.copy()
     through = costs.mma + costs.vexec
     for operand, bursts, cycles in zip(

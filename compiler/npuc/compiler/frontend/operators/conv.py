@@ -6,7 +6,12 @@ import numpy as np
 
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.frontend.node import Node, Result, onnx_operator
-from npuc.compiler.frontend.operators import volumes
+from npuc.compiler.frontend.operators.volumes import (
+    VOLUME_RANK,
+    convolve_volume,
+    from_volume,
+    volume_window,
+)
 from npuc.compiler.frontend.operators.windows import (
     TO_NCHW,
     TO_NHWC,
@@ -37,16 +42,16 @@ def conv(node: Node) -> Result:
 def channels_first(node: Node, result: SSAValue, weights: int) -> SSAValue:
     """What ``convolution`` by input ``weights`` led to, with the axes that ONNX has."""
     rank = len(node.value(0).shape)
-    if rank == volumes.RANK:
-        window = volumes.volume_window(node, node.value(weights).shape[2:])
-        return volumes.from_volume(node, result, window)
+    if rank == VOLUME_RANK:
+        window = volume_window(node, node.value(weights).shape[2:])
+        return from_volume(node, result, window)
     return from_image(node, node.emit(make_transpose(result, TO_NCHW)), rank)
 
 
 def convolution(node: Node, operands: tuple[int, int], zero: ZeroPoints) -> SSAValue:
     """The accumulators in NHWC of the convolution of inputs ``operands`` (x_NCHW, w_OIHW)."""
-    if len(node.value(operands[0]).shape) == volumes.RANK:
-        return volumes.convolve_volume(node, operands, zero)
+    if len(node.value(operands[0]).shape) == VOLUME_RANK:
+        return convolve_volume(node, operands, zero)
     x_NCHW, w_HWIO = as_image(node, node.tensor(operands[0])), weight_tensor(node, operands[1])
     groups, kernel = node.attribute("group", 1), node.value(operands[1]).shape[2:]
     if list(kernel) != node.integers("kernel_shape", kernel):

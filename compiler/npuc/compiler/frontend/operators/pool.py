@@ -8,7 +8,10 @@ import numpy as np
 from npuc.compiler.dialects.element_types import dtype_of, shape_of, tensor_type
 from npuc.compiler.dialects.nn import ReduceOp, SoftmaxOp
 from npuc.compiler.frontend.node import Node, Result, Value, onnx_operator
-from npuc.compiler.frontend.operators import volumes
+from npuc.compiler.frontend.operators.volumes import (
+    VOLUME_RANK,
+    pool_volume,
+)
 from npuc.compiler.frontend.operators.windows import (
     TO_NCHW,
     TO_NHWC,
@@ -44,8 +47,8 @@ def average_pool(node: Node) -> Result:
 
 
 def _pool(node: Node, kind: str, *, counts_padding: bool) -> SSAValue:
-    if len(node.value(0).shape) == volumes.RANK:
-        return volumes.pool_volume(node, kind, counts_padding=counts_padding)
+    if len(node.value(0).shape) == VOLUME_RANK:
+        return pool_volume(node, kind, counts_padding=counts_padding)
     x_NCHW = as_image(node, node.tensor(0))
     kernel = tuple(node.integers("kernel_shape", []))
     window = onnx_window(node, shape_of(x_NCHW), kernel)

@@ -20,7 +20,7 @@ from npuc.compiler.ops.pieces import make_pad
 from npuc.compiler.ops.pooling import Pool, make_pool2d
 from npuc.compiler.xdsl_api import SSAValue
 
-RANK = 5
+VOLUME_RANK = 5
 AXES = 3
 PLANES_LAST = (3, 4, 2, 1, 0)  # w[O, I, KD, KH, KW] to [KH, KW, KD, I, O]
 
@@ -62,7 +62,7 @@ class VolumeWindow:
 def volume_window(node: Node, kernel: tuple[int, ...]) -> VolumeWindow:
     """The window of a node whose input 0 has three spatial axes. Raises: UnsupportedError."""
     shape = node.value(0).shape
-    if len(shape) != RANK or len(kernel) != AXES:
+    if len(shape) != VOLUME_RANK or len(kernel) != AXES:
         raise node.unsupported(
             "kernel and tensor have different axes", f"x {list(shape)}, kernel {list(kernel)}"
         )
