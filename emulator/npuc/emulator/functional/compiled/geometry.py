@@ -108,6 +108,14 @@ def fill(address: int, count: int, word: int) -> None:
         words[i] = word
 
 
+@njit(inner=True)
+def copy(address: int, source: int, count: int) -> None:
+    """``count`` words of 32 bits, from and to places apart."""
+    words, others = carray(as_values(address), count), carray(as_values(source), count)
+    for i in range(count):
+        words[i] = others[i]
+
+
 # -- what kernels remember of writes to SPM -------------------------------------------------------
 
 PAGE_BITS = 10

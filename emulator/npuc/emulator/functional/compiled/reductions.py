@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npuc.emulator.functional.compiled.leaves import Leaf, leaf
-from npuc.emulator.functional.compiled.micro import FIRST, MICRO, Scalar, key, over_rows
+from npuc.emulator.functional.compiled.micro import FIRST, MICRO, Scalar, key
 from npuc.emulator.functional.compiled.native import Number, carray, inlined
 from npuc.emulator.functional.compiled.rows import INFINITY, MAGNITUDE, QUIET_NAN, quiet
 
@@ -179,12 +179,12 @@ class Step(NamedTuple):
 
 @inlined
 def _plus_bits(a: Number, b: Number, c: Number) -> Number:
-    return quiet(np.float32(c + a).view(np.int32))
+    return quiet(np.float32(np.int32(c).view(np.float32) + a).view(np.int32))
 
 
 @inlined
 def _times_bits(a: Number, b: Number, c: Number) -> Number:
-    return quiet(np.float32(c * a).view(np.int32))
+    return quiet(np.float32(np.int32(c).view(np.float32) * a).view(np.int32))
 
 
 @inlined
@@ -199,8 +199,23 @@ def _most_float(a: Number, b: Number, c: Number) -> Number:
     return QUIET_NAN if has_nan else np.int32(key(max(key(a), key(c))))
 
 
+def _taking(scalar: Scalar, parameters: str) -> Leaf:
+    """Results c become ``scalar`` of a value each and themselves.
+
+    NOTE: they have one address: compiled code takes two for rows that overlap, and goes slowly.
+    """
+
+    @leaf(parameters)
+    def taking(out: Words, a: Words, b: Words, c: Words, count: int, extra: int) -> None:
+        result, x, y = carray(out, count), carray(a, count), carray(b, count)
+        for i in range(count):
+            result[i] = scalar(x[i], y[i], result[i])
+
+    return taking
+
+
 def _step(scalar: Scalar, parameters: str = _WORDS) -> Step:
-    return Step(FIRST, over_rows(scalar, parameters))
+    return Step(FIRST, _taking(scalar, parameters))
 
 
 STEPS: Mapping[str, Step] = {
@@ -212,5 +227,5 @@ STEPS: Mapping[str, Step] = {
     "prodi": _step(_product),
     "rmini": _step(_least),
     "rmaxi": _step(_most),
-    "mac8": Step(MICRO["muli"], over_rows(_mac, _WORDS)),
+    "mac8": Step(MICRO["muli"], _taking(_mac, _WORDS)),
 }

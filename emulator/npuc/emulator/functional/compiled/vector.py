@@ -45,7 +45,7 @@ OPERANDS = STREAMS + OUTPUTS
 STATIC, ACROSS, WORDS, EXTENTS, PLACES = 0, 1, 2, 10, 17
 RECORD_WORDS = PLACES + OPERANDS * PLACE_WORDS
 # Words of a static row: numbers of micro-ops, axes whose points a flat strip counts, number of
-# loads, which parameters are used (two bits each); a load each
+# loads, which parameters are used (as words 1, as float32 2, two bits each); a load each
 # (stream, slot, whether in the epilogue), an output each (slot or -1, whether of the epilogue),
 # micro-ops, operands.
 OPS, BODY_OPS, FLAT_AXES, LOADS, USES = range(5)
@@ -160,16 +160,13 @@ def _run(state: State, record: int, static: int) -> None:
 def _spread_parameters(state: State, record: int, static: int, width: int) -> None:
     """Each parameter in a row of its own, once as float32 and once as a word."""
     for number in range(PARAMETERS):
-        if state.statics[static + USES] >> 2 * number & 3 == 0:
-            continue
+        uses = state.statics[static + USES] >> 2 * number & 3
         word = int32(state.records[record + WORDS + number])
-        is_nan = (word & _MAGNITUDE) > _INFINITY
-        fill(state.slots + (WORD_SLOT + number) * state.slot_bytes, width, word)
-        fill(
-            state.slots + (FLOAT_SLOT + number) * state.slot_bytes,
-            width,
-            int32(_QUIET_NAN) if is_nan else word,
-        )
+        if uses & 1 != 0:
+            fill(state.slots + (WORD_SLOT + number) * state.slot_bytes, width, word)
+        if uses & 2 != 0:
+            quiet = int32(_QUIET_NAN) if (word & _MAGNITUDE) > _INFINITY else word
+            fill(state.slots + (FLOAT_SLOT + number) * state.slot_bytes, width, quiet)
 
 
 @njit(inner=True)
@@ -313,17 +310,14 @@ def _join_lanes(state: State, static: int, count: int) -> None:
         op = static + OP + number * OP_WORDS
         if statics[op + TAKE] == 0 or statics[op + IS_ORDERED] == 0:
             continue
-        start, width = LANE_SLOT + lane_set * LANES, LANES // 2
-        while width > 0:
-            for lane in range(width):
-                out = (
-                    state.slots
-                    + (start + lane if width > 1 else RESULT_SLOT + number) * state.slot_bytes
-                )
-                left, right = (
-                    state.slots + (start + 2 * lane) * state.slot_bytes,
-                    state.slots + (start + 2 * lane + 1) * state.slot_bytes,
-                )
-                invoke(statics[op + TAKE], (out, right, right, left, count, int64(0)))
-            width //= 2
+        start, apart, none = LANE_SLOT + lane_set * LANES, 1, int64(0)
+        while apart < LANES:
+            for lane in range(0, LANES, 2 * apart):
+                left = state.slots + (start + lane) * state.slot_bytes
+                right = left + apart * state.slot_bytes
+                invoke(statics[op + TAKE], (left, right, right, left, count, none))
+            apart *= 2
+        out, first = state.slots + (RESULT_SLOT + number) * state.slot_bytes, state.slots
+        first += start * state.slot_bytes
+        invoke(statics[op + BEGIN], (out, first, first, out, count, none))
         lane_set += 1

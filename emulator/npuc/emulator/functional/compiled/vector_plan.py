@@ -49,13 +49,18 @@ def plan_vector(work: VexecWork, address: Address, tables: tuple[int, ...]) -> V
     reductions = [kernel.ops[i].name for i in kernel.reductions]
     is_elementwise = not reductions and kernel.body_count == len(kernel.ops)
     is_elementwise = is_elementwise and not any(output.epilogue for output in kernel.outputs)
-    words[vector.FLAT_AXES] = vector.AXES if is_elementwise else vector.PARALLEL
+    slots = {
+        int(words[vector.OP + number * vector.OP_WORDS + field])
+        for number in range(len(kernel.ops))
+        for field in (vector.A, vector.B, vector.C)
+    }
+    slots |= {int(words[vector.OUT + 2 * out]) for out in range(vector.OUTPUTS)}
     words[vector.USES] = sum(
-        3 << 2 * (value - FIRST_PARAM)
-        for value in {v for op in kernel.ops for v in op.operands}
-        | {o.value for o in kernel.outputs}
-        if FIRST_PARAM <= value < FIRST_RESULT
+        (vector.WORD_SLOT + number in slots) << 2 * number
+        | (vector.FLOAT_SLOT + number in slots) << 2 * number + 1
+        for number in range(vector.PARAMETERS)
     )
+    words[vector.FLAT_AXES] = vector.AXES if is_elementwise else vector.PARALLEL
     return VectorPlan(
         words,
         is_elementwise,

@@ -19,6 +19,7 @@ from npuc.emulator.functional.compiled.geometry import (
     STRIDE,
     WINDOWS,
     Int64s,
+    copy,
     fill,
     inside,
     join,
@@ -65,7 +66,9 @@ def walk(
 def _rows(row: int, operand: Int64s, geometry: Int64s, first: int, base: int, count: int) -> None:
     start_at(first, geometry)
     last, at = geometry[EXTENT, COUNT] - 1, int64(0)
-    step = geometry[STRIDE, last]
+    step, wanted = geometry[STRIDE, last], count
+    if _is_periodic(geometry, last):
+        count = min(count, geometry[EXTENT, last])
     while True:
         size = min(geometry[EXTENT, last] - geometry[AT, last], count - at)
         low, high = int64(0), size
@@ -86,8 +89,22 @@ def _rows(row: int, operand: Int64s, geometry: Int64s, first: int, base: int, co
             fill(to + _WORD, part - 1, carray(as_values(to), 1)[0])
         at += size
         if at >= count:
-            return
+            break
         next_row(geometry)
+    while at < wanted:
+        size = min(at, wanted - at)
+        copy(base + at * _WORD, base, size)
+        at += size
+
+
+@njit(inner=True)
+def _is_periodic(geometry: Int64s, last: int) -> bool:
+    """Whether every row is the same, as those of weights and biases of channels are."""
+    moves = int64(0)
+    for axis in range(last):
+        for way in range(STRIDE, SECOND + 1):
+            moves |= geometry[way, axis]
+    return bool(moves == 0)
 
 
 @njit(inner=True)
