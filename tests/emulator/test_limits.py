@@ -69,6 +69,9 @@ HOSTILE = {
     "window": program(
         ".view v0 = i8 spm 65000 [4096:1, 1048576:0] window 0 < 1 (1, 0)\n", "fill v0, 1, ld0"
     ),
+    "coupled window": program(
+        ".view v0 = i8 spm 65000 [32768:1, 32768:0] window 0 < 1 (1, 1)\n", "fill v0, 1, ld0"
+    ),
     "commands": program("", "loop 2147483647 {\nnop ld0\n}"),
     "instructions": program("", "loop 2147483647 {\nloop 2147483647 {\nadd r1, r1, 1\n}\n}"),
 }  # fmt: skip

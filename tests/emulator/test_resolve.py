@@ -4,10 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from npuc.emulator.control import control
-from npuc.emulator.region import DmaWork, MmaWork, VexecWork
+from npuc.emulator.footprint import element_addresses, inside_windows, touched_range
+from npuc.emulator.region import DmaWork, MmaWork, Region, VexecWork
 from npuc.emulator.resolve import ResolvedStream
+from npuc.emulator.strict.bytesets import region_bytes
 from npuc.emulator.validate import decode
 from npuc.isa.descriptors import (
     Kernel,
@@ -203,3 +207,24 @@ def test_transfers_stay_in_spm_with_the_bytes_that_they_touch(
 ) -> None:
     resolved = resolve([command])
     assert bool(resolved.problems) == bad
+
+
+@given(st.data())
+def test_the_range_that_windows_leave_is_that_of_all_points(data: st.DataObject) -> None:
+    rank = data.draw(st.integers(1, 4))
+    extents, strides = (
+        tuple(data.draw(st.lists(values, min_size=rank, max_size=rank)))
+        for values in (st.integers(0, 4), st.integers(-9, 9))
+    )
+    steps = st.lists(st.integers(-2, 2), min_size=rank, max_size=rank)
+    windows = tuple(
+        Window(data.draw(st.integers(-3, 3)), data.draw(st.integers(0, 5)), tuple(data.draw(steps)))
+        for _ in range(data.draw(st.integers(0, 2)))
+    )
+    view = View(DType.i32, Space.spm, 0, extents, strides, windows=windows)
+    region = Region(view, 50, extents, tuple(w.origin for w in windows))
+    touched = element_addresses(region)[inside_windows(region)]
+    expected = (touched.min(), touched.max() + 4) if touched.size else (0, 0)
+    assert touched_range(region) == expected
+    covered = np.unique((touched.reshape(-1, 1) + np.arange(4)).reshape(-1))
+    assert region_bytes(region).all.tolist() == covered.tolist()

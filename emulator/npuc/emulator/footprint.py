@@ -1,6 +1,7 @@
 """Which bytes a view or a box touches: ranges for checks, exact addresses for strict mode."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -54,18 +55,51 @@ def inside_windows(region: Region) -> Mask:
 def touched_range(region: Region) -> tuple[int, int]:
     """First byte and byte after the last that a region really touches; 0, 0 where it is empty.
 
-    Works through the region piece by piece, so that its points never lie in memory together.
+    Dimensions that share no window add up, so only those of one window are gone through together.
     """
-    region = _without_broadcasts(region) if not region.view.windows else region
     if 0 in region.extents:
         return 0, 0
-    low, high = [], []
-    for piece in pieces(region):
-        touched = element_addresses(piece)[inside_windows(piece)]
-        if touched.size:
-            low.append(int(touched.min()))
-            high.append(int(touched.max()) + region.view.dtype.bytes)
-    return (min(low), max(high)) if low else (0, 0)
+    low = high = region.address
+    for part in _coupled(region):
+        touched = _offsets(part)
+        if touched is None:
+            return 0, 0
+        low, high = low + touched[0], high + touched[1]
+    return low, high + region.view.dtype.bytes
+
+
+def coupled_points(region: Region) -> int:
+    """The most points that ``touched_range`` goes through together."""
+    return max(prod(part.extents) for part in _coupled(region) if part.view.windows)
+
+
+def _coupled(region: Region) -> list[Region]:
+    """Regions at address 0, each with the dimensions of windows that share some, or with one of
+    those without a window; the others have extent 1.
+    """
+    dims = [{d for d, c in enumerate(w.coefficients) if c} for w in region.view.windows]
+    groups = [(found, [number]) for number, found in enumerate(dims)]
+    if len(groups) == 2 and dims[0] & dims[1]:  # there are at most two windows
+        groups = [(dims[0] | dims[1], [0, 1])]
+    free = set(range(len(region.extents))).difference(*dims)
+    groups += [({dim}, []) for dim in sorted(free)]
+    return [_of_dims(region, found, numbers) for found, numbers in groups]
+
+
+def _of_dims(region: Region, dims: set[int], windows: list[int]) -> Region:
+    extents = tuple(e if d in dims else 1 for d, e in enumerate(region.extents))
+    view = replace(region.view, windows=tuple(region.view.windows[i] for i in windows))
+    return Region(view, 0, extents, tuple(region.origins[i] for i in windows))
+
+
+def _offsets(part: Region) -> tuple[int, int] | None:
+    """Least and largest offset of an element; None where the windows let nothing through."""
+    if not part.view.windows:
+        spans = [(e - 1) * s for e, s in zip(part.extents, part.view.strides, strict=True)]
+        return sum(s for s in spans if s < 0), sum(s for s in spans if s > 0)
+    found = [element_addresses(piece)[inside_windows(piece)] for piece in pieces(part)]
+    ends = [(int(touched.min()), int(touched.max())) for touched in found if touched.size]
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
 
 
 def pieces(region: Region) -> Iterator[Region]:
@@ -92,21 +126,10 @@ def _piece(region: Region, axis: int, start: int, size: int) -> Region:
     return Region(region.view, address, extents, origins)
 
 
-def touched_elements(region: Region) -> Int64s:
-    """Addresses of the elements that a region really touches, ascending, without repeats."""
-    if not region.view.windows:
-        return np.unique(element_addresses(_without_broadcasts(region)))
-    return np.unique(element_addresses(region)[inside_windows(region)])
-
-
-def touched_bytes(region: Region) -> Int64s:
-    """Addresses of the bytes that a region really touches (repeats where elements overlap)."""
-    size = region.view.dtype.bytes
-    return (touched_elements(region)[:, np.newaxis] + np.arange(size)).reshape(-1)
-
-
-def _without_broadcasts(region: Region) -> Region:
+def without_repeats(region: Region) -> Region:
+    """The region without dimensions along which nothing changes: neither address nor window."""
+    steps = zip(region.view.strides, *(w.coefficients for w in region.view.windows), strict=True)
     extents = tuple(
-        min(e, 1) if s == 0 else e for e, s in zip(region.extents, region.view.strides, strict=True)
+        e if any(step) else min(e, 1) for e, step in zip(region.extents, steps, strict=True)
     )
     return region._replace(extents=extents)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npuc.emulator.decode import CoreCode, DecodedProgram
-from npuc.emulator.footprint import Mask, touched_range
+from npuc.emulator.footprint import Mask, coupled_points, touched_range
 from npuc.emulator.limits import MAX_POINTS
 from npuc.emulator.region import (
     NoWork,
@@ -18,6 +18,8 @@ from npuc.emulator.validate import (
 )
 from npuc.isa.descriptors import Space, TensorMap, View
 from npuc.isa.errors import BoundsError, CapacityError, ExecutionError
+
+MAX_COUPLED_POINTS = 1 << 18  # of dimensions in one window, where only single points decide
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,12 @@ class Group:
             )
         low, high = byte_range(operand)
         outside = (low < 0) | (high > size)
+        entangled = np.zeros(len(outside), bool)
+        for row in np.flatnonzero(outside).tolist() if view.windows else ():
+            entangled[row] = coupled_points(operand.region(row)) > MAX_COUPLED_POINTS
+        rule = Rule(CapacityError, f"windows of operand {name} take too many points together")
+        self.fault(entangled, rule, operand.extents, f"at most {MAX_COUPLED_POINTS}")
+        outside &= ~entangled
         for row in np.flatnonzero(outside).tolist() if view.windows else ():
             first, stop = touched_range(operand.region(row))
             outside[row] = first < 0 or stop > size

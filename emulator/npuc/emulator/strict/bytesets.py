@@ -14,6 +14,7 @@ from npuc.emulator.footprint import (
     inside_windows,
     pieces,
     touched_range,
+    without_repeats,
 )
 from npuc.emulator.region import (
     DmaWork,
@@ -291,6 +292,7 @@ def _marks(dims: list[tuple[int, int]], run: int) -> Mask:
 
 @lru_cache(maxsize=16)
 def _window_bytes(region: Region) -> ByteSet:
+    region = without_repeats(region)
     first, stop = touched_range(region)
     _check_pieces(prod(region.extents), stop - first)
     marks = np.zeros(stop - first, bool)

@@ -32,25 +32,35 @@ _INITIALISED = tuple(
 
 @dataclass
 class Marks:
-    """Per byte the number of an agent's last command that wrote, or read, it; 0 for none.
+    """Per byte from ``start`` on the number of an agent's last command that wrote, or read, it.
 
-    The array starts as untouched zero pages, so it costs what lies between ``low`` and ``high``.
+    0 stands for none. The array grows over what is touched.
     """
 
+    start: int
     numbers: Numbers
-    low: int
-    high: int = 0
 
     def touch(self, sequence: int, touched: ByteSet) -> None:
         """Note an access."""
-        _mark(self.numbers, touched.runs, touched.offset, sequence)
-        self.low, self.high = min(self.low, touched.low), max(self.high, touched.high)
+        self._reach(touched.low, touched.high)
+        _mark(self.numbers, touched.runs, touched.offset - self.start, sequence)
 
     def latest(self, touched: ByteSet) -> int:
         """The largest number on some bytes."""
-        if touched.high <= self.low or self.high <= touched.low:
+        stop = self.start + len(self.numbers)
+        if touched.high <= self.start or stop <= touched.low:
             return 0
-        return int(_latest(self.numbers, touched.runs, touched.offset))
+        return int(_latest(self.numbers, touched.runs, touched.offset - self.start))
+
+    def _reach(self, low: int, high: int) -> None:
+        """Grow, by half at least, until [low, high) is inside."""
+        stop, slack = self.start + len(self.numbers), len(self.numbers) // 2
+        first = self.start if self.start <= low else max(0, min(low, self.start - slack))
+        last = stop if high <= stop else max(high, stop + slack)
+        if (first, last) != (self.start, stop):
+            grown = np.zeros(last - first, np.int32)
+            grown[self.start - first : stop - first] = self.numbers
+            self.start, self.numbers = first, grown
 
 
 @dataclass
@@ -65,7 +75,7 @@ class Shadow:
         """Note an access."""
         marks = self.writes if access.is_write else self.reads
         if agent not in marks:
-            marks[agent] = Marks(np.zeros(len(self.written), np.int32), len(self.written))
+            marks[agent] = Marks(access.bytes.low, np.zeros(0, np.int32))
         marks[agent].touch(sequence, access.bytes)
         if access.is_write:
             _mark(self.written, access.bytes.runs, access.bytes.offset, True)
@@ -88,7 +98,7 @@ class Shadow:
     def used_bytes(self) -> int:
         """Host memory in use, at most."""
         kept = [*self.writes.values(), *self.reads.values()]
-        return len(self.written) + sum(4 * max(0, m.high - m.low) for m in kept)
+        return len(self.written) + sum(marks.numbers.nbytes for marks in kept)
 
 
 @njit
@@ -101,7 +111,9 @@ def _mark(marks: Any, runs: Int64s, offset: int, value: Any) -> None:
 def _latest(marks: Numbers, runs: Int64s, offset: int) -> int:
     latest = 0
     for run in range(len(runs)):
-        latest = max(latest, marks[runs[run, 0] + offset : runs[run, 1] + offset].max())
+        first, stop = max(runs[run, 0] + offset, 0), min(runs[run, 1] + offset, len(marks))
+        if first < stop:
+            latest = max(latest, marks[first:stop].max())
     return latest
 
 
