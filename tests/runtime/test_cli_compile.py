@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from npuc import api
 from npuc.compiler.pipeline import STAGES
 from npuc.runtime.sample_data import QDQ_INT8, sample_model
 from tests.command_line import npuc
@@ -46,7 +47,9 @@ def test_a_compilation_can_be_resumed_from_text(tmp_path: Path, stage: str, foll
     assert npuc(*MODEL, "--stop-after", stage, "-o", ir).code == 0
     outcome = npuc("compile", ir, "--start-from", following, "-o", resumed)
     assert outcome.code == 0, outcome.err
-    assert resumed.read_bytes() == whole.read_bytes()
+    first, second = api.load(whole), api.load(resumed)  # remarks tell of the stages that ran
+    assert first.constants.tobytes() == second.constants.tobytes()
+    assert [c.tobytes() for c in first.code] == [c.tobytes() for c in second.code]
 
 
 def test_ir_is_printed_on_the_way(tmp_path: Path) -> None:
