@@ -97,7 +97,7 @@ rtl-test: $(VENV)/rtl.stamp  ## Verilog against emulator at small sizes
 bench-ulp: $(VENV)/test.stamp  ## errors of the vector functions over all arguments: writes accuracy.json
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.ulp $(ARGS)
 
-bench: $(VENV)/test.stamp  ## wall times, recorded and not gated: writes docs/performance.md
+bench: $(VENV)/test.stamp  ## speed beside ONNX Runtime, recorded and not gated: writes docs/performance.md
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.performance $(ARGS)
 
 fuzz: $(VENV)/test.stamp  ## mutated files and random programs, 50,000 each; goes on where it stopped

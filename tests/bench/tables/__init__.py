@@ -1,0 +1,1 @@
+"""The tables of ``docs/performance.md``, a module each: ``table()`` measures one."""
