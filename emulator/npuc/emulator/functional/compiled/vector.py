@@ -53,8 +53,8 @@ LOAD, LOAD_WORDS = 5, 3
 OUT = LOAD + 2 * STREAMS * LOAD_WORDS
 OP = OUT + 2 * OUTPUTS
 # Of a micro-op: its machine code; of a reduction also those that begin and take (else 0), and
-# whether its order is written; operands as slots; the extra number.
-RUN, BEGIN, TAKE, IS_ORDERED, A, B, C, EXTRA, OP_WORDS = range(9)
+# whether its order is written; operands and the result as slots; the extra number.
+RUN, BEGIN, TAKE, IS_ORDERED, A, B, C, TO, EXTRA, OP_WORDS = range(10)
 OPERAND = OP + MAX_OPS * OP_WORDS
 STATIC_WORDS = OPERAND + OPERANDS * OPERAND_WORDS
 # Slots of values: streams of the body, of the epilogue, parameters as float32 and as words,
@@ -251,7 +251,7 @@ def _ops(state: State, static: int, start: int, stop: int, count: int) -> None:
             )
             c, out = (
                 state.slots + (statics[op + C]) * state.slot_bytes,
-                state.slots + (RESULT_SLOT + number) * state.slot_bytes,
+                state.slots + statics[op + TO] * state.slot_bytes,
             )
             invoke(statics[op + RUN], (out, a, b, c, count, statics[op + EXTRA]))
 
@@ -270,7 +270,7 @@ def _reduce(state: State, static: int, count: int, per_point: int) -> None:
             invoke(
                 statics[op + RUN],
                 (
-                    state.slots + (RESULT_SLOT + number) * state.slot_bytes,
+                    state.slots + statics[op + TO] * state.slot_bytes,
                     a,
                     b,
                     b,
@@ -288,7 +288,7 @@ def _take(state: State, static: int, count: int, element: int, per_point: int) -
         op = static + OP + number * OP_WORDS
         if statics[op + TAKE] == 0:
             continue
-        slot, is_first = RESULT_SLOT + number, element == 0
+        slot, is_first = statics[op + TO], element == 0
         if statics[op + IS_ORDERED] != 0 and per_point > SEQUENTIAL:
             slot = LANE_SLOT + lane_set * LANES + element % LANES
             is_first = element < LANES
@@ -317,7 +317,7 @@ def _join_lanes(state: State, static: int, count: int) -> None:
                 right = left + apart * state.slot_bytes
                 invoke(statics[op + TAKE], (left, right, right, left, count, none))
             apart *= 2
-        out, first = state.slots + (RESULT_SLOT + number) * state.slot_bytes, state.slots
+        out, first = state.slots + statics[op + TO] * state.slot_bytes, state.slots
         first += start * state.slot_bytes
         invoke(statics[op + BEGIN], (out, first, first, out, count, none))
         lane_set += 1

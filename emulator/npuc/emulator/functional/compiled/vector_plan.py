@@ -14,7 +14,7 @@ from npuc.emulator.functional.compiled.reductions import ORDERED, STEPS, WHOLE
 from npuc.emulator.functional.compiled.rows import LOADS, STORES
 from npuc.emulator.region import VexecWork
 from npuc.emulator.resolve import body_streams, epilogue_streams
-from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Op, value_domain
+from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Kernel, Op, value_domain
 from npuc.isa.microops import BY_NAME
 
 Address = Callable[[Leaf], int]
@@ -49,6 +49,7 @@ def plan_vector(work: VexecWork, address: Address, tables: tuple[int, ...]) -> V
     reductions = [kernel.ops[i].name for i in kernel.reductions]
     is_elementwise = not reductions and kernel.body_count == len(kernel.ops)
     is_elementwise = is_elementwise and not any(output.epilogue for output in kernel.outputs)
+    _reuse_slots(kernel, words)
     slots = {
         int(words[vector.OP + number * vector.OP_WORDS + field])
         for number in range(len(kernel.ops))
@@ -125,6 +126,7 @@ def _put_op(
     ]
     slots += slots[:1] * (3 - len(slots))
     words[at + vector.A : at + vector.C + 1] = slots
+    words[at + vector.TO] = vector.RESULT_SLOT + number
     if spec.extra == "table":
         words[at + vector.EXTRA] = tables[op.immediate]
     if not spec.is_reduction:
@@ -135,6 +137,36 @@ def _put_op(
     step = STEPS.get(op.name)
     words[at + vector.BEGIN] = address(step.begin) if step else 1
     words[at + vector.TAKE] = address(step.take) if step else 1
+
+
+def _reuse_slots(kernel: Kernel, words: Int64s) -> None:
+    """Give results that are not needed at one time the same slot: fewer rows stay in the cache.
+
+    A micro-op never writes over its operands; reductions and outputs keep theirs to the end.
+    """
+    last = {value: at for at, op in enumerate(kernel.ops) for value in op.operands}
+    kept = {output.value for output in kernel.outputs} | {
+        FIRST_RESULT + i for i in kernel.reductions
+    }
+    place: dict[int, int] = {}
+    free: list[int] = []
+    for at in range(len(kernel.ops)):
+        used = len(set(place.values()))
+        place[at] = used if at + FIRST_RESULT in kept or not free else free.pop()
+        free += [
+            place[done]
+            for done in range(at + 1)
+            if done + FIRST_RESULT not in kept and last.get(done + FIRST_RESULT, done) == at
+        ]
+    fields = [
+        vector.OP + at * vector.OP_WORDS + field
+        for at in range(len(kernel.ops))
+        for field in (vector.A, vector.B, vector.C, vector.TO)
+    ]
+    fields += [vector.OUT + 2 * out for out in range(vector.OUTPUTS)]
+    for field in fields:
+        if words[field] >= vector.RESULT_SLOT:
+            words[field] = vector.RESULT_SLOT + place[int(words[field]) - vector.RESULT_SLOT]
 
 
 def _slot(value: int, domain: str, in_epilogue: bool) -> int:

@@ -17,6 +17,7 @@ from npuc.emulator.functional.compiled.geometry import (
     SECOND,
     SIZE,
     STRIDE,
+    UNIT,
     WINDOWS,
     Int64s,
     copy,
@@ -109,10 +110,13 @@ def _is_periodic(geometry: Int64s, last: int) -> bool:
 
 @njit(inner=True)
 def _open(operand: Int64s, geometry: Int64s, last: int, count: int) -> tuple[int, int]:
-    """The points low to high of a row that both windows let through."""
-    low, high = inside(geometry[PLACE, 1], geometry[FIRST, last], operand[LIMITS], count)
+    """The points low to high of those to come that both windows let through."""
+    unit, at = geometry[STRIDE, UNIT], geometry[AT, last]
+    pixels = geometry[EXTENT, last] // unit
+    low, high = inside(geometry[PLACE, 1], geometry[FIRST, last], operand[LIMITS], pixels)
     if operand[WINDOWS] > 1:
-        least, most = inside(geometry[PLACE, 2], geometry[SECOND, last], operand[LIMITS + 1], count)
-        low = max(low, least)
-        high = max(low, min(high, most))
-    return low, high
+        limit = operand[LIMITS + 1]
+        least, most = inside(geometry[PLACE, 2], geometry[SECOND, last], limit, pixels)
+        low, high = max(low, least), min(high, most)
+    low = min(max(low * unit - at, 0), count)
+    return low, min(max(high * unit - at, low), count)
