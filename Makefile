@@ -23,7 +23,7 @@ READ_ONLY := --no-deps --ignore-requires-python
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lint format types imports golden docs docs-check bench bench-ulp
-.PHONY: bench-million rtl rtl-test fuzz wheel clean
+.PHONY: validation bench-million rtl rtl-test fuzz wheel clean
 
 help:  ## list the jobs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -105,6 +105,10 @@ fuzz: $(VENV)/test.stamp  ## mutated files and random programs, 50,000 each; goe
 
 bench-planning: $(VENV)/test.stamp  ## quality and CPU time of the memory planner: docs/planning.md
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.planning $(ARGS)
+
+validation: $(VENV)/test.stamp  ## time against its referees: figures and docs/validation.md
+	$(ONE_THREAD) $(BIN)/python -m tests.validation $(ARGS)
+	$(BIN)/python docs/render.py
 
 bench-million: $(VENV)/test.stamp  ## CPU time of control and timing for a million commands
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.million

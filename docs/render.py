@@ -5,6 +5,7 @@ python docs/render.py --check    exit 1 and name each page that differs
 """
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,21 +15,32 @@ from npuc.isa import manual
 DOCS = Path(__file__).parent
 # folder below docs -> file name to text of each page in it
 RENDERERS: dict[str, Callable[[], dict[str, str]]] = {"isa": manual.pages}
+VALIDATION = Path("validation", "render.py")  # makes the page validation.md of the figures there
 
 
 def rendered(docs: Path = DOCS) -> dict[Path, str]:
     """Path to text of every rendered page."""
-    return {
+    pages = {
         docs / folder / name: text
         for folder, pages in RENDERERS.items()
         for name, text in pages().items()
     }
+    return {**pages, docs / "validation.md": _validation_page()}
+
+
+def _validation_page() -> str:
+    spec = importlib.util.spec_from_file_location("validation_page", DOCS / VALIDATION)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return str(module.page())
 
 
 def stale(docs: Path = DOCS) -> list[str]:
     """What is wrong with the pages on disk, one line each."""
     wanted = rendered(docs)
     found = {path for folder in RENDERERS for path in (docs / folder).glob("*.md")}
+    found |= {docs / "validation.md"} if (docs / "validation.md").exists() else set()
     lines = [f"{path}: not rendered from anything; delete it" for path in found - wanted.keys()]
     for path, text in wanted.items():
         if path not in found:

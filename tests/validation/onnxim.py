@@ -9,10 +9,15 @@ when its weights are there, 2R - 1 cycles later; each further one starts max(m o
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random
 
-from npuc.isa.cost import Product
-from npuc.isa.target import Mxu
+from npuc.isa.cost import CONVENTIONS, Product
+from npuc.isa.target import Mxu, load_target
+from tests.validation.form import Rung, errors
+
+ARRAYS = ((8, 8), (16, 16), (16, 32), (32, 32), (128, 128))
+PRODUCTS = 60
 
 
 @dataclass(frozen=True)
@@ -40,3 +45,23 @@ def stepped(mxu: Mxu, product: Product) -> int:
             pipeline.append(_Issued(start, start + mxu.rows + mxu.cols - 2 + max(product.m, 4)))
             waiting -= 1
         now += 1
+
+
+def rung() -> Rung:
+    """Random products on several arrays."""
+    mxu, rng = load_target("edge").mxu, Random(4)
+    ours, theirs = [], []
+    for rows, cols in ARRAYS:
+        array = replace(mxu, rows=rows, cols=cols)
+        for _ in range(PRODUCTS):
+            product = Product(*(rng.randint(1, 6 * rows) for _ in range(3)), rng.randint(1, 2))
+            ours.append(CONVENTIONS["onnxim"](array, product))
+            theirs.append(stepped(array, product))
+    return Rung(
+        "onnxim",
+        "ONNXim option set",
+        "closed form of `onnxim`",
+        "its weight-stationary core, walked cycle by cycle from the rules of SystolicWS.cc",
+        [errors("random products, 8x8 to 128x128", ours, theirs)],
+        ("512x512x512 on 32x32 gives 131,197 cycles, the figure that its rule has by hand.",),
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from npuc.isa.cost import CONVENTIONS, Product, ceil_div
 from npuc.isa.target import Mxu, load_target
+from tests.validation.form import Rung, errors
 
 DATA = Path(__file__).with_name("data") / "scalesim.csv"
 
@@ -31,6 +32,11 @@ class Row:
     def ours(self) -> int:
         """What the option set of the row's dataflow gives: memory is free."""
         return CONVENTIONS[f"scalesim-{self.mxu.dataflow}"](self.mxu, self.product)
+
+    @property
+    def suffices(self) -> bool:
+        """Whether bandwidth is limited and yet nothing stalls."""
+        return self.bandwidth is not None and not self.stall_cycles
 
     @property
     def bandwidth_bound(self) -> int:
@@ -67,3 +73,45 @@ def rows() -> Iterator[Row]:
                 int(line["cycles_incl_prefetch"]),
                 (int(line[ports[0]]), int(line[ports[1]]), int(line[ports[2]])),
             )
+
+
+NAMES = (
+    "What remains there has these names. *First fill*: a buffer is full before the clock starts, "
+    "and those words are not in `total_cycles`. *Refetch*: the prefetcher slides forward only, so "
+    "a miss behind it brings the whole operand past again; we take its word counts as given. "
+    "*Slack kept twice*: the stall of a miss is added to the clock twice when positive and once "
+    "when negative, so that early data shortens a run: this alone can make it faster than its "
+    "port (`os` at 1). *Fill and drain* of the array around the first and last miss are not "
+    "hidden: 75 to 139 cycles."
+)
+
+
+def rung() -> Rung:
+    """All rows: free memory, memory that suffices, and too little bandwidth."""
+    known = tuple(rows())
+    table = []
+    for dataflow in ("ws", "os", "is"):
+        free = [r for r in known if r.bandwidth is None and r.mxu.dataflow == dataflow]
+        table.append(_row(f"`{dataflow}`, mode calc", free))
+    table.append(_row("bandwidth given, no stall", [r for r in known if r.suffices]))
+    stalled = [r for r in known if r.stall_cycles]
+    table.append(_row("bandwidth too low: option set or busiest port", stalled))
+    differences = "; ".join(
+        f"{row.layer} at {row.bandwidth}: {row.cycles:,} against our {row.bandwidth_bound:,}"
+        for row in stalled
+    )
+    return Rung(
+        "scalesim",
+        "SCALE-Sim option sets",
+        "closed forms of `scalesim-ws`, `-os`, `-is`",
+        "cycles that SCALE-Sim 3.0.0 printed (tests/validation/data)",
+        table,
+        (
+            f"The bandwidth-limited rows, words per cycle and port: {differences}.",
+            NAMES,
+        ),
+    )
+
+
+def _row(name: str, of_set: Sequence[Row]) -> dict[str, object]:
+    return errors(name, [r.bandwidth_bound for r in of_set], [r.cycles for r in of_set])

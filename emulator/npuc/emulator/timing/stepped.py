@@ -1,6 +1,7 @@
 """The cycle-stepped oracle: the rules of time once more, one cycle and one access at a time.
 
-Nothing here is shared with the event engine but the work of a command. DRAM serves whole bursts
+Nothing here is shared with the event engine; the work of commands is an argument, and
+tests/validation/manual_work.py counts it from the manual alone. DRAM serves whole bursts
 in turn, banks serve whole words, and an engine that misses a word waits. Far too slow for
 programs: it serves to measure the event engine's error, and to be read.
 
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 
 from npuc.emulator.stream import CommandStream
 from npuc.emulator.timing.work import Work
-from npuc.isa import cost
 from npuc.isa.errors import ExecutionError
 from npuc.isa.instructions import Engine
 from npuc.isa.instructions.order import Fence
@@ -221,7 +221,8 @@ def _start_queues(system: System, core: Core) -> None:
 def _serve_dram(system: System) -> None:
     """Hand out whole bursts in turn, as far as the DRAM's and the channels' rates go."""
     dram = system.target.dram
-    channel_rate = cost.channel_rate(system.target) / dram.burst_bytes
+    # Bursts per cycle of one channel: as many as are in flight arrive within one latency.
+    channel_rate = system.target.dma.outstanding_bursts / max(dram.latency_cycles, 1)
     wanting: list[tuple[Core, SteppedCommand]] = []
     for core in system.cores:
         asking = [c for c in core.running.values() if not c.fixed and c.bursts_served < c.bursts]
