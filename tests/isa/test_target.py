@@ -1,5 +1,6 @@
 """Targets: the published numbers, and one clear message for every way to break a file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,10 @@ def test_a_file_with_the_name_of_another_machine_is_shown_by_its_file(tmp_path: 
     assert load_target(str(path)) == load_target("edge")
     path.write_text(target_text("edge").replace('name = "edge"', "name = 'mine'"))
     assert load_target(str(path)).name == "mine"
+
+
+def test_a_target_needs_no_energy_table() -> None:
+    text = target_text("tiny")
+    bare = parse_target(text[: text.index("[[energy]]")], "bare")
+    assert bare.energy == () and bare.energy_fj("mac_i8") is None
+    assert replace(load_target("tiny"), energy=()) == bare

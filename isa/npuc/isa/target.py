@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar, get_type_hints
@@ -150,7 +150,7 @@ class Target:
     dram: Dram
     dma: Dma
     ctl: Ctl
-    energy: tuple[EnergyRow, ...]
+    energy: tuple[EnergyRow, ...] = ()  # without a table a run is timed and no energy stated
 
     def energy_fj(self, event: str) -> float | None:
         """Femtojoules of one ``event``; None where the table has no row for it."""
@@ -261,6 +261,8 @@ def _build(cls: type[T], table: object, place: _Place) -> T:
     values: dict[str, object] = {}
     for f in fields(cls):
         here = place.key(f.name)
+        if f.name not in table and f.default is not MISSING:
+            continue
         if f.name not in table:
             raise here.error("missing key", "nothing", _type_name(hints[f.name]))
         values[f.name] = _value(hints[f.name], table[f.name], f.metadata, here)

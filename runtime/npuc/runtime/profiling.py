@@ -221,6 +221,8 @@ def _nanojoules(levels: Mapping[str, int | None]) -> str:
 
 
 def _energy_text(spent: Energy) -> str:
+    if not spent.rows and spent.missing:
+        return "unknown: the target has no energy table"
     parts = ", ".join(
         f"{level} {value / FJ_PER_NJ:,.1f}" for level, value in spent.levels.items() if value
     )

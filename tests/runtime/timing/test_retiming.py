@@ -12,9 +12,9 @@ import pytest
 from npuc import api
 from npuc.emulator.machine import LoadedProgram
 from npuc.isa import container
-from npuc.isa.errors import UsageError
+from npuc.isa.errors import BinaryError, UsageError
 from npuc.isa.program import Program
-from npuc.isa.target import Target, load_target
+from npuc.isa.target import Target, load_target, target_text
 from npuc.runtime.files import save_arrays
 from npuc.runtime.profiling import profile_program, report_of
 from npuc.runtime.sample_data import QDQ_INT8, sample_model
@@ -74,7 +74,7 @@ def test_too_little_memory_is_refused_with_the_command_that_needs_it(digits: Pro
         refuse_impossible(record(digits), load_target("tiny"))
     text = str(caught.value)
     assert "compiled for edge, cannot run on tiny: a view leaves acc" in text
-    assert "allowed: 0 to 8192" in text and "node_Conv_155" in text
+    assert "allowed: 0 to 8192" in text and "instruction" in text and "node" in text
     assert "compile the model again for tiny" in text
 
 
@@ -170,3 +170,34 @@ def test_bad_usage(digits: Program, tmp_path: Path, given: tuple[str, str], said
 def test_inputs_of_a_model_are_refused() -> None:
     outcome = npuc("profile", sample_model(QDQ_INT8), "--dim", "batch=1", "--input", "x.npz")
     assert outcome.code == 2 and "leave it out" in outcome.err
+
+
+def test_without_an_energy_table_a_run_is_timed_and_says_so(
+    digits: Program, tmp_path: Path
+) -> None:
+    text = target_text("edge")
+    (tmp_path / "bare.toml").write_text(text[: text.index("[[energy]]")], encoding="utf-8")
+    container.save(digits, tmp_path / "digits.npu")
+    outcome = npuc("profile", tmp_path / "digits.npu", "--target", tmp_path / "bare.toml")
+    assert outcome.code == 0, outcome.err
+    assert f"{profile_program(digits).cycles:,} cycles" in outcome.out
+    assert "energy: unknown: the target has no energy table" in outcome.out
+
+
+def test_machines_with_as_much_of_everything_are_not_checked_again(
+    digits: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = record(digits)
+
+    def refuse(*_: object) -> None:
+        raise BinaryError("checked again")
+
+    monkeypatch.setattr("npuc.runtime.timing.recording.decode", refuse)
+    refuse_impossible(recording, slower(EDGE))
+    for less in (
+        replace(EDGE, spm=replace(EDGE.spm, capacity_bytes=EDGE.spm.capacity_bytes // 2)),
+        replace(EDGE, acc=replace(EDGE.acc, capacity_bytes=EDGE.acc.capacity_bytes // 2)),
+        replace(EDGE, extensions=()),
+    ):
+        with pytest.raises(UsageError, match="checked again"):
+            refuse_impossible(recording, less)

@@ -44,8 +44,11 @@ def record(program: Program, inputs: Arrays | None = None) -> Recording:
 def refuse_impossible(recording: Recording, target: Target) -> None:
     """Raises: UsageError where ``target`` lacks cores, memory or an extension, saying which.
 
-    A program that its own target runs can fail only for these: the bits stay the same.
+    A program that its own target runs can fail only for these: the bits stay the same. So nothing
+    is checked again where ``target`` has as much of each.
     """
+    if _has_as_much(target, recording.program.target):
+        return
     try:
         decoded = decode(recording.program, target)
         for core, stream in enumerate(recording.streams):
@@ -65,3 +68,13 @@ def refuse_impossible(recording: Recording, target: Target) -> None:
 def _is_idle(program: Program, streams: Sequence[CommandStream], core: int) -> bool:
     opcodes = program.code[core][:, 0]
     return len(streams[core]) == 0 and bool((opcodes == Halt.opcode).all())
+
+
+def _has_as_much(target: Target, other: Target) -> bool:
+    """Whether ``target`` has the cores, memories and extensions of ``other``, or more."""
+    return (
+        target.cores >= other.cores
+        and target.spm.capacity_bytes >= other.spm.capacity_bytes
+        and target.acc.capacity_bytes >= other.acc.capacity_bytes
+        and set(target.extensions) >= set(other.extensions)
+    )
