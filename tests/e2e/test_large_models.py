@@ -17,7 +17,7 @@ from npuc.emulator.machine import run
 IR_VERSION, OPSET = 8, 17
 WIDTH = 4096
 WEIGHT_BYTES = 4 * WIDTH * WIDTH  # of one layer
-WITHOUT_WEIGHTS_MB = 200  # the interpreter and its modules, generously
+WITHOUT_WEIGHTS_MB = 320  # the interpreter, its modules, kernels compiled for the first time
 COMPILE = """
 import resource, sys
 from npuc.runtime.cli import main

@@ -22,16 +22,18 @@ from npuc.compiler.pipeline import Observers
 from npuc.compiler.schedule.data import (
     MAX_DEPTH,
     GroupSchedule,
+    RunSchedule,
     Schedule,
-    check_tiling,
     parse_schedule,
     shape_hash,
 )
+from npuc.compiler.schedule.legal import check_tiling
 from npuc.compiler.schedule.problem import PARALLEL, GroupProblem
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.emulator.machine import RunOptions, run
 from npuc.isa.errors import CompileError
+from npuc.isa.program import Program
 from npuc.isa.target import Target, load_target
 from tests.compiler.ops.cases import Case
 from tests.e2e.random_graphs import graphs
@@ -104,7 +106,7 @@ def random_schedule(groups: Problems, target: Target, rng: np.random.Generator) 
         tiling = random_tiling(problem, target, rng)
         if tiling is not None:
             decisions.append(GroupSchedule(nodes, shape_hash(problem), tiling))
-    return Schedule(tuple(decisions))
+    return Schedule(tuple(decisions), resident=(), stripes=())
 
 
 def random_tiling(problem: GroupProblem, target: Target, rng: np.random.Generator) -> Tiling | None:
@@ -185,3 +187,43 @@ def test_many_schedule_files_change_no_bit_of_random_graphs(
     folder = tmp_path_factory.mktemp("schedule")
     model = case.model.SerializeToString()
     check_schedules(model, CompileOptions(target), (case.inputs, seed, folder))
+
+
+def program_unless_illegal(model: Path, options: CompileOptions) -> Program | None:
+    """The program, or None where the schedule file is refused as such."""
+    try:
+        return compile_model(model, options).program
+    except CompileError as error:
+        if "schedule" not in str(error):
+            raise
+        return None
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))]
+)
+def test_what_stays_and_what_is_striped_changes_no_bit(
+    target: str, seed: int, tmp_path: Path
+) -> None:
+    options, rng = CompileOptions(target, 2, {"batch": 1}), np.random.default_rng(seed)
+    model, inputs = MNIST / "mnist_cnn_qdq_int8.onnx", {"x": digits(1)}
+    found = compile_model(model, options).program
+    assert found is not None
+    want = run(found, inputs).outputs
+    schedule = parse_schedule(found.debug.schedule_json, "text")
+    assert schedule.resident is not None
+    kept = tuple(name for name in schedule.resident if rng.integers(3))
+    groups = list(dict.fromkeys(group.nodes for group in schedule.groups))
+    start = int(rng.integers(1, 5))
+    end = int(rng.integers(start + 1, 7))
+    stripes = (RunSchedule(groups[start], groups[end], int(rng.integers(2, 5))),)
+    path = tmp_path / "schedule.json"
+    path.write_text(replace(schedule, resident=kept, stripes=stripes).to_json(), encoding="utf-8")
+    program = program_unless_illegal(model, replace(options, schedule=path))
+    if program is None:
+        return
+    edited = parse_schedule(program.debug.schedule_json, "text")
+    assert edited.stripes == stripes
+    assert set(edited.resident or ()) <= set(kept)
+    assert_same_bits(run(program, inputs, RunOptions(strict=True)).outputs, want, f"{stripes}")

@@ -80,7 +80,7 @@ def test_arrows_come_in_pairs_and_point_forward(events: list[dict]) -> None:
         kinds[Engine(start["tid"]).name, Engine(ends[number]["tid"]).name] += 1
         for end in (start, ends[number]):
             assert any(_holds(event, end) for event in events), "an arrow ends on a slice"
-    assert kinds["ld0", "mxu"] and kinds["mxu", "vpu"] and kinds["vpu", "st"]
+    assert kinds["ld1", "mxu"] and kinds["mxu", "vpu"] and kinds["vpu", "st"]
     assert not kinds["vpu", "ld0"], "waiting for a free slot is no flow of data"
 
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from npuc.compiler.schedule.data import (
     GroupSchedule,
+    RunSchedule,
     Schedule,
-    check_tiling,
     parse_schedule,
     shape_hash,
 )
+from npuc.compiler.schedule.legal import check_tiling
 from npuc.compiler.schedule.problem import DIM_NAMES, GroupProblem
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
 from npuc.compiler.schedule.tiling import OUTER_M, Tiling
@@ -42,11 +43,13 @@ TILINGS = st.builds(
     st.integers(1, 3),
     st.integers(1, 3),
 )
+NODES = st.lists(st.text()).map(tuple)
+RUNS = st.lists(st.builds(RunSchedule, NODES, NODES, st.integers(2, 99))).map(tuple)
 SCHEDULES = st.builds(
     Schedule,
-    st.lists(st.builds(GroupSchedule, st.lists(st.text()).map(tuple), st.text(), TILINGS)).map(
-        tuple
-    ),
+    st.lists(st.builds(GroupSchedule, NODES, st.text(), TILINGS)).map(tuple),
+    st.none() | st.lists(st.text()).map(tuple),
+    st.none() | RUNS,
 )
 
 
@@ -92,7 +95,7 @@ def entry(**changes: object) -> Entry:
 
 
 def text_of(*groups: object) -> str:
-    return json.dumps({"version": 1, "groups": list(groups)})
+    return json.dumps({"version": 2, "groups": list(groups)})
 
 
 def without(name: str) -> Entry:
@@ -111,12 +114,12 @@ def test_the_entry_of_these_tests_is_right() -> None:
         ("", ["not JSON"]),
         ("9" * 5000, ["not JSON", "s.json"]),
         ("[" * 100_000, ["not JSON", "s.json"]),
-        ("[]", ["another version", "list", "1"]),
+        ("[]", ["another version", "list", "2"]),
         ("{}", ["another version", "None"]),
-        ('{"version": 2, "groups": []}', ["another version", "given: 2", "allowed: 1"]),
+        ('{"version": 1, "groups": []}', ["another version", "given: 1", "allowed: 2"]),
         ('{"version": true, "groups": []}', ["another version", "True"]),
-        ('{"version": 1}', ["no list of groups", "s.json", '"groups": [...]']),
-        ('{"version": 1, "groups": {}}', ["no list of groups"]),
+        ('{"version": 2}', ["no list of groups", "s.json", '"groups": [...]']),
+        ('{"version": 2, "groups": {}}', ["no list of groups"]),
     ],
     ids=lambda v: v[:20] if isinstance(v, str) else None,
 )

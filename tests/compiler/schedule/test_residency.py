@@ -7,11 +7,12 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npuc.compiler.schedule.plan import PlanOptions, Work, plan_program
+from npuc.compiler.schedule.plan import PlanOptions, plan_program
 from npuc.compiler.schedule.problem import Home
 from npuc.compiler.schedule.program import (
     Job,
     TensorFacts,
+    Work,
     can_stay,
     uses,
     whole_words,

@@ -32,6 +32,7 @@ class Code:
         self._blocks = [self.entry]
         self._values: dict[SSAValue, Value] = {}
         self._holders: dict[int, int] = {}
+        self._made: dict[tuple[Value, int], int] = {}
 
     def emit(self, op: Operation) -> None:
         """Append ``op``."""
@@ -51,6 +52,14 @@ class Code:
         with self.registers.scope():
             yield
         self._blocks.pop()
+
+    @contextmanager
+    def operands(self) -> Iterator[None]:
+        """Registers taken inside are the operands of one command; equal ones are made once."""
+        self._made = {}
+        with self.registers.scope():
+            yield
+        self._made = {}
 
     def set(self, name: SSAValue, value: Value) -> None:
         """Remember the value of an index."""
@@ -85,18 +94,23 @@ class Code:
         """A register that holds ``value``; register 0 for the constant 0."""
         if value.constant == 0:
             return value.register
-        register = self.registers.take()
-        self.scalar("add", register, (value.register, 0), value.constant)
-        return register
+        return self._operand(value, 0)
 
     def sum(self, a: Value, b: Value) -> Value:
         """The sum, with an instruction only where both have a register."""
         constant = a.constant + b.constant
         if not a.register or not b.register:
             return Value(a.register or b.register, constant)
-        register = self.registers.take()
-        self.scalar("add", register, (a.register, b.register))
-        return Value(register, constant)
+        return Value(self._operand(Value(a.register), b.register), constant)
+
+    def _operand(self, value: Value, other: int) -> int:
+        """A register that holds ``value`` plus register ``other``, for the present command."""
+        key = value, other
+        if key not in self._made:
+            register = self.registers.take()
+            self.scalar("add", register, (value.register, other), value.constant)
+            self._made[key] = register
+        return self._made[key]
 
     def rotate(self, register: int, step: int, depth: int) -> None:
         """Advance a ring's offset by ``step`` modulo ``step * depth``."""

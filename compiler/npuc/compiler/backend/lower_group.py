@@ -173,7 +173,7 @@ class _Lowering:
         if not isinstance(op.location, UnknownLoc):
             self.code.location = op.location
         engine = engine_of(op)
-        with self.code.registers.scope():
+        with self.code.operands():
             prepared = self._commands.prepare(op)
             distances = self._plan.at.get(op, {})
             waits = self.counting.waits(distances, self._plan.early(op, distances))
@@ -204,14 +204,15 @@ class _Lowering:
         name = op.signal.data
         self._awaited[name] = self._awaited.get(name, 0) + 1
         register = self._await_registers.get(name, 0)
-        if register:
-            self.code.scalar("add", register, (register, 0), 1)
-            wait = Wait(counter, register)
-        elif self._awaited[name] <= WAIT_IMM_MAX:
-            wait = Wait(counter, 0, self._awaited[name])
-        else:
-            wait = Wait(counter, self.code.in_register(Value(0, self._awaited[name])))
-        self.code.emit(NopOp(queue, Order((wait,))))
+        with self.code.operands():
+            if register:
+                self.code.scalar("add", register, (register, 0), 1)
+                wait = Wait(counter, register)
+            elif self._awaited[name] <= WAIT_IMM_MAX:
+                wait = Wait(counter, 0, self._awaited[name])
+            else:
+                wait = Wait(counter, self.code.in_register(Value(0, self._awaited[name])))
+            self.code.emit(NopOp(queue, Order((wait,))))
 
 
 def _by_engine(item: tuple[Engine, Distances]) -> int:

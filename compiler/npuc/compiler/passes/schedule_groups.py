@@ -14,27 +14,24 @@ from npuc.compiler.dialects import nn
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType, DramType, TensorSpec
 from npuc.compiler.dialects.tile_structure import BufferOp, CoreOp, ProgramOp, TensorOp
-from npuc.compiler.locations import describe, node_names
+from npuc.compiler.locations import node_names
 from npuc.compiler.ops.group_problem import Placed, problem_of
 from npuc.compiler.schedule.build import GroupMemory, build_group
-from npuc.compiler.schedule.data import (
-    GroupSchedule,
-    Schedule,
-    check_tiling,
-    product_of,
-    shape_hash,
-)
-from npuc.compiler.schedule.plan import PlanOptions, Work, plan_program
-from npuc.compiler.schedule.problem import GroupProblem, Home
+from npuc.compiler.schedule.data import RunSchedule, Schedule
+from npuc.compiler.schedule.decide import SOURCE, Tilings
+from npuc.compiler.schedule.plan import PlanOptions, plan_program
+from npuc.compiler.schedule.problem import Home
 from npuc.compiler.schedule.program import (
     Buffer,
     Job,
     ProgramPlan,
     Step,
     TensorFacts,
+    Work,
     whole_words,
 )
-from npuc.compiler.schedule.search import Choice, SearchOptions, choose_tiling
+from npuc.compiler.schedule.replay import Replay
+from npuc.compiler.schedule.search import SearchOptions
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.compiler.xdsl_api import (
     Block,
@@ -86,7 +83,6 @@ def _plan_options(ctx: NpuContext) -> PlanOptions:
 class _Scheduler:
     ctx: NpuContext
     tensors: dict[SSAValue, SSAValue] = field(default_factory=dict)
-    decided: list[GroupSchedule] = field(default_factory=list)
     named: dict[str, int] = field(default_factory=dict)
     layouts: Layouts = field(default_factory=Layouts)
 
@@ -102,11 +98,8 @@ class _Scheduler:
                 self._declare_constant(op)
         groups = [op for op in graph.block.ops if isinstance(op, nn.GroupOp)]
         work = self._jobs(groups)
-        plan = plan_program(work, self.ctx.target, _plan_options(self.ctx))
-        self._build(groups, work, plan, core)
+        self._build(groups, work, self._plan(work), core)
         self.body.add_op(core)
-        self._report_stale()
-        self.ctx.schedule = Schedule(tuple(self.decided))
         return program
 
     def _jobs(self, groups: Sequence[nn.GroupOp]) -> Work:
@@ -128,23 +121,22 @@ class _Scheduler:
 
     def _facts(self, value: SSAValue, group: nn.GroupOp) -> TensorFacts:
         declared = self.tensors.get(value)
-        name = value.name_hint or group.group_name.data
         n_bytes = prod(shape_of(value)) * dtype_of(value).bytes
         if declared is None:
+            name = self._unique(value.name_hint or group.group_name.data)
             return TensorFacts(name, n_bytes, "scratch")
         assert isinstance(declared.owner, TensorOp)
-        return TensorFacts(name, n_bytes, declared.owner.segment.data.value)
+        op = declared.owner
+        return TensorFacts(op.tensor_name.data, n_bytes, op.segment.data.value)
 
     def _build(
         self, groups: Sequence[nn.GroupOp], work: Work, plan: ProgramPlan, core: CoreOp
     ) -> None:
         buffers = [self._buffer(buffer, core) for buffer in plan.buffers]
         lives = plan.lives()
-        live = plan.live_bytes(self.ctx.target)
-        for position, step in enumerate(plan.steps):
+        tilings = self._tilings(work, plan)
+        for position, (step, tiling) in enumerate(zip(plan.steps, tilings, strict=True)):
             group = groups[step.job]
-            budget = self.ctx.target.spm.capacity_bytes - live[position]
-            tiling = self._decide(group, step.problem, budget)
             used = [b for _, b in step.buffers]
             memory = GroupMemory(
                 self._dram(step, work),
@@ -202,7 +194,9 @@ class _Scheduler:
         self, value: SSAValue, name: str, segment: str, shape: Sequence[int] | None = None
     ) -> None:
         spec = TensorSpec(tuple(shape if shape is not None else shape_of(value)), dtype_of(value))
-        tensor = TensorOp(self._unique(name), segment, DramType(spec))
+        tensor = TensorOp(
+            name if segment == "scratch" else self._unique(name), segment, DramType(spec)
+        )
         if segment == "output" and tensor.tensor_name.data != name:  # an input has it
             tensor.known_as = StringAttr(name)
         self._bind(value, tensor)
@@ -217,45 +211,44 @@ class _Scheduler:
         self.body.add_op(op)
         self.tensors[value] = op.tensor
 
-    def _decide(self, group: nn.GroupOp, problem: GroupProblem, spm_bytes: int) -> Tiling:
-        nodes, shape, target = node_names(group), shape_hash(problem), self.ctx.target
-        replayed = self._replayed(nodes, shape)
-        if replayed is not None:
-            check_tiling(problem, replayed, target, f"group {describe(group)}")
-            self.ctx.remarks.applied("schedule-groups", "tiling replayed from the file", nodes)
-        tiling = replayed or self._search(problem, nodes, spm_bytes)
-        self.decided.append(GroupSchedule(nodes, shape, tiling, product_of(problem)))
-        return tiling
-
-    def _search(self, problem: GroupProblem, nodes: tuple[str, ...], spm_bytes: int) -> Tiling:
-        options = replace(_plan_options(self.ctx).search, spm_bytes=spm_bytes)
-        choice: Choice = choose_tiling(problem, self.ctx.target, options)
-        self.ctx.remarks.applied(
-            "schedule-groups",
-            f"tile {'x'.join(map(str, choice.tiling.tile))} of {choice.considered} considered",
-            nodes,
-            estimated_cycles=choice.estimate.cycles,
-            mxu_cycles=choice.estimate.mxu_cycles,
-            vpu_cycles=choice.estimate.vpu_cycles,
-            dma_cycles=choice.estimate.dma_cycles,
-            dram_bytes=choice.estimate.dram_bytes,
-        )
-        return choice.tiling
-
-    def _replayed(self, nodes: tuple[str, ...], shape: str) -> Tiling | None:
+    def _given(self) -> Schedule | None:
         given = self.ctx.schedule
-        found = given.find(nodes, shape) if isinstance(given, Schedule) else None
-        return found.tiling if found else None
+        return given if isinstance(given, Schedule) else None
 
-    def _report_stale(self) -> None:
-        given = self.ctx.schedule
-        if not isinstance(given, Schedule):
-            return
-        used = {(g.nodes, g.shape) for g in self.decided}
-        for group in given.groups:
+    def _plan(self, work: Work) -> ProgramPlan:
+        """What stays and what is striped: from the schedule file, or else searched."""
+        options = _plan_options(self.ctx)
+        given = self._given()
+        if given is None:
+            return plan_program(work, self.ctx.target, options)
+        replay = Replay(given, work, f"{self.ctx.options.schedule}")
+        staying, runs = replay.resident(), replay.runs()
+        plan = plan_program(work, self.ctx.target, replace(options, staying=staying, runs=runs))
+        replay.check(plan, self.ctx.target)
+        for nodes in replay.stale:
+            self._report_stale("a tensor or run", nodes)
+        return plan
+
+    def _tilings(self, work: Work, plan: ProgramPlan) -> list[Tiling]:
+        """The tiling of every step; leaves all decisions in the context."""
+        given, search = self._given(), _plan_options(self.ctx).search
+        tilings = Tilings(self.ctx.target, search, given, self.ctx.remarks)
+        found = tilings.of(plan, work.jobs)
+        used = {(g.nodes, g.shape) for g in tilings.decided}
+        for group in given.groups if given is not None else ():
             if (group.nodes, group.shape) not in used:
-                self.ctx.remarks.missed(
-                    "schedule-groups",
-                    "a group of the schedule file suits no group of the model: it is ignored",
-                    group.nodes,
-                )
+                self._report_stale("a group", group.nodes)
+        jobs = work.jobs
+        self.ctx.schedule = Schedule(
+            tuple(tilings.decided),
+            tuple(work.tensors[n].name for n in sorted(plan.staying)),
+            tuple(
+                RunSchedule(jobs[r.first].nodes, jobs[r.last].nodes, r.stripes) for r in plan.runs
+            ),
+        )
+        return found
+
+    def _report_stale(self, kind: str, nodes: tuple[str, ...]) -> None:
+        self.ctx.remarks.missed(
+            SOURCE, f"{kind} of the schedule file suits nothing in the model: it is ignored", nodes
+        )

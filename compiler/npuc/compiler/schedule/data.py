@@ -1,29 +1,26 @@
-"""The schedule as data: what was decided per group, as JSON that can be edited and replayed.
+"""The schedule as data: what was decided, as JSON that can be edited and replayed.
 
-Groups are keyed by their ONNX node names and a hash of the problem's shapes. A file may hold
-fewer groups than the model (the rest is searched) and stale ones (a remark each).
+It holds the tensors that stay in SPM whole, the runs of groups that are computed in stripes, and a
+tiling for every group or stripe of one. Groups are keyed by their ONNX node names and a hash of the
+problem's shapes. A file may lack any part (that is searched) and hold stale ones (a remark each).
 """
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
 from math import prod
 
-from npuc.compiler.dialects.tile_structure import MAX_LOOP_NEST
+from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.problem import DIM_NAMES, K_DIMS, M_DIMS, N_DIM, PARALLEL, GroupProblem
-from npuc.compiler.schedule.tiling import (
-    ACC_WORD_BYTES,
-    Tiling,
-    acc_bytes,
-    single_step_dims,
-    spm_bytes,
-)
+from npuc.compiler.schedule.tiling import Tiling, single_step_dims
 from npuc.isa.cost import Product
 from npuc.isa.errors import CompileError
-from npuc.isa.target import Target
 
-VERSION = 1
+VERSION = 2
 MAX_DEPTH = 3
+_PARTS = ("version", "resident", "stripes", "groups")
 _FIELDS = ("nodes", "shape", "tile", "order", "depth", "acc_depth")
 _NOTES = ("product",)  # written for readers; never read back
 
@@ -39,20 +36,42 @@ class GroupSchedule:
 
 
 @dataclass(frozen=True)
+class RunSchedule:
+    """Groups in stripes of rows: the nodes of the first and of the last group, and how many."""
+
+    first: tuple[str, ...]
+    last: tuple[str, ...]
+    stripes: int
+
+
+@dataclass(frozen=True)
 class Schedule:
-    """Decisions for some or all groups of a model."""
+    """Decisions for a model: tilings of some or all groups, what stays in SPM, what is striped.
+
+    ``resident`` are names of tensors. None: not decided, to be searched.
+    """
 
     groups: tuple[GroupSchedule, ...] = ()
+    resident: tuple[str, ...] | None = None
+    stripes: tuple[RunSchedule, ...] | None = None
 
     def find(self, nodes: tuple[str, ...], shape: str) -> GroupSchedule | None:
         """The decision for the group with these nodes and shapes, if the schedule has one."""
         return next((g for g in self.groups if g.nodes == nodes and g.shape == shape), None)
 
     def to_json(self) -> str:
-        """The schedule as JSON text, one group per line, that ``parse_schedule`` reads."""
-        lines = [json.dumps(_group_to_dict(g)) for g in self.groups]
-        body = ",\n  ".join(lines)
-        return f'{{"version": {VERSION}, "groups": [\n  {body}\n]}}\n'
+        """The schedule as JSON text, one decision per line, that ``parse_schedule`` reads."""
+        parts = [f'"version": {VERSION}']
+        if self.resident is not None:
+            parts.append(f'"resident": {_lines([json.dumps(name) for name in self.resident])}')
+        if self.stripes is not None:
+            parts.append(f'"stripes": {_lines([json.dumps(asdict(r)) for r in self.stripes])}')
+        parts.append(f'"groups": {_lines([json.dumps(_group_to_dict(g)) for g in self.groups])}')
+        return "{" + ",\n ".join(parts) + "}\n"
+
+
+def _lines(entries: Sequence[str]) -> str:
+    return "[\n  " + ",\n  ".join(entries) + "\n ]" if entries else "[]"
 
 
 def product_of(problem: GroupProblem) -> Product | None:
@@ -70,10 +89,16 @@ def product_of(problem: GroupProblem) -> Product | None:
 
 
 def shape_hash(problem: GroupProblem) -> str:
-    """Twelve hex digits over everything of the problem that a tiling depends on."""
+    """Twelve hex digits over everything of the problem that a tiling depends on.
+
+    Stripes of one size have one hash: where they begin is not part of it, nor where tensors lie.
+    """
     facts: list[object] = [problem.extents, problem.contraction, problem.vector.kernel]
     facts += [problem.vector.inputs, problem.vector.outputs]
-    facts += [(o.dtype.name, o.shape, o.forms, o.queue) for o in problem.operands]
+    facts += [
+        (o.dtype.name, o.shape, [f.coefficients for f in o.forms], o.queue)
+        for o in problem.operands
+    ]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 
@@ -100,75 +125,57 @@ def parse_schedule(text: str, origin: str) -> Schedule:
             str(VERSION),
             "dump a new one with npuc compile --dump-schedule",
         )
+    unknown = sorted(set(data) - set(_PARTS))
+    if unknown:
+        raise CompileError(
+            "the schedule has other parts", origin, ", ".join(unknown), ", ".join(_PARTS)
+        )
     groups = data.get("groups")
     if not isinstance(groups, list):
         raise CompileError("the schedule has no list of groups", origin, allowed='"groups": [...]')
-    return Schedule(tuple(_parse_group(g, f"{origin}, group {i}") for i, g in enumerate(groups)))
+    return Schedule(
+        tuple(_parse_group(g, f"{origin}, group {i}") for i, g in enumerate(groups)),
+        _parse_resident(data.get("resident"), origin),
+        _parse_stripes(data.get("stripes"), origin),
+    )
+
+
+def _parse_resident(data: object, origin: str) -> tuple[str, ...] | None:
+    if data is None:
+        return None
+    return _names(data, origin, "resident", "tensor")
+
+
+def _parse_stripes(data: object, origin: str) -> tuple[RunSchedule, ...] | None:
+    if data is None:
+        return None
+    if not isinstance(data, list):
+        raise illegal(origin, "stripes", data, "a list of runs of groups")
+    return tuple(_parse_run(run, f"{origin}, stripes {i}") for i, run in enumerate(data))
+
+
+def _parse_run(data: object, where: str) -> RunSchedule:
+    fields = [field.name for field in dataclass_fields(RunSchedule)]
+    if not isinstance(data, dict) or set(data) != set(fields):
+        given = sorted(data) if isinstance(data, dict) else type(data).__name__
+        raise CompileError(
+            "a run of the schedule has other fields", where, str(given), ", ".join(fields)
+        )
+    count = _integer(data["stripes"], where, "stripes")
+    first, last = (_names(data[end], where, end, "node") for end in ("first", "last"))
+    if count < 2:
+        raise illegal(where, "stripes", count, "2 or more")
+    return RunSchedule(first, last, count)
+
+
+def _names(value: object, where: str, name: str, kind: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(n, str) for n in value):
+        raise illegal(where, name, value, f"a list of {kind} names")
+    return tuple(value)
 
 
 def _is_version(value: object) -> bool:
     return type(value) is int and value == VERSION
-
-
-def check_tiling(problem: GroupProblem, tiling: Tiling, target: Target, where: str) -> None:
-    """Raise CompileError unless ``tiling`` is legal for ``problem`` and fits ``target``."""
-    for dim, (tile, extent) in enumerate(zip(tiling.tile, problem.extents, strict=True)):
-        if not 1 <= tile <= extent:
-            raise _illegal(where, f"tile.{DIM_NAMES[dim]}", tile, f"1 to {extent}")
-        if tile > 1 and dim in single_step_dims(problem):
-            allowed = "1, because W depends on this dimension"
-            raise _illegal(where, f"tile.{DIM_NAMES[dim]}", tile, allowed)
-    if not _is_reduction_cut_legal(problem, tiling):
-        raise _illegal(
-            where,
-            "tile.k0, k1, k2",
-            [tiling.tile[d] for d in K_DIMS],
-            "a cut of k1 needs k0 = 1, a cut of k2 needs k0 = k1 = 1; "
-            "vector reductions are not cut",
-        )
-    loops = sum(trips > 1 for trips in tiling.trips(problem))
-    if loops > MAX_LOOP_NEST:
-        raise _illegal(where, "tile", f"{loops} dimensions cut", f"at most {MAX_LOOP_NEST}")
-    _check_capacity(problem, tiling, target, where)
-
-
-def _check_capacity(problem: GroupProblem, tiling: Tiling, target: Target, where: str) -> None:
-    used = spm_bytes(problem, tiling, target)
-    if used > target.spm.capacity_bytes:
-        raise _illegal(
-            where,
-            "tile and depth",
-            f"{used} bytes of SPM",
-            f"{target.spm.capacity_bytes} bytes ({target.name})",
-        )
-    acc = acc_bytes(problem, tiling)
-    if acc > target.acc.capacity_bytes:
-        raise _illegal(
-            where,
-            "tile and acc_depth",
-            f"{acc} bytes of ACC",
-            f"{target.acc.capacity_bytes} bytes, {ACC_WORD_BYTES} per output",
-        )
-
-
-def _is_reduction_cut_legal(problem: GroupProblem, tiling: Tiling) -> bool:
-    full = [problem.extents[d] for d in K_DIMS]
-    cut = [tiling.tile[d] for d in K_DIMS]
-    if problem.contraction is None:
-        return cut == full
-    if cut[1] < full[1] and cut[0] != 1:
-        return False
-    return not (cut[2] < full[2] and cut[:2] != [1, 1])
-
-
-def _illegal(where: str, field: str, given: object, allowed: str) -> CompileError:
-    return CompileError(
-        "the schedule does not fit the model or target",
-        f"{where}, {field}",
-        str(given),
-        allowed,
-        "mend the field or drop the group from the file",
-    )
 
 
 def _group_to_dict(group: GroupSchedule) -> dict[str, object]:
@@ -191,32 +198,31 @@ def _parse_group(data: object, where: str) -> GroupSchedule:
             "a group of the schedule has other fields", where, str(given), ", ".join(_FIELDS)
         )
     nodes, tile, order = data["nodes"], data["tile"], data["order"]
-    if not isinstance(nodes, list) or not all(isinstance(n, str) for n in nodes):
-        raise _illegal(where, "nodes", nodes, "a list of node names")
+    names = _names(nodes, where, "nodes", "node")
     if not isinstance(data["shape"], str):
-        raise _illegal(where, "shape", data["shape"], "the hash of the group's shapes, as text")
+        raise illegal(where, "shape", data["shape"], "the hash of the group's shapes, as text")
     if not isinstance(tile, dict) or set(tile) != set(DIM_NAMES):
-        raise _illegal(where, "tile", tile, "one number for each of " + ", ".join(DIM_NAMES))
-    names = list(DIM_NAMES[:PARALLEL])
-    if not isinstance(order, list) or sorted(map(str, order)) != sorted(names):
-        raise _illegal(where, "order", order, "a permutation of " + ", ".join(names))
+        raise illegal(where, "tile", tile, "one number for each of " + ", ".join(DIM_NAMES))
+    loops = list(DIM_NAMES[:PARALLEL])
+    if not isinstance(order, list) or sorted(map(str, order)) != sorted(loops):
+        raise illegal(where, "order", order, "a permutation of " + ", ".join(loops))
     tiling = Tiling(
         tuple(_integer(tile[n], where, f"tile.{n}") for n in DIM_NAMES),
         tuple(DIM_NAMES.index(n) for n in order),
         _depth(data["depth"], where, "depth"),
         _depth(data["acc_depth"], where, "acc_depth"),
     )
-    return GroupSchedule(tuple(nodes), data["shape"], tiling)
+    return GroupSchedule(names, data["shape"], tiling)
 
 
 def _integer(value: object, where: str, field: str) -> int:
     if type(value) is not int:
-        raise _illegal(where, field, value, "a whole number")
+        raise illegal(where, field, value, "a whole number")
     return value
 
 
 def _depth(value: object, where: str, field: str) -> int:
     depth = _integer(value, where, field)
     if not 1 <= depth <= MAX_DEPTH:
-        raise _illegal(where, field, depth, f"1 to {MAX_DEPTH}")
+        raise illegal(where, field, depth, f"1 to {MAX_DEPTH}")
     return depth

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from npuc.compiler.schedule.problem import Home
-from npuc.compiler.schedule.program import Buffer, Job, ProgramPlan, Step, TensorFacts
+from npuc.compiler.schedule.program import Buffer, Job, ProgramPlan, Step, StripedRun, Work
 from npuc.compiler.schedule.residency import Residency, with_homes
 from npuc.compiler.schedule.search import SearchOptions
 from npuc.compiler.schedule.segments import ROOM_SHARE, Segment, Segments
@@ -13,20 +13,17 @@ from npuc.isa.target import Target
 
 
 @dataclass(frozen=True)
-class Work:
-    """All jobs of a program in order, and the tensors that they number."""
-
-    jobs: tuple[Job, ...]
-    tensors: tuple[TensorFacts, ...]
-
-
-@dataclass(frozen=True)
 class PlanOptions:
-    """What the plan may use: the search's freedom, tensors that stay in SPM, stripes."""
+    """What the plan may use: the search's freedom, tensors that stay in SPM, stripes.
+
+    ``staying`` and ``runs`` are decided already, where they are given.
+    """
 
     search: SearchOptions = field(default_factory=SearchOptions)
     resident: bool = True
     stripes: bool = True
+    staying: frozenset[int] | None = None
+    runs: tuple[StripedRun, ...] | None = None
 
 
 def plan_program(work: Work, target: Target, options: PlanOptions) -> ProgramPlan:
@@ -41,26 +38,35 @@ class _Planner:
     options: PlanOptions
 
     def plan(self) -> ProgramPlan:
-        staying = self._residency({}, frozenset()) if self.options.resident else set()
-        segments = self._segments(staying) if self.options.stripes else []
-        if segments:
-            rings = self.target.spm.capacity_bytes // ROOM_SHARE
-            staying = self._residency(
-                {n: s.peak_bytes + rings for s in segments for n in range(s.first, s.last + 1)},
-                frozenset().union(*(s.internal for s in segments)),
-            )
-        return self._steps(staying, segments)
+        segments = self._segments()
+        internal = frozenset[int]().union(*(s.internal for s in segments))
+        rings = self.target.spm.capacity_bytes // ROOM_SHARE
+        taken = {n: s.peak_bytes + rings for s in segments for n in range(s.first, s.last + 1)}
+        return self._steps(self._staying(taken, internal), segments)
 
-    def _residency(self, taken: Mapping[int, int], internal: frozenset[int]) -> set[int]:
+    def _staying(self, taken: Mapping[int, int], internal: frozenset[int]) -> frozenset[int]:
+        """The tensors in SPM whole; ``taken`` and ``internal``: see ``Residency``."""
+        if self.options.staying is not None:
+            return self.options.staying - internal
+        if not self.options.resident:
+            return frozenset()
         work, options = self.work, self.options.search
-        return Residency(work.jobs, work.tensors, self.target, options, taken, internal).decide()
+        found = Residency(work.jobs, work.tensors, self.target, options, taken, internal)
+        return frozenset(found.decide())
 
-    def _segments(self, staying: set[int]) -> list[Segment]:
-        work = self.work
-        return Segments(work.jobs, work.tensors, self.target, self.options.search, staying).choose()
+    def _segments(self) -> list[Segment]:
+        if self.options.runs is None and not self.options.stripes:
+            return []
+        work, search = self.work, self.options.search
+        staying = set(self._staying({}, frozenset()))
+        segments = Segments(work.jobs, work.tensors, self.target, search, staying)
+        if self.options.runs is None:
+            return segments.choose()
+        return [segments.given(run) for run in self.options.runs]
 
-    def _steps(self, staying: set[int], segments: list[Segment]) -> ProgramPlan:
-        plan = ProgramPlan()
+    def _steps(self, staying: frozenset[int], segments: list[Segment]) -> ProgramPlan:
+        runs = [StripedRun(s.first, s.last, s.striping.stripes) for s in segments]
+        plan = ProgramPlan(staying=staying, runs=tuple(runs))
         whole: dict[int, int] = {}
         for tensor in sorted(staying):
             whole[tensor] = len(plan.buffers)

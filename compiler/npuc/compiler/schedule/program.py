@@ -53,6 +53,23 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Work:
+    """All jobs of a program in order, and the tensors that they number."""
+
+    jobs: tuple[Job, ...]
+    tensors: tuple[TensorFacts, ...]
+
+
+@dataclass(frozen=True, order=True)
+class StripedRun:
+    """Jobs ``first`` to ``last`` that are computed in so many stripes of rows."""
+
+    first: int
+    last: int
+    stripes: int
+
+
+@dataclass(frozen=True)
 class Step:
     """One tile group: the work of a job, or of one stripe of it.
 
@@ -76,10 +93,15 @@ class Buffer:
 
 @dataclass
 class ProgramPlan:
-    """Steps in order and the buffers that they share."""
+    """Steps in order and the buffers that they share.
+
+    ``staying`` are the tensors that are in SPM whole, ``runs`` the jobs in stripes.
+    """
 
     steps: list[Step] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
+    staying: frozenset[int] = frozenset()
+    runs: tuple[StripedRun, ...] = ()
 
     def lives(self) -> dict[int, tuple[int, int]]:
         """First and last step that uses each buffer."""

@@ -11,8 +11,9 @@ from functools import cached_property
 from itertools import accumulate
 
 from npuc.compiler.schedule.estimate import Estimate
+from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.problem import Home
-from npuc.compiler.schedule.program import Job, TensorFacts, whole_words
+from npuc.compiler.schedule.program import Job, StripedRun, TensorFacts, whole_words
 from npuc.compiler.schedule.residency import with_homes
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
 from npuc.compiler.schedule.stripes import RowJob, Striping, stripe
@@ -71,6 +72,28 @@ class Segments:
                 chosen.append(last)
             end = last.first if last is not None else end - 1
         return chosen[::-1]
+
+    def given(self, run: StripedRun) -> Segment:
+        """The segment that a schedule file asks for. Raises: CompileError where it cannot be."""
+        jobs = self.jobs[run.first : run.last + 1]
+        rows = []
+        for job, found in zip(jobs, self.row_jobs[run.first : run.last + 1], strict=True):
+            if found is None or found.extent < run.stripes:
+                allowed = "groups whose results have at least as many rows, one after another"
+                raise illegal(f"group {job.problem.name}", "stripes", run.stripes, allowed)
+            rows.append(found)
+        internal = self._internal(run.first, run.last)
+        striping = stripe(rows, run.first, set(internal), run.stripes)
+        if striping is None:
+            allowed = "runs whose tensors with windows have one writer each, row by row"
+            where = f"groups {jobs[0].problem.name} to {jobs[-1].problem.name}"
+            raise illegal(where, "stripes", run.stripes, allowed)
+        return self._measured(run.first, run.last, (striping, internal))
+
+    def _measured(self, first: int, last: int, found: tuple[Striping, frozenset[int]]) -> Segment:
+        striping, internal = found
+        cycles = self._cycles(striping, internal)
+        return Segment(first, last, striping, internal, self.peak(striping), cycles)
 
     def _single(self, number: int) -> int:
         problem = with_homes(self.jobs[number], self.staying)
@@ -137,10 +160,8 @@ class Segments:
             striping = stripe(rows, first, set(internal), count)
             if striping is None:
                 return None
-            peak = self.peak(striping)
-            if peak <= capacity:
-                cycles = self._cycles(striping, internal)
-                return Segment(first, last, striping, internal, peak, cycles)
+            if self.peak(striping) <= capacity:
+                return self._measured(first, last, (striping, internal))
         return None
 
     def _outside_bytes(self, first: int, last: int, internal: frozenset[int]) -> int:

@@ -1,0 +1,78 @@
+"""A tiling for every step: replayed from a schedule where it has one, else searched.
+
+Steps of one job and one shape share a decision, made for the least room that any of them has.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from npuc.compiler.remarks import Remarks
+from npuc.compiler.schedule.data import GroupSchedule, Schedule, product_of, shape_hash
+from npuc.compiler.schedule.legal import check_capacity, check_tiling
+from npuc.compiler.schedule.program import Job, ProgramPlan, Step
+from npuc.compiler.schedule.search import SearchOptions, choose_tiling
+from npuc.compiler.schedule.tiling import Tiling
+from npuc.isa.target import Target
+
+SOURCE = "schedule-groups"
+
+
+@dataclass
+class Tilings:
+    """Decides; ``decided`` collects what was, in the order of the first step of each."""
+
+    target: Target
+    options: SearchOptions
+    given: Schedule | None
+    remarks: Remarks
+    decided: list[GroupSchedule] = field(default_factory=list)
+
+    def of(self, plan: ProgramPlan, jobs: Sequence[Job]) -> list[Tiling]:
+        """The tiling of every step of ``plan``. Raises: CompileError where none fits."""
+        keys = [(step.job, shape_hash(step.problem)) for step in plan.steps]
+        capacity = self.target.spm.capacity_bytes
+        room: dict[tuple[int, str], int] = {}
+        steps: dict[tuple[int, str], Step] = {}
+        for key, step, live in zip(keys, plan.steps, plan.live_bytes(self.target), strict=True):
+            room[key] = min(room.get(key, capacity), capacity - live)
+            if key not in steps or _rings(step) >= _rings(steps[key]):
+                steps[key] = step
+        chosen = {
+            key: self._decide(step, jobs[step.job], (key[1], room[key]))
+            for key, step in steps.items()
+        }
+        return [chosen[key] for key in keys]
+
+    def _decide(self, step: Step, job: Job, shape_and_room: tuple[str, int]) -> Tiling:
+        shape, room = shape_and_room
+        found = self.given.find(job.nodes, shape) if self.given is not None else None
+        if found is None:
+            tiling = self._search(step, job, room)
+        else:
+            tiling = found.tiling
+            where = f"group {job.problem.name}"
+            check_tiling(step.problem, tiling, self.target, where)
+            check_capacity(step.problem, tiling, (self.target, room), where)
+            self.remarks.applied(SOURCE, "tiling replayed from the file", job.nodes)
+        product = None if step.is_copy else product_of(job.problem)
+        self.decided.append(GroupSchedule(job.nodes, shape, tiling, product))
+        return tiling
+
+    def _search(self, step: Step, job: Job, room: int) -> Tiling:
+        options = replace(self.options, spm_bytes=room)
+        choice = choose_tiling(step.problem, self.target, options)
+        self.remarks.applied(
+            SOURCE,
+            f"tile {'x'.join(map(str, choice.tiling.tile))} of {choice.considered} considered",
+            job.nodes,
+            estimated_cycles=choice.estimate.cycles,
+            mxu_cycles=choice.estimate.mxu_cycles,
+            vpu_cycles=choice.estimate.vpu_cycles,
+            dma_cycles=choice.estimate.dma_cycles,
+            dram_bytes=choice.estimate.dram_bytes,
+        )
+        return choice.tiling
+
+
+def _rings(step: Step) -> int:
+    return sum(not operand.is_resident for operand in step.problem.operands)

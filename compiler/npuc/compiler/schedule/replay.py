@@ -1,0 +1,71 @@
+"""What a schedule file says of a program: names become numbers, and misfits become messages."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from npuc.compiler.schedule.data import RunSchedule, Schedule
+from npuc.compiler.schedule.legal import illegal
+from npuc.compiler.schedule.program import ProgramPlan, StripedRun, Work
+from npuc.compiler.schedule.residency import stay_candidates
+from npuc.isa.target import Target
+
+
+@dataclass
+class Replay:
+    """Reads ``given`` for ``work``; ``stale`` collects nodes of runs and tensors unknown to it."""
+
+    given: Schedule
+    work: Work
+    where: str
+    stale: list[tuple[str, ...]] = field(default_factory=list)
+
+    def resident(self) -> frozenset[int] | None:
+        """The tensors that stay in SPM, or None where the file does not say."""
+        if self.given.resident is None:
+            return None
+        numbers = {facts.name: n for n, facts in enumerate(self.work.tensors)}
+        candidates = stay_candidates(self.work.jobs, self.work.tensors)
+        found = set()
+        for name in self.given.resident:
+            if name not in numbers:
+                self.stale.append((name,))
+            elif numbers[name] not in candidates:
+                allowed = "a tensor between groups that is padded along at most two axes"
+                raise illegal(self.where, "resident", name, allowed)
+            else:
+                found.add(numbers[name])
+        return frozenset(found)
+
+    def runs(self) -> tuple[StripedRun, ...] | None:
+        """The runs of jobs in stripes, in order, or None where the file does not say."""
+        if self.given.stripes is None:
+            return None
+        runs = sorted(run for given in self.given.stripes for run in self._run(given))
+        for one, other in pairwise(runs):
+            if other.first <= one.last:
+                nodes = list(self.work.jobs[other.first].nodes)
+                raise illegal(self.where, "stripes", nodes, "each group in at most one run")
+        return tuple(runs)
+
+    def _run(self, given: RunSchedule) -> list[StripedRun]:
+        jobs = self.work.jobs
+        firsts = [n for n, job in enumerate(jobs) if job.nodes == given.first]
+        lasts = [n for n, job in enumerate(jobs) if job.nodes == given.last]
+        if not firsts or not lasts:
+            self.stale.append(given.last if firsts else given.first)
+            return []
+        if firsts[0] >= lasts[-1]:
+            allowed = "a group after the first one"
+            raise illegal(f"{self.where}, stripes", "last", list(given.last), allowed)
+        return [StripedRun(firsts[0], lasts[-1], given.stripes)]
+
+    def check(self, plan: ProgramPlan, target: Target) -> None:
+        """Raise CompileError where what stays in SPM does not fit it."""
+        for live, step in zip(plan.live_bytes(target), plan.steps, strict=True):
+            if live > target.spm.capacity_bytes:
+                raise illegal(
+                    f"{self.where}, group {self.work.jobs[step.job].problem.name}",
+                    "resident, stripes",
+                    f"{live} bytes that stay in SPM",
+                    f"{target.spm.capacity_bytes} bytes ({target.name})",
+                )
