@@ -38,7 +38,7 @@ def check_tiling(problem: GroupProblem, tiling: Tiling, target: Target, where: s
 def check_capacity(
     problem: GroupProblem, tiling: Tiling, memory: tuple[Target, int], where: str
 ) -> None:
-    """Raise CompileError unless the tiling fits: ``memory`` is the target and its free SPM bytes."""
+    """Raise CompileError unless it fits ``memory``: the target and its free SPM bytes."""
     target, free = memory
     used = spm_bytes(problem, tiling, target)
     if used > free:
