@@ -50,8 +50,8 @@ class Segments:
     row_jobs: list[RowJob | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        scratch = [t.is_scratch for t in self.tensors]
-        self.row_jobs = [RowJob.of(job, scratch) for job in self.jobs]
+        made = {tensor for job in self.jobs for tensor in job.outputs}
+        self.row_jobs = [RowJob.of(job, made) for job in self.jobs]
 
     def choose(self) -> list[Segment]:
         """The segments of the cheapest partition, in order."""

@@ -7,6 +7,7 @@ one stripe's buffer to the next, so that every stripe of a tensor is one piece.
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -92,12 +93,12 @@ class RowJob:
     job: Job
     dim: int
     extent: int
-    reads: tuple[tuple[int, RowReads], ...]  # scratch tensor, reads of it
+    reads: tuple[tuple[int, RowReads], ...]  # tensor that some job makes, reads of it
     writes: tuple[tuple[int, int], ...]  # tensor, bytes per row
 
     @staticmethod
-    def of(job: Job, is_scratch: Sequence[bool]) -> "RowJob | None":
-        """None where the job cannot run by rows."""
+    def of(job: Job, made: AbstractSet[int]) -> "RowJob | None":
+        """None where the job cannot run by rows. ``made`` are the tensors that jobs make."""
         problem = job.problem
         dim = row_dim(problem)
         if dim is None:
@@ -105,7 +106,7 @@ class RowJob:
         reads = tuple(
             (job.tensor(problem.operands[n]), RowReads.of(problem, problem.operands[n], dim))
             for n in problem.inputs
-            if is_scratch[job.tensor(problem.operands[n])]
+            if job.tensor(problem.operands[n]) in made
         )
         outs = [problem.operands[n] for n in problem.vector.outputs]
         if not all(can_stay(problem, o) for o in problem.operands):
@@ -151,7 +152,8 @@ class Striping:
 def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int) -> Striping | None:
     """``jobs``, which begin at number ``first``, in ``stripes`` stripes.
 
-    None where rows that stay would have to be copied before they are complete.
+    Results that are not ``internal`` go elsewhere in equal parts, or sooner where jobs of the
+    segment read them. None where rows that stay would be copied before they are complete.
     """
     unit: dict[int, int] = {}
     for job in jobs:
@@ -173,7 +175,7 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
 
 
 class _Needs:
-    """Bytes of the internal tensors that each stripe needs, from the last job to the first.
+    """Bytes of the jobs' results that each stripe needs, from the last job to the first.
 
     ``highs``: the end of what is needed so far; ``lows``: the first byte needed, -1 for none.
     """
@@ -181,8 +183,9 @@ class _Needs:
     def __init__(self, unit: dict[int, int], stripes: int, internal: set[int]) -> None:
         self.unit = unit
         self.stripes = stripes
-        self.lows = {t: [-1] * stripes for t in internal}
-        self.highs = {t: [0] * stripes for t in internal}
+        self.internal = internal
+        self.lows = {t: [-1] * stripes for t in unit}
+        self.highs = {t: [0] * stripes for t in unit}
 
     def rows(self, job: RowJob) -> list[Range]:
         """Rows of ``job`` per stripe, all its readers being known; notes what they read."""
@@ -200,18 +203,16 @@ class _Needs:
         """Rows that each result must have after stripe ``s``."""
         wanted = []
         for tensor, row_bytes in job.writes:
-            highs = self.highs.get(tensor)
-            if highs is None:
-                wanted.append(-(-job.extent * (s + 1) // self.stripes))
-                continue
+            highs = self.highs[tensor]
             highs[s] = max(highs[s], highs[s - 1] if s else 0)
             wanted.append(-(-highs[s] // row_bytes))
+            if tensor not in self.internal:  # others read it, too: all of it, in equal parts
+                wanted.append(-(-job.extent * (s + 1) // self.stripes))
         return wanted
 
     def _note(self, job: RowJob, s: int, rows: Range) -> None:
         for tensor, row_bytes in job.writes:
-            if tensor in self.lows:
-                self._lower(tensor, s, rows[0] * row_bytes)
+            self._lower(tensor, s, rows[0] * row_bytes)
         for tensor, reads in job.reads:
             start, stop = reads.span(rows)
             if tensor in self.highs and stop > start:
