@@ -127,7 +127,7 @@ def test_constants_fold_into_immediates() -> None:
     body = f"""%r = tile.buffer "r" : {ring(1)}
       tile.for %i = 0 to 5 step 1 {{
         %j = tile.affine [1], 3 (%i)
-        %k = tile.min %j, 60
+        %k = tile.affine [1], 5 (%j)
         %s = tile.acquire %r : {ring(1)}
         {load("%s", "%j")}
         {store("%s", "%k")}
@@ -136,13 +136,35 @@ def test_constants_fold_into_immediates() -> None:
     (result,) = lowered(group(body))
     transfers = [op for op in result.walk() if isinstance(op, npu.LdOp | npu.StOp)]
     (load_register, load_constant), _ = transfers[0].place.data.coordinates
-    assert load_constant == 3
     (store_register, store_constant), _ = transfers[1].place.data.coordinates
-    assert store_constant == 3 and store_register != load_register
-    minimum = [
-        op for op in result.walk() if isinstance(op, npu.ScalarOp) and op.mnemonic.data == "min"
-    ]
-    assert [op.imm.data for op in minimum] == [57]
+    assert (load_constant, store_constant) == (3, 8)
+    assert store_register == load_register
+
+
+def test_a_true_extent_takes_one_register_however_many_views_have_it() -> None:
+    ragged = VIEW.replace("16, 1, 1, 1] strides", "16 ?1, 1, 1, 1] strides")
+    copy = (
+        "tile.vexec kernel <in [i] body [] epilogue [] out [0]> ins(%s) outs(%s) "
+        f"dynamic(%k) views [{ragged}, {ragged}]"
+    )
+    body = f"""%r = tile.buffer "r" : {ring(1)}
+      tile.for %i = 0 to 40 step 16 {{
+        %j = tile.affine [-1], 40 (%i)
+        %k = tile.min %j, 16
+        %s = tile.acquire %r : {ring(1)}
+        {load("%s", "%i")}
+        {copy}
+        {copy}
+        {store("%s", "%i")}
+        tile.release %r : {ring(1)}
+      }}"""
+    (result,) = lowered(group(body))
+    work = [op for op in result.walk() if isinstance(op, npu.VexecOp)]
+    registers = {view.data.extent_regs[3] for op in work for view in op.views.data}
+    assert len(registers) == 1
+    scalars = [op for op in result.walk() if isinstance(op, npu.ScalarOp)]
+    made = [(op.mnemonic.data, op.imm.data) for op in scalars if op.rd.data in registers]
+    assert made == [("min", 16 - 40), ("add", 40)]
 
 
 def test_equal_bodies_give_equal_instructions() -> None:

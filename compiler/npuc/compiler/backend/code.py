@@ -150,7 +150,9 @@ def lower_index(code: Code, op: AffineOp | MinOp | MaxOp) -> None:
         return
     register = code.temporary()
     code.scalar(pick.__name__, register, (value.register, 0), limit - value.constant)
-    code.set(op.result, Value(register, value.constant))
+    if value.constant:  # here once: each view that has it as an extent would need it in a register
+        code.scalar("add", register, (register, 0), value.constant)
+    code.set(op.result, Value(register))
 
 
 def _affine(code: Code, op: AffineOp) -> Value:
