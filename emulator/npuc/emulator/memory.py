@@ -58,7 +58,7 @@ def allocate(program: Program, target: Target) -> Memory:
 
 
 def bind_inputs(program: Program, memory: Memory, inputs: Mapping[str, Tensor]) -> None:
-    """Copy the inputs into their segment.
+    """Copy the inputs into their segment; bools count as int8.
 
     Raises: InputError for a missing or unknown name, a wrong shape or element type.
     """
@@ -102,6 +102,8 @@ def _bind(
 
 def _checked(argument: Argument, tensor: Tensor, kind: str) -> Bytes:
     array = np.asarray(tensor)
+    if array.dtype == np.bool_:  # bytes of 0 and 1
+        array = array.view(np.int8)
     if array.dtype != argument.dtype.numpy:
         raise InputError(
             f"{kind} {argument.name} has the wrong element type",

@@ -14,7 +14,7 @@ DEFAULT_SEED = 0
 
 @dataclass(frozen=True)
 class InputKind:
-    """One input: element type, shape, and the range of values worth trying (floats only)."""
+    """One input: element type, shape, and the range of values worth trying."""
 
     dtype: DType
     shape: tuple[int, ...]
@@ -25,7 +25,8 @@ class InputKind:
 def random_inputs(kinds: Mapping[str, InputKind], seed: int = DEFAULT_SEED) -> Arrays:
     """One array per input, the same for the same ``seed`` on every computer.
 
-    Integers cover their whole range; floats are uniform in [low, high), or standard normal.
+    Integers are uniform in [low, high], by default their whole range; floats in [low, high), or
+    standard normal.
     """
     return {
         name: _random_array(kind, np.random.default_rng([seed, position]))
@@ -42,7 +43,9 @@ def _random_array(kind: InputKind, generator: np.random.Generator) -> AnyArray:
     numpy_type = kind.dtype.numpy
     if not kind.dtype.is_float:
         limits = np.iinfo(numpy_type.name)
-        values = generator.integers(limits.min, limits.max, kind.shape, np.int64, endpoint=True)
+        low = limits.min if kind.low is None else int(kind.low)
+        high = limits.max if kind.high is None else int(kind.high)
+        values = generator.integers(low, high, kind.shape, np.int64, endpoint=True)
         return np.asarray(values.astype(numpy_type))
     if kind.low is not None and kind.high is not None:
         return np.asarray(generator.uniform(kind.low, kind.high, kind.shape).astype(numpy_type))

@@ -16,6 +16,7 @@ _DTYPES: dict[int, DType] = {
     onnx.TensorProto.UINT8: DType.u8,
     onnx.TensorProto.INT32: DType.i32,
     onnx.TensorProto.INT64: DType.i64,
+    onnx.TensorProto.BOOL: DType.i8,
 }
 Shape = tuple[int, ...]
 MAX_INPUT_BYTES = 1 << 32
@@ -25,7 +26,7 @@ MAX_INPUT_BYTES = 1 << 32
 def bound_inputs(
     inputs: Sequence[onnx.ValueInfoProto], options: CompileOptions
 ) -> dict[str, tuple[DType, Shape]]:
-    """Element type and static shape of each input.
+    """Element type and static shape of each input; a bool is held as int8 of 0 and 1.
 
     Raises: ModelError listing every dimension that is still free, UsageError for options that
     name nothing of this model or contradict it.
@@ -40,7 +41,8 @@ def bound_inputs(
                 "an input has an unsupported element type",
                 where=f"input {value.name!r}",
                 given=_type_name(value),
-                allowed=", ".join(dtype.name for dtype in _DTYPES.values()),
+                allowed=", ".join(map(onnx.TensorProto.DataType.Name, _DTYPES)),
+                next_step="let a Cast node make the other type inside the model",
             )
         shape = _shape(value, options, free)
         _check_size(value.name, shape, _DTYPES[tensor.elem_type])

@@ -17,7 +17,7 @@ from npuc.compiler.frontend.functions import Pending, expanded, operator_key
 from npuc.compiler.frontend.load import Array, Source, initializers, load_model, tensor_array
 from npuc.compiler.frontend.node import Node, UnsupportedError, Value, import_function
 from npuc.compiler.frontend.order import describe_node, node_name, ordered_nodes
-from npuc.compiler.frontend.stated_types import check_outputs, check_stated, stated_types
+from npuc.compiler.frontend.stated_types import check_stated, stated_types
 from npuc.compiler.frontend.unsigned import UNSIGNED_SHIFT, to_signed
 from npuc.compiler.frontend.validity import check_node
 from npuc.compiler.locations import named
@@ -75,7 +75,6 @@ class Importer:
             check_stated(node.proto, self.values, stated)
         if self.unsupported:
             raise _all_unsupported(self.unsupported, self.source.origin)
-        check_outputs(graph, self.values)
         outputs = [self._output(output.name) for output in graph.output]
         self.block.add_op(ReturnOp(outputs))
         result_names = [output.name for output in graph.output]
@@ -83,12 +82,18 @@ class Importer:
         return ModuleOp([op])
 
     def _add_inputs(self, inputs: list[onnx.ValueInfoProto]) -> list[str]:
-        for name, (dtype, shape) in bound_inputs(inputs, self.ctx.options).items():
+        bound = bound_inputs(inputs, self.ctx.options)
+        for value, (name, (dtype, shape)) in zip(inputs, bound.items(), strict=True):
             argument = self.block.insert_arg(tensor_type(dtype, shape), len(self.block.args))
             argument.name_hint = name if name.isidentifier() else None
+            is_bool = value.type.tensor_type.elem_type == onnx.TensorProto.BOOL
             is_unsigned = dtype is DType.u8
-            ssa = self._shifted(argument, -UNSIGNED_SHIFT, name) if is_unsigned else argument
-            self.values[name] = Value(ssa=ssa, is_unsigned=is_unsigned)
+            ssa: SSAValue = argument
+            if is_unsigned:
+                ssa = self._shifted(argument, -UNSIGNED_SHIFT, name)
+            elif is_bool:
+                ssa = self._truth(argument, name)
+            self.values[name] = Value(ssa=ssa, is_unsigned=is_unsigned, is_bool=is_bool)
         return [value.name for value in inputs]
 
     def _output(self, name: str) -> SSAValue:
@@ -103,7 +108,16 @@ class Importer:
         """Between ui8 outside and i8 inside the graph."""
         body = Body("i")
         region = body.done(body("addi", body.args[0], body.number(shift)))
-        dtype = DType.i8 if shift < 0 else DType.u8
+        return self._pointwise(value, DType.i8 if shift < 0 else DType.u8, region, name)
+
+    def _truth(self, value: SSAValue, name: str) -> SSAValue:
+        """1 where an int8 from outside holds anything but 0."""
+        body = Body("i")
+        is_zero = body("eqi", body.args[0], body.number(0))
+        region = body.done(body("selecti", is_zero, body.number(0), body.number(1)))
+        return self._pointwise(value, DType.i8, region, name)
+
+    def _pointwise(self, value: SSAValue, dtype: DType, region: Region, name: str) -> SSAValue:
         made = make_elementwise([value], shape_of(value), dtype, Scalars(region))
         for op in made.ops:
             self.emit(op, onnx.NodeProto(name=name))

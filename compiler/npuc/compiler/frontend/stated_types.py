@@ -55,19 +55,6 @@ def check_stated(
             )
 
 
-def check_outputs(graph: onnx.GraphProto, values: Mapping[str, Value]) -> None:
-    """Raise ModelError for an output that is a bool: a program's tensors have no such type."""
-    for output in graph.output:
-        if element_type(values[output.name]) == onnx.TensorProto.BOOL:
-            raise ModelError(
-                "an output has an unsupported element type",
-                where=f"output {output.name!r}",
-                given="BOOL",
-                allowed="FLOAT, INT8, UINT8, INT32, INT64",
-                next_step="let a Cast node make it INT8 or FLOAT",
-            )
-
-
 def _element_type(value: Value) -> int | None:
     """The ONNX element type; None where the import narrows what it holds."""
     if value.array is None and value.ssa is None:

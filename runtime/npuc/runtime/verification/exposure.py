@@ -90,17 +90,21 @@ def linked(model: onnx.ModelProto, values: Arrays) -> tuple[onnx.ModelProto, dic
     for node in copy.graph.node:
         for position, name in enumerate(node.input):
             node.input[position] = given.get(name, name)
+    stated = _element_types(model)
     for name, renamed in given.items():
-        kind = helper.np_dtype_to_tensor_dtype(values[name].dtype)
+        is_bool = stated.get(name) == TensorProto.BOOL
+        held = helper.np_dtype_to_tensor_dtype(values[name].dtype)
+        kind = TensorProto.BOOL if is_bool else held
         copy.graph.input.append(helper.make_tensor_value_info(renamed, kind, values[name].shape))
     return copy, {renamed: values[name] for name, renamed in given.items()}
 
 
 def input_ranges(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
-    """Lowest and highest value that each float input keeps when the model quantises it."""
+    """Lowest and highest value that each input keeps: of bools, and of floats to be quantised."""
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     inputs = {value.name for value in model.graph.input}
-    ranges: dict[str, tuple[float, float]] = {}
+    bools = [v.name for v in model.graph.input if v.type.tensor_type.elem_type == TensorProto.BOOL]
+    ranges: dict[str, tuple[float, float]] = dict.fromkeys(bools, (0.0, 1.0))
     for node in model.graph.node:
         given = node.op_type == "QuantizeLinear" and node.input[0] in inputs
         if given and len(node.input) > 2 and set(node.input[1:]) <= set(constants):

@@ -33,17 +33,34 @@ def judge(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Judgement:
     """Every output of ``model`` by name, computed by ONNX Runtime or onnx's reference evaluator.
 
     The evaluator also judges what an installed ONNX Runtime refuses, such as a newer IR version.
+    Bools are int8 of 0 and 1 on npuc's side: they are converted on the way in and out.
     Raises: ModelError when neither can evaluate the model.
     """
+    given = _as_stated(model, inputs)
     if not has_onnx_runtime():
-        return Judgement("onnx reference", _run_reference(model, inputs))
+        return Judgement("onnx reference", _held(_run_reference(model, given)))
     try:
-        return Judgement("ONNX Runtime", _run_onnx_runtime(model, inputs))
+        return Judgement("ONNX Runtime", _held(_run_onnx_runtime(model, given)))
     except ModelError as refused:
         try:
-            return Judgement("onnx reference", _run_reference(model, inputs))
+            return Judgement("onnx reference", _held(_run_reference(model, given)))
         except ModelError:
             raise refused from None
+
+
+def _as_stated(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Arrays:
+    kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
+    is_bool = {name for name, kind in kinds.items() if kind == onnx.TensorProto.BOOL}
+    return {
+        name: array.astype(np.bool_) if name in is_bool else array for name, array in inputs.items()
+    }
+
+
+def _held(outputs: Arrays) -> Arrays:
+    return {
+        name: array.astype(np.int8) if array.dtype == np.bool_ else array
+        for name, array in outputs.items()
+    }
 
 
 def _run_onnx_runtime(model: onnx.ModelProto, inputs: Mapping[str, AnyArray]) -> Arrays:

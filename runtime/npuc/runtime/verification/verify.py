@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from npuc.compiler.interpreter import group_values
@@ -176,7 +177,10 @@ def _inputs(
     compilation: Compilation, proto: onnx.ModelProto, chosen: VerifyOptions
 ) -> Mapping[str, AnyArray]:
     if chosen.inputs is not None:
-        return chosen.inputs
+        return {
+            name: array.view(np.int8) if array.dtype == np.bool_ else array
+            for name, array in chosen.inputs.items()
+        }
     ranges = input_ranges(proto)
     kinds = {
         name: replace(kind, low=ranges[name][0], high=ranges[name][1]) if name in ranges else kind
