@@ -79,6 +79,16 @@ class TileCosts:
     bursts: tuple[Ints, ...]
     transfers: tuple[Ints, ...]
 
+    def joined(self, other: "TileCosts") -> "TileCosts":
+        """These rows, then those of ``other``."""
+        return TileCosts(
+            np.concatenate([self.trips, other.trips]),
+            np.concatenate([self.mma, other.mma]),
+            np.concatenate([self.vexec, other.vexec]),
+            tuple(map(_joined, self.bursts, other.bursts)),
+            tuple(map(_joined, self.transfers, other.transfers)),
+        )
+
     def take(self, rows: Ints | npt.NDArray[np.bool_]) -> "TileCosts":
         """The costs of some rows: numbers or a mask."""
         return TileCosts(
@@ -88,6 +98,10 @@ class TileCosts:
             tuple(b[rows] for b in self.bursts),
             tuple(t[rows] for t in self.transfers),
         )
+
+
+def _joined(one: Ints, other: Ints) -> Ints:
+    return np.concatenate([one, other])
 
 
 def estimate(problem: GroupProblem, target: Target, candidates: Candidates) -> Estimates:

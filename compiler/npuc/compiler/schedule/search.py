@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from npuc.compiler.dialects.tile_structure import MAX_LOOP_NEST
-from npuc.compiler.schedule.estimate import Estimate, estimate, estimate_from, tile_costs
+from npuc.compiler.schedule.estimate import (
+    Estimate,
+    Estimates,
+    TileCosts,
+    estimate_from,
+    tile_costs,
+)
 from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem
 from npuc.compiler.schedule.tiling import (
     OUTER_M,
@@ -30,9 +36,10 @@ from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
 CYCLE_TOLERANCE = 0.02
-CHOICES_PER_DIM = 12
+CHOICES_PER_DIM = 8
 MAX_RAGGED_DIMS = 4
 PROBES = 8  # candidates per family whose true cost limits the bounds
+_NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,60 @@ class _Family:
         return self.take((self.spm <= limits[0]) & (self.acc <= limits[1]))
 
 
+class _Space:
+    """All candidates of a problem that fit the target, by loop order and depth.
+
+    Bounds are quick and take one cycle for a row of A; true costs of tiles are slow, so that they
+    are kept once computed: most searches of one problem ask for the same few.
+    """
+
+    def __init__(self, problem: GroupProblem, target: Target, double_buffer: bool) -> None:
+        self.problem, self.target = problem, target
+        self.tiles = self._fitting()
+        shared = tile_costs(problem, target, self.tiles, row_cycles=1)
+        orders = (OUTER_M, OUTER_N) if problem.contraction else (OUTER_M,)
+        depths = (2, 1) if double_buffer else (1,)
+        self.families = [self._family(o, d, shared) for o, d in product(orders, depths)]
+        self._place = np.full(len(self.tiles), -1, np.int64)
+        self._costs: TileCosts | None = None
+
+    def estimates(self, families: list[_Family]) -> list[Estimates]:
+        """True costs of the candidates of each family."""
+        asked = np.unique(np.concatenate([f.rows for f in families]))
+        new = asked[self._place[asked] < 0]
+        if len(new):
+            costs = tile_costs(self.problem, self.target, self.tiles[new])
+            known = 0 if self._costs is None else len(self._costs.mma)
+            self._place[new] = known + np.arange(len(new))
+            self._costs = costs if self._costs is None else self._costs.joined(costs)
+        assert self._costs is not None, "no search without candidates"
+        return [
+            estimate_from(
+                self.problem, self.target, f.candidates, self._costs.take(self._place[f.rows])
+            )
+            for f in families
+        ]
+
+    def _fitting(self) -> Ints:
+        problem, target = self.problem, self.target
+        tiles = _tiles(problem, target)
+        tiles = tiles[_suits_machine(problem, tiles)]
+        one_slot = Candidates(tiles, OUTER_M, 1, 1)
+        tiles = tiles[total_acc_bytes(problem, one_slot) <= target.acc.capacity_bytes]
+        one_slot = Candidates(tiles, OUTER_M, 1, 1)
+        return tiles[total_spm_bytes(problem, one_slot, target) <= target.spm.capacity_bytes]
+
+    def _family(self, order: tuple[int, ...], depth: int, shared: TileCosts) -> _Family:
+        candidates = Candidates(self.tiles, order, depth, depth)
+        return _Family(
+            candidates,
+            np.arange(len(self.tiles)),
+            estimate_from(self.problem, self.target, candidates, shared).cycles,
+            total_spm_bytes(self.problem, candidates, self.target),
+            total_acc_bytes(self.problem, candidates),
+        )
+
+
 def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions) -> Choice:
     """The best tiling of ``problem`` on ``target``.
 
@@ -112,14 +173,14 @@ def _anywhere(problem: GroupProblem) -> GroupProblem:
 def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions) -> Choice:
     """``choose_tiling`` of a problem that begins at the origin of its tensors."""
     limits = options.limits(target)
-    every = _families(problem, target, options.double_buffer)
-    families = [family.within(limits) for family in every]
+    space = _space(problem, target, options.double_buffer)
+    families = [family.within(limits) for family in space.families]
     considered = sum(len(f.rows) for f in families)
     if not considered:
         raise _too_small(problem, target, _tiles(problem, target), limits)
-    narrow = _promising(problem, target, families) if options.by_cost else _largest(families)
+    narrow = _promising(space, families) if options.by_cost else _largest(families)
     finalists = [f for f in narrow if len(f.rows)]
-    costs = [estimate(problem, target, f.candidates) for f in finalists]
+    costs = space.estimates(finalists)
     cycles = np.concatenate([c.cycles for c in costs])
     dram_bytes = np.concatenate([c.dram_bytes for c in costs])
     near = np.arange(len(cycles))
@@ -131,21 +192,22 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
     return Choice(finalists[family].candidates.tiling(row), costs[family].row(row), considered)
 
 
+_space = lru_cache(maxsize=256)(_Space)
+
+
 def _near(fewest: int) -> float:
     return fewest * (1 + CYCLE_TOLERANCE)
 
 
-def _promising(problem: GroupProblem, target: Target, families: list[_Family]) -> list[_Family]:
+def _promising(space: _Space, families: list[_Family]) -> list[_Family]:
     """The candidates that may be within the tolerance: bounds are quick, true costs are slow.
 
     The true costs of a few candidates with the lowest bounds tell which bounds are too high, so
     that no candidate within the tolerance is lost.
     """
-    fewest: list[int] = []
-    for family in families:
-        probes = family.take(np.argsort(family.bounds, kind="stable")[:PROBES]).candidates
-        fewest += estimate(problem, target, probes).cycles.tolist()
-    limit = _near(min(fewest))
+    probes = [f.take(np.argsort(f.bounds, kind="stable")[:PROBES]) for f in families]
+    fewest = min(int(e.cycles.min(initial=_NEVER)) for e in space.estimates(probes))
+    limit = _near(fewest)
     return [f.take(f.bounds <= limit) for f in families]
 
 
@@ -154,31 +216,6 @@ def _largest(families: list[_Family]) -> list[_Family]:
     volumes = [f.candidates.tiles.prod(axis=1) for f in families]
     largest = max(int(v.max(initial=0)) for v in volumes)
     return [f.take(v == largest) for f, v in zip(families, volumes, strict=True)]
-
-
-@lru_cache(maxsize=256)
-def _families(problem: GroupProblem, target: Target, double_buffer: bool) -> list[_Family]:
-    """All candidates that fit the target, by loop order and depth.
-
-    The bound takes one cycle for a row of A.
-    """
-    tiles = _tiles(problem, target)
-    tiles = tiles[_suits_machine(problem, tiles)]
-    one_slot = Candidates(tiles, OUTER_M, 1, 1)
-    tiles = tiles[total_acc_bytes(problem, one_slot) <= target.acc.capacity_bytes]
-    one_slot = Candidates(tiles, OUTER_M, 1, 1)
-    tiles = tiles[total_spm_bytes(problem, one_slot, target) <= target.spm.capacity_bytes]
-    shared = tile_costs(problem, target, tiles, row_cycles=1)
-    rows = np.arange(len(tiles))
-    families = []
-    orders = (OUTER_M, OUTER_N) if problem.contraction else (OUTER_M,)
-    for order, depth in product(orders, (2, 1) if double_buffer else (1,)):
-        candidates = Candidates(tiles, order, depth, depth)
-        bounds = estimate_from(problem, target, candidates, shared).cycles
-        spm = total_spm_bytes(problem, candidates, target)
-        acc = total_acc_bytes(problem, candidates)
-        families.append(_Family(candidates, rows, bounds, spm, acc))
-    return families
 
 
 def _suits_machine(problem: GroupProblem, tiles: Ints) -> npt.NDArray[np.bool_]:

@@ -152,17 +152,19 @@ class Segments:
         outside = self._outside_bytes(first, last, internal)
         capacity = self.target.spm.capacity_bytes * (ROOM_SHARE - 1) // ROOM_SHARE - outside
         fewest = self._fewest(first, last, internal, capacity)
-        for count in STRIPE_COUNTS:
-            if count < fewest:
-                continue
-            if count > rows[-1].extent:
-                return None
-            striping = stripe(rows, first, set(internal), count)
+        counts = [n for n in STRIPE_COUNTS if fewest <= n <= rows[-1].extent]
+        found: Segment | None = None
+        while counts:  # more stripes need less room: halve what is left
+            middle = len(counts) // 2
+            striping = stripe(rows, first, set(internal), counts[middle])
             if striping is None:
                 return None
             if self.peak(striping) <= capacity:
-                return self._measured(first, last, (striping, internal))
-        return None
+                found = self._measured(first, last, (striping, internal))
+                counts = counts[:middle]
+            else:
+                counts = counts[middle + 1 :]
+        return found
 
     def _outside_bytes(self, first: int, last: int, internal: frozenset[int]) -> int:
         """Bytes of whole tensors that stay during the segment."""
