@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from npuc.runtime.verification.comparison import CLOSE, EXACT, Rule, Sides, compare
+from npuc.runtime.verification.comparison import CLOSE, EXACT, Rule, Sides, compare, ties_of
 
 SIDES = Sides("after fuse", "after quantize", "logits")
 
@@ -57,6 +57,25 @@ def test_one_step_passes_where_nearly_all_are_identical() -> None:
     given[8] = 0
     given[7] = 0.5
     assert not compare(SIDES, given, expected, Rule("steps", 0.25)).passed, "two steps"
+
+
+def test_ties_may_go_either_way_by_one_step() -> None:
+    rule = Rule("steps", 1.0, but_ties=True)
+    expected, given = np.zeros(1000, np.int8), np.zeros(1000, np.int8)
+    ties = ties_of(np.where(np.arange(1000) < 300, 0.5, 0.45))
+    given[:300] = 1
+    assert compare(SIDES, given, expected, rule, ties).passed
+    assert not compare(SIDES, given, expected, rule).passed, "nobody knows of ties"
+    assert not compare(SIDES, given, expected, Rule("steps", 1.0), ties).passed
+    given[300:302] = 1
+    assert not compare(SIDES, given, expected, rule, ties).passed, "two of no ties"
+    given[300:302], given[0] = 0, 2
+    assert not compare(SIDES, given, expected, rule, ties).passed, "two steps"
+
+
+def test_what_is_a_tie() -> None:
+    steps = floats(0.5, -3.5, 127.50001, 0.49, 0.51, 7, 0)
+    assert ties_of(steps).tolist() == [True, True, True, False, False, False, False]
 
 
 def test_integers_wider_than_a_step_do_not_wrap() -> None:

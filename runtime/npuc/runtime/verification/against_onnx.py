@@ -6,21 +6,29 @@ side of a tie; judged as one chain, each of them would change everything that co
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
+import numpy as np
 import onnx
+from onnx.helper import make_tensor_value_info
 
 from npuc.runtime.arrays import Arrays
 from npuc.runtime.verification.case import QUANTIZE, Case
 from npuc.runtime.verification.comparison import (
     CLOSE,
-    MIN_IDENTICAL_OF_SUMS,
+    MIN_IDENTICAL_OF_FLOATS,
     Comparison,
-    Rule,
     Sides,
     compare,
     suited,
+    ties_of,
 )
-from npuc.runtime.verification.exposure import expose_quantised, linked, output_rules
+from npuc.runtime.verification.exposure import (
+    expose_quantised,
+    linked,
+    output_rules,
+    roundings,
+)
 from npuc.runtime.verification.levels import nn_values
 from npuc.runtime.verification.referee import judge
 
@@ -48,12 +56,21 @@ def _judged(
 ) -> Iterator[Comparison]:
     """Before quantize npuc still computes in float where ONNX's integers are exact."""
     chain, links = linked(exposed, values)
+    rounded = roundings(exposed)
+    present = {output.name for output in chain.graph.output}
+    for source in sorted({rounding.source for rounding in rounded.values()} - present):
+        chain.graph.output.append(make_tensor_value_info(source, onnx.TensorProto.FLOAT, None))
     judgement = judge(chain, {**case.inputs, **links})
     for name, stated in output_rules(exposed).items():
         rule = suited(stated, case.options.precision)
         if stage != QUANTIZE and stated.name != CLOSE.name:
-            rule = Rule("steps", stated.step or 1.0, identical=MIN_IDENTICAL_OF_SUMS)
+            share = MIN_IDENTICAL_OF_FLOATS
+            rule = replace(stated, name="steps", step=stated.step or 1.0, identical=share)
         elif stage != QUANTIZE:
             rule = stated
         sides = Sides(f"nn after {stage}", judgement.judge, name)
-        yield compare(sides, values[name], judgement.outputs[name], rule)
+        ties = None
+        if name in rounded:
+            floats = judgement.outputs[rounded[name].source].astype(np.float64)
+            ties = ties_of(floats / rounded[name].scale)
+        yield compare(sides, values[name], judgement.outputs[name], rule, ties)

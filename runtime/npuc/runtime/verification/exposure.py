@@ -5,6 +5,7 @@ so intermediate values have ONNX's own names and layout on both sides.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -14,8 +15,6 @@ from npuc.runtime.arrays import AnyArray, Arrays
 from npuc.runtime.verification.comparison import (
     CLOSE,
     EXACT,
-    MIN_IDENTICAL,
-    MIN_IDENTICAL_OF_SUMS,
     Rule,
 )
 
@@ -71,11 +70,31 @@ def output_rules(model: onnx.ModelProto) -> dict[str, Rule]:
         if name in exact:
             rules[name] = EXACT
         elif name in steps or types.get(name) in INTEGER_TYPES:
-            share = MIN_IDENTICAL_OF_SUMS if name in averages else MIN_IDENTICAL
-            rules[name] = Rule("steps", steps.get(name, 1.0), identical=share)
+            rules[name] = Rule("steps", steps.get(name, 1.0), but_ties=name in averages)
         else:
             rules[name] = CLOSE
     return rules
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How a quantised tensor is made: of which float tensor, by which scale."""
+
+    source: str
+    scale: float
+
+
+def roundings(model: onnx.ModelProto) -> dict[str, Rounding]:
+    """The rounding of each quantised tensor that comes from an average."""
+    averages, scales = _averages(model), _scales(model)
+    return {
+        node.output[0]: Rounding(node.input[0], float(scales[node.input[1]]))
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear"
+        and node.output[0] in averages
+        and node.input[1] in scales
+        and scales[node.input[1]].size == 1
+    }
 
 
 def linked(model: onnx.ModelProto, values: Arrays) -> tuple[onnx.ModelProto, dict[str, AnyArray]]:
@@ -151,16 +170,20 @@ def _dequantised_output(model: onnx.ModelProto, node: onnx.NodeProto) -> list[st
 
 def _step_sizes(model: onnx.ModelProto) -> dict[str, float]:
     """Size of a quantisation step of tensors that QuantizeLinear or DequantizeLinear make."""
-    scales = {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in model.graph.initializer
-        if tensor.data_type == TensorProto.FLOAT
-    }
+    scales = _scales(model)
     steps: dict[str, float] = {}
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and node.input[1] in scales:
             steps[node.output[0]] = float(scales[node.input[1]].max())
     return steps
+
+
+def _scales(model: onnx.ModelProto) -> dict[str, AnyArray]:
+    return {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in model.graph.initializer
+        if tensor.data_type == TensorProto.FLOAT
+    }
 
 
 def _averages(model: onnx.ModelProto) -> set[str]:
