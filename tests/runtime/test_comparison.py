@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,14 +65,15 @@ def test_ties_may_go_either_way_by_one_step() -> None:
     rule = Rule("steps", 1.0, but_ties=True)
     expected, given = np.zeros(1000, np.int8), np.zeros(1000, np.int8)
     ties = ties_of(np.where(np.arange(1000) < 300, 0.5, 0.45))
+    told = replace(SIDES, ties=ties)
     given[:300] = 1
-    assert compare(SIDES, given, expected, rule, ties).passed
+    assert compare(told, given, expected, rule).passed
     assert not compare(SIDES, given, expected, rule).passed, "nobody knows of ties"
-    assert not compare(SIDES, given, expected, Rule("steps", 1.0), ties).passed
+    assert not compare(told, given, expected, Rule("steps", 1.0)).passed
     given[300:302] = 1
-    assert not compare(SIDES, given, expected, rule, ties).passed, "two of no ties"
+    assert not compare(told, given, expected, rule).passed, "two of no ties"
     given[300:302], given[0] = 0, 2
-    assert not compare(SIDES, given, expected, rule, ties).passed, "two steps"
+    assert not compare(told, given, expected, rule).passed, "two steps"
 
 
 def test_what_is_a_tie() -> None:

@@ -68,9 +68,9 @@ def _judged(
             rule = replace(stated, name="steps", step=stated.step or 1.0, identical=share)
         elif stage != QUANTIZE:
             rule = stated
-        sides = Sides(f"nn after {stage}", judgement.judge, name)
         ties = None
         if name in rounded:
             floats = judgement.outputs[rounded[name].source].astype(np.float64)
             ties = ties_of(floats / rounded[name].scale)
-        yield compare(sides, values[name], judgement.outputs[name], rule, ties)
+        sides = Sides(f"nn after {stage}", judgement.judge, name, ties)
+        yield compare(sides, values[name], judgement.outputs[name], rule)

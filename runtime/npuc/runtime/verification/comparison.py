@@ -96,11 +96,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Sides:
-    """What is compared, by name: a stage's tensor, and whose value it should have."""
+    """What is compared, by name: a stage's tensor, and whose value it should have.
+
+    ``ties``: elements that rounding may take either way, for rules that ask for them.
+    """
 
     stage: str
     against: str
     tensor: str
+    ties: Mask | None = None
 
 
 def ties_of(steps: AnyArray) -> Mask:
@@ -109,13 +113,8 @@ def ties_of(steps: AnyArray) -> Mask:
     return np.asarray(np.abs(fraction - 0.5) < TIE_WIDTH, np.bool_)
 
 
-def compare(
-    sides: Sides, given: AnyArray, expected: AnyArray, rule: Rule, ties: Mask | None = None
-) -> Comparison:
-    """Hold ``given`` against ``expected`` under ``rule``. Shapes and types must agree under all.
-
-    ``ties``: elements that rounding may take either way, for rules that ask for them.
-    """
+def compare(sides: Sides, given: AnyArray, expected: AnyArray, rule: Rule) -> Comparison:
+    """Hold ``given`` against ``expected`` under ``rule``. Shapes and types must agree under all."""
     if given.shape != expected.shape or given.dtype != expected.dtype:
         first = (
             f"{given.dtype}{list(given.shape)} instead of {expected.dtype}{list(expected.shape)}"
@@ -123,7 +122,7 @@ def compare(
         return _outcome(sides, rule, expected.size, (0, float("inf"), False, first))
     same = same_bits(given, expected)
     largest = _largest_difference(given, expected, rule)
-    settled = same | ties if rule.but_ties and ties is not None else same
+    settled = same | sides.ties if rule.but_ties and sides.ties is not None else same
     passed = _agrees(settled, largest, expected, rule)
     first = "" if same.all() else _first_difference(given, expected, same)
     return _outcome(sides, rule, expected.size, (int(same.sum()), largest, passed, first))
