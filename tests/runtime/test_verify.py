@@ -73,6 +73,7 @@ def test_a_wrong_pass_before_quantize_differs_from_onnx_and_names_the_tensor() -
     assert failure.against == "ONNX Runtime"
     assert failure.tensor == "getitem_quantized", "the first convolution's result"
     assert failure.first
+    assert report.origins == (), "tile level and emulator are right"
 
 
 def test_a_wrong_pass_after_quantize_is_found_at_its_stage() -> None:

@@ -6,6 +6,7 @@ tensor inside the model by name, within the rules of ``exposure.output_rules``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -148,24 +149,33 @@ def _explained(
     if chosen.bisect or chosen.reproduce is not None:
         judgement = judge(case.proto, case.inputs) if chosen.onnx else None
         culprit = find_culprit(case, judgement)
-    told = replace(report, origins=tuple(_origins(case, compilation)), culprit=culprit)
+    failed = frozenset(c.stage for c in report.comparisons if not c.passed)
+    told = replace(report, origins=tuple(_origins(case, compilation, failed)), culprit=culprit)
     if chosen.reproduce is None:
         return told
     found = (culprit, compilation.result.ctx.consts)
     return replace(told, replay=write_reproducer(chosen.reproduce, case, told.to_json(), found))
 
 
-def _origins(case: Case, compilation: Compilation) -> Iterator[Origin]:
-    """The first tensor that differs at the tile level, the first instructions of the binary."""
+def _origins(case: Case, compilation: Compilation, failed: AbstractSet[str]) -> Iterator[Origin]:
+    """The first tensor that differs at the tile level, the first instructions of the binary.
+
+    Of levels that ``failed`` alone: the others are right, whatever lies in bytes that are shared.
+    """
     consts, program = compilation.result.ctx.consts, program_of(compilation.result)
     stages = list(compilation.modules)
     expected = group_values(compilation.modules[stages[-1]], case.inputs, consts)
-    for stage, result in tile_values(compilation, case.inputs).items():
+    wrong = [stage for stage in compilation.tiles if f"tile after {stage}" in failed]
+    values = tile_values(compilation, case.inputs) if wrong else {}
+    for stage in wrong:
+        result = values[stage]
         origin = first_wrong_tensor(f"tile after {stage}", result.tensors, expected)
         if origin is not None:
             yield origin
-    found = [first_wrong_store(program, case.inputs, path, expected) for path in EMULATOR_PATHS]
-    found.append(first_split(program, case.inputs))
+    paths = [path for path in EMULATOR_PATHS if f"emulator, {path}" in failed]
+    found = [first_wrong_store(program, case.inputs, path, expected) for path in paths]
+    if paths:
+        found.append(first_split(program, case.inputs))
     yield from (origin for origin in found if origin is not None)
 
 
