@@ -172,6 +172,14 @@ def test_bench_catches_a_schedule_that_is_worse(tmp_path: Path) -> None:
     assert "node_Conv_151" in outcome.out and "its tiling changed" in outcome.out
 
 
+def test_another_batch_is_another_entry_of_the_baseline(tmp_path: Path) -> None:
+    baseline = tmp_path / "b.json"
+    assert npuc("bench", *MODEL, "--baseline", baseline, "--update").code == 0
+    outcome = npuc("bench", MODEL[0], "--dim", "batch=2", "--baseline", baseline)
+    assert outcome.code == 0
+    assert "not in the baseline: mnist_cnn_qdq_int8 batch=2 on" in outcome.out
+
+
 def test_bench_without_baseline_only_shows() -> None:
     outcome = npuc("bench", *MODEL)
     assert outcome.code == 0

@@ -31,7 +31,7 @@ def load_baseline(path: Path) -> dict[str, Measurement]:
             where=str(path),
             given=f"{type(error).__name__}: {error}",
             allowed=f"version {VERSION}, as --update writes it",
-            next_step="write it anew with --update",
+            next_step="name another file, or remove this one and write it anew with --update",
         ) from error
 
 

@@ -122,7 +122,10 @@ def _names(models: list[Path], options: CompileOptions) -> list[str]:
     """What each model is called in a baseline. Raises: UsageError where two would be one."""
     target = Path(options.target).stem
     narrow = "" if options.precision == DEFAULTS.precision else f" in {options.precision}"
-    names = [f"{model.stem} on {target} at -O{options.level}{narrow}" for model in models]
+    dims = [f"{name}={size}" for name, size in sorted(options.dims.items())]
+    shapes = [f"{name}={'x'.join(map(str, s))}" for name, s in sorted(options.shapes.items())]
+    sizes = "".join(f" {bound}" for bound in (*dims, *shapes))
+    names = [f"{model.stem}{sizes} on {target} at -O{options.level}{narrow}" for model in models]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UsageError(
