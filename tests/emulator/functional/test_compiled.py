@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import numpy as np
 import pytest
 
 from npuc.emulator.functional import plain
+from npuc.emulator.functional.compiled import vector
 from npuc.emulator.functional.compiled.encode import Encoder, Kind
+from npuc.emulator.functional.compiled.fused import FUSED, steps_of
 from npuc.emulator.functional.fast import Batch, FastExecutor, prepare
 from npuc.emulator.functional.overlap import reads_before_writes
 from npuc.emulator.region import MmaWork, Region, VexecWork, Work
 from npuc.isa.descriptors import Kernel, Op, Output, Space, Stream, View, Window
 from npuc.isa.dtypes import DType
 from npuc.isa.jit import HAS_NUMBA
+from npuc.isa.microops import BY_NAME
 from tests.emulator.random_work import (
     SPECIAL,
     copied,
@@ -120,8 +124,36 @@ def test_pooling(name: str, kernel: tuple[int, int], inner: str) -> None:
     check(VexecWork(pool, (0,) * 8, (at(stream, 3),), (at(out, 24000),), space), Kind.vector)
 
 
-@pytest.mark.parametrize("channels", [1, 24])
+@pytest.mark.parametrize("channels", [1, 24, 35, 100])
 def test_a_depthwise_convolution_with_padding(channels: int) -> None:
+    check(depthwise(channels), Kind.vector)
+
+
+@pytest.mark.parametrize("channels", [1, 24, 1984, 2000])
+def test_it_goes_pixel_by_pixel_where_channels_are_many_but_fit_a_strip(channels: int) -> None:
+    record = Encoder().record(depthwise(channels))
+    assert record is not None
+    assert (record.words[vector.WAY] == vector.TAPS) == (channels in (24, 1984))
+
+
+def test_a_depthwise_convolution_may_write_where_its_padding_would_lie() -> None:
+    work = depthwise(24)
+    row, column = 8 * 24, 24
+    first = work.inputs[0].address + row + column  # that is not padding
+    size = prod(work.space[:4])
+    out = work.outputs[0]
+    for behind, is_apart in ((0, True), (1, False)):
+        near = out._replace(address=first - size + behind)
+        over = work._replace(outputs=(near,))
+        assert reads_before_writes(over) == is_apart
+        if is_apart:
+            check(over, Kind.vector)
+        else:
+            assert Encoder().record(over) is None
+
+
+def depthwise(channels: int) -> VexecWork:
+    """3 x 3 over a map of 6 x 8 with a border of padding."""
     space = (1, 5, 6, channels, 1, 3, 3)
     row = 8 * channels
     a = View(
@@ -130,10 +162,55 @@ def test_a_depthwise_convolution_with_padding(channels: int) -> None:
         fill=0x7F,
     )  # fmt: skip
     w = View(DType.i8, Space.spm, 0, space, (0, 0, 0, 1, 0, 3 * channels, channels))
-    out = dense(DType.i32, (*space[:4], 1, 1, 1), (1, 2, 3))
-    mac = Kernel((Stream("i"), Stream("i")), (Op("mac8", (0, 1)),), 1, (Output(16, True),))
-    inputs = at(a, 2000 - row - channels, (-1, -1)), at(w, 9000)
-    check(VexecWork(mac, (0,) * 8, inputs, (at(out, 16000),), space), Kind.vector)
+    out = dense(DType.i8, (*space[:4], 1, 1, 1), (1, 2, 3))
+    ops = Op("mac8", (0, 1)), Op("shri", (16, 8))
+    mac = Kernel((Stream("i"), Stream("i")), ops, 1, (Output(17, True),))
+    inputs = at(a, 40 * channels - row - channels, (-1, -1)), at(w, 100 * channels)
+    places = inputs, (at(out, 110 * channels),)
+    return VexecWork(mac, (9, *(0,) * 7), *places, space)
+
+
+CHAINS = sorted(FUSED)
+
+
+@pytest.mark.parametrize("names", CHAINS, ids="+".join)
+def test_fused_micro_ops_on_special_values(names: tuple[str, ...]) -> None:
+    """Each alone, then all in one kernel whose values are used once."""
+    space = (1, 1, 1, 1600, 1, 1, 1)
+    ops: list[Op] = []
+    streams: list[Stream] = []
+    for number, name in enumerate(names):
+        domains = BY_NAME[name].operands
+        taken = [15 + number] if number else []
+        for domain in domains[len(taken) :]:
+            taken.append(len(streams))
+            streams.append(Stream(domain))
+        ops.append(Op(name, tuple(taken)))
+    domain = BY_NAME[names[-1]].result
+    kernel = Kernel(tuple(streams), tuple(ops), len(ops), (Output(15 + len(ops)),))
+    assert [step.names for step in steps_of(kernel)] == [names]
+    of = {"i": DType.i32, "f": DType.f32}
+    inputs = tuple(
+        at(dense(of[stream.domain], space, (3,)), 6400 * i) for i, stream in enumerate(streams)
+    )
+    out = at(dense(of[domain], space, (3,)), 6400 * len(streams))
+    work = VexecWork(kernel, (0,) * 8, inputs, (out,), space)
+    check(work, Kind.vector)
+    memory = random_memory(np.random.default_rng(2))
+    words = np.random.default_rng(3).choice(SPECIAL, len(memory.spm[0]) // 4)
+    memory.spm[0].view(np.uint32)[: len(words)] = words
+    quick = copied(memory)
+    plain.execute(memory, 0, work)
+    FastExecutor(worth=0)(quick, 0, work)
+    assert same_bytes(memory, quick)
+
+
+def test_a_value_that_others_take_too_is_not_passed_on() -> None:
+    ops = Op("i2f", (0,)), Op("mulf", (16, 8)), Op("addf", (17, 16)), Op("addf", (18, 17))
+    kernel = Kernel((Stream("i"),), ops, 4, (Output(19),))
+    assert [step.names for step in steps_of(kernel)] == [("i2f",), ("mulf",), ("addf",), ("addf",)]
+    kept = replace(kernel, ops=(ops[0], Op("mulf", (16, 8))), body_count=2, outputs=(Output(16),))
+    assert [step.names for step in steps_of(kept)] == [("i2f",), ("mulf",)]
 
 
 def test_two_ordered_sums_at_once_and_special_values() -> None:

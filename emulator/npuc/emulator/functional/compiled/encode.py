@@ -29,6 +29,7 @@ from npuc.isa.dtypes import DType
 MOST_VALUES = 1 << 25  # of 32 bits that a kernel may need aside: 128 MiB
 MOST_PER_POINT = 1 << 16
 _ACROSS_POINTS = 16  # below, elements side by side serve better
+_LEAST_CHANNELS = 8  # below, a row of taps is not worth its call
 
 
 class Kind(Enum):
@@ -148,15 +149,15 @@ class Encoder:
         if not reads_before_writes(work):
             return None
         number = self.vectors.number(of, lambda: plan.words)
-        is_across = not plan.is_elementwise and _goes_across(work, plan, per_point)
+        way = _way(work, plan, per_point)
         places = [(0, 0, 0)] * vector.OPERANDS
         for position, region in enumerate(work.inputs):
             places[position] = place_words(region)
         for position, region in enumerate(work.outputs):
             places[vector.STREAMS + position] = place_words(region)
         flat = tuple(word for place in places for word in place)
-        words = (number, int(is_across), *work.words, *work.space, *flat)
-        aside = 1 if is_across or plan.is_elementwise else per_point
+        words = (number, way, *work.words, *work.space, *flat)
+        aside = per_point if way == vector.FLAT and not plan.is_elementwise else 1
         return Record(Kind.vector, words, scratch=aside)
 
     def _plan(self, work: VexecWork, of: tuple[object, ...]) -> VectorPlan | None:
@@ -191,6 +192,15 @@ def _matrix_words(work: MmaWork) -> Int64s:
 
 def _is_aligned(work: VexecWork) -> bool:
     return all(r.address % r.view.dtype.bytes == 0 for r in (*work.inputs, *work.outputs))
+
+
+def _way(work: VexecWork, plan: VectorPlan, per_point: int) -> int:
+    """Which way leads soonest through the space; NOTE: a strip of taps holds a whole pixel."""
+    channels = work.space[vector.PARALLEL - 1]
+    if plan.takes_taps and _LEAST_CHANNELS <= channels <= vector.STRIP:
+        return vector.TAPS
+    is_across = not plan.is_elementwise and _goes_across(work, plan, per_point)
+    return vector.ACROSS if is_across else vector.FLAT
 
 
 def _goes_across(work: VexecWork, plan: VectorPlan, per_point: int) -> bool:

@@ -17,8 +17,6 @@ from npuc.emulator.memory import Memory
 from npuc.isa.descriptors import Segment
 from npuc.isa.jit import njit
 
-# Values of a strip: its rows fit the host's caches and do not all begin at one place modulo 4 KiB.
-STRIP = 1984
 WEIGHT_VALUES, WEIGHT_ENTRIES = 1 << 21, 32
 # Words of a call: machine code, address and number of records, context.
 CODE, RECORDS, COUNT, CONTEXT, CALL_WORDS = range(5)
@@ -68,7 +66,7 @@ class Kernels:
     def __init__(self, encoder: Encoder, memory: Memory, needs: tuple[int, int, int]) -> None:
         self._encoder, self._memory = encoder, memory
         aside, kept, width = needs
-        self._slots = np.empty((vector.SLOTS, _pairs(max(width, STRIP))), np.int64)
+        self._slots = np.empty((vector.SLOTS, _pairs(max(width, vector.STRIP))), np.int64)
         self._scratch = np.empty(_pairs(aside), np.int64)
         self._weights = np.empty(_pairs(max(kept, WEIGHT_VALUES)), np.int64)
         pages = [(len(spm) >> PAGE_BITS) + 2 for spm in memory.spm]

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     def as_bytes(address: int) -> Any:
         """The address of bytes."""
 
+    def as_signed(address: int) -> Any:
+        """The address of signed bytes."""
+
     def as_values(address: int) -> Any:
         """The address of int32 words."""
 
@@ -72,7 +75,7 @@ elif HAS_NUMBA:
         return as_pointer
 
     as_words, as_bytes = _pointer(numba.types.int64), _pointer(numba.types.uint8)
-    as_values = _pointer(numba.types.int32)
+    as_values, as_signed = _pointer(numba.types.int32), _pointer(numba.types.int8)
 
     @numba.extending.intrinsic
     def invoke(_context, _address, arguments):  # noqa: D103  # as declared above
@@ -85,7 +88,7 @@ elif HAS_NUMBA:
         return numba.types.void(numba.types.int64, arguments), generate
 
 else:  # nobody calls these
-    invoke = carray = as_words = as_bytes = as_values = None
+    invoke = carray = as_words = as_bytes = as_signed = as_values = None
     int64, int32 = np.int64, np.int32
 
 

@@ -22,15 +22,18 @@ MAGNITUDE = np.int32(0x7FFFFFFF)
 INFINITY = np.int32(0x7F800000)
 QUIET_NAN = np.int32(0x7FC00000)
 _QUIET_BF16 = 0x7FC0
-_I32_LOW, _I32_HIGH = -2147483648.0, 2147483647.0
+_I32_LOW, _I32_HIGH = -2147483648, 2147483647
+_I32_MOST = 2147483520  # the largest float32 below 2**31
 
 
 @inlined
 def to_i32(x: Number) -> Number:
-    """The nearest word, ties to even, saturated; NaN gives 0."""
-    nearest = np.rint(np.float64(x))
-    clipped = min(max(nearest, _I32_LOW), _I32_HIGH)
-    return np.int32(0) if np.isnan(nearest) else np.int32(clipped)
+    """The nearest word of a float32, ties to even, saturated; NaN gives 0."""
+    nearest = np.float32(np.rint(x))
+    most = np.float32(_I32_MOST)
+    word = np.int32(min(max(nearest, np.float32(_I32_LOW)), most))
+    word = np.int32(_I32_HIGH) if nearest > most else word
+    return word if nearest == nearest else np.int32(0)  # noqa: PLR0124  # NaN is unlike
 
 
 @inlined

@@ -1,9 +1,10 @@
 """Vector commands in compiled code: strips of points in the host's cache, micro-op by micro-op.
 
-Two ways lead through the space. *Flat*: a strip is some points with their whole reduction, values
+Three ways lead through the space. *Flat*: a strip is some points with their whole reduction, values
 of a point side by side; a command without reductions has one value a point. *Across*: a strip is
 many points, and the reduction goes on outside, one element of every point at a time; this suits
-reductions whose points, not elements, lie side by side, as in pooling.
+reductions whose points, not elements, lie side by side, as in pooling. *Taps*: strips as those of
+across, but only of products of bytes, which are taken from where they lie.
 
 A strip reads before it writes, and only it touches the points that it writes: so a command may
 write over what it reads point for point, but not otherwise.
@@ -16,13 +17,18 @@ import numpy as np
 from npuc.emulator.functional.compiled.geometry import (
     CODE,
     COEFFICIENTS,
+    COUNT,
+    EXTENT,
+    FILL,
     GEOMETRY_ROWS,
     GEOMETRY_WORDS,
     OPERAND_WORDS,
     PLACE,
     PLACE_WORDS,
+    SECOND,
     SIZE,
     SPACE,
+    STRIDE,
     Int64s,
     fill,
     wrote,
@@ -36,13 +42,17 @@ from npuc.emulator.functional.compiled.native import (
     invoke,
 )
 from npuc.emulator.functional.compiled.reductions import LANES, SEQUENTIAL
+from npuc.emulator.functional.compiled.taps import sum_taps
 from npuc.isa.jit import njit
 
 AXES, PARALLEL = 7, 4
 STREAMS, OUTPUTS, PARAMETERS, MAX_OPS = 6, 2, 8, 32
 OPERANDS = STREAMS + OUTPUTS
-# Words of a record: which static row, the way, parameters, extents, a place per operand.
-STATIC, ACROSS, WORDS, EXTENTS, PLACES = 0, 1, 2, 10, 17
+# Values of a strip: its rows fit the host's caches and do not all begin at one place modulo 4 KiB.
+STRIP = 1984
+# Ways; words of a record: static row, way, parameters, extents, a place per operand.
+FLAT, ACROSS, TAPS = range(3)
+STATIC, WAY, WORDS, EXTENTS, PLACES = 0, 1, 2, 10, 17
 RECORD_WORDS = PLACES + OPERANDS * PLACE_WORDS
 # Words of a static row: numbers of micro-ops, axes whose points a flat strip counts, number of
 # loads, which parameters are used (as words 1, as float32 2, two bits each); a load each
@@ -53,8 +63,9 @@ LOAD, LOAD_WORDS = 5, 3
 OUT = LOAD + 2 * STREAMS * LOAD_WORDS
 OP = OUT + 2 * OUTPUTS
 # Of a micro-op: its machine code; of a reduction also those that begin and take (else 0), and
-# whether its order is written; operands and the result as slots; the extra number.
-RUN, BEGIN, TAKE, IS_ORDERED, A, B, C, TO, EXTRA, OP_WORDS = range(10)
+# whether its order is written; operands and the result as slots; the extra number, for which the
+# fourth operand stands where there is one (else -1), for mac8 the machine code of taps.
+RUN, BEGIN, TAKE, IS_ORDERED, A, B, C, TO, EXTRA, D, OP_WORDS = range(11)
 OPERAND = OP + MAX_OPS * OP_WORDS
 STATIC_WORDS = OPERAND + OPERANDS * OPERAND_WORDS
 # Slots of values: streams of the body, of the epilogue, parameters as float32 and as words,
@@ -70,6 +81,11 @@ STATICS, SLOTS_AT, PAGES, HOST, CONTEXT_WORDS = 0, 2, 4, 6, 9
 _WORD, _LONG = 4, 8  # bytes of a value and of a word of records
 GEOMETRIES, GEOMETRY_ALL = 2 * STREAMS + OUTPUTS, GEOMETRY_ROWS * GEOMETRY_WORDS
 _INFINITY, _MAGNITUDE, _QUIET_NAN = 0x7F800000, 0x7FFFFFFF, 0x7FC00000
+
+
+# First value, values, element of the reduction, axes, whether of the epilogue, values of all strips
+# but the last.
+Strip = tuple[int, int, int, int, int, int]
 
 
 class State(NamedTuple):
@@ -124,7 +140,7 @@ def _note(state: State, record: int, static: int, what: tuple[int, Int64s]) -> N
 def _run(state: State, record: int, static: int) -> None:
     """One command, strip by strip."""
     words, statics = state.records, state.statics
-    is_across, points, per_point = words[record + ACROSS] != 0, int64(1), int64(1)
+    way, points, per_point = words[record + WAY], int64(1), int64(1)
     for axis in range(AXES):
         extent = words[record + EXTENTS + axis]
         if axis < statics[static + FLAT_AXES]:
@@ -133,24 +149,29 @@ def _run(state: State, record: int, static: int) -> None:
             per_point *= extent
     width = state.slot_bytes // _WORD
     chunk, axes, turns, size = width, int64(PARALLEL), per_point, int64(1)
-    if not is_across:
+    if way == FLAT:
         chunk, axes, turns, size = max(int64(1), width // per_point), int64(AXES), size, turns
-    none, one = int64(0), int64(1)
+    none, one, row = int64(0), int64(1), words[record + EXTENTS + PARALLEL - 1]
+    if row < chunk:
+        chunk -= chunk % row  # strips of whole rows: what repeats in each is loaded once
     _spread_parameters(state, record, static, min(chunk, points) * size)
     for first in range(0, points, chunk):
         count = min(chunk, points - first)
+        if way == TAPS:
+            _take_taps(state, record, static, (first, count))
+            turns = none
         for element in range(turns):
-            body = (first * size, count * size, element, axes, none)
+            body = (first * size, count * size, element, axes, none, chunk * size)
             _loads(state, record, static, body)
             _ops(state, static, none, statics[static + BODY_OPS], count * size)
-            if is_across:
+            if way == ACROSS:
                 _take(state, static, count, element, per_point)
             else:
                 _reduce(state, static, count, per_point)
             _stores(state, record, static, body)
-        if is_across and per_point > SEQUENTIAL:
+        if way == ACROSS and per_point > SEQUENTIAL:
             _join_lanes(state, static, count)
-        whole = (first, count, none, int64(PARALLEL), one)
+        whole = (first, count, none, int64(PARALLEL), one, chunk)
         _loads(state, record, static, whole)
         _ops(state, static, statics[static + BODY_OPS], statics[static + OPS], count)
         _stores(state, record, static, whole)
@@ -170,11 +191,8 @@ def _spread_parameters(state: State, record: int, static: int, width: int) -> No
 
 
 @njit(inner=True)
-def _loads(state: State, record: int, static: int, strip: tuple[int, int, int, int, int]) -> None:
-    """All loads of the body or the epilogue.
-
-    ``strip`` is first point, points, element of the reduction, axes, whether of the epilogue.
-    """
+def _loads(state: State, record: int, static: int, strip: Strip) -> None:
+    """All loads of the body or the epilogue."""
     for number in range(state.statics[static + LOADS]):
         load = static + LOAD + number * LOAD_WORDS
         if state.statics[load + 2] == strip[4]:
@@ -183,7 +201,7 @@ def _loads(state: State, record: int, static: int, strip: tuple[int, int, int, i
 
 
 @njit(inner=True)
-def _stores(state: State, record: int, static: int, strip: tuple[int, int, int, int, int]) -> None:
+def _stores(state: State, record: int, static: int, strip: Strip) -> None:
     """All stores of the body or the epilogue."""
     for out in range(OUTPUTS):
         slot = state.statics[static + OUT + 2 * out]
@@ -196,7 +214,7 @@ def _walk(
     state: State,
     record: int,
     static: int,
-    strip: tuple[int, int, int, int, int],
+    strip: Strip,
     what: tuple[int, int, int],
 ) -> None:
     """Values from, or to, an operand: ``what`` is operand, slot and geometry.
@@ -206,6 +224,8 @@ def _walk(
     words, statics, geometries = state.records, state.statics, state.geometries
     number, slot, which = what
     operand = static + OPERAND + number * OPERAND_WORDS
+    if number < STREAMS and strip[0] > 0 and _repeats(geometries, which * GEOMETRY_ALL, strip):
+        return
     place = which * GEOMETRY_ALL + PLACE * GEOMETRY_WORDS
     for word in range(PLACE_WORDS):
         geometries[place + word] = words[record + PLACES + number * PLACE_WORDS + word]
@@ -239,6 +259,23 @@ def _walk(
 
 
 @njit(inner=True)
+def _repeats(geometries: Int64s, at: int, strip: Strip) -> bool:
+    """Whether a row holds, after an earlier strip, what this one would load again.
+
+    It does where all rows of the stream are alike and strips begin with one, unless several
+    elements of the reduction pass through the slot for each strip.
+    """
+    if strip[3] != AXES and strip[4] == 0:
+        return False
+    last, moves = geometries[at + EXTENT * GEOMETRY_WORDS + COUNT] - 1, int64(0)
+    for axis in range(last):
+        for way in range(STRIDE, SECOND + 1):
+            moves |= geometries[at + way * GEOMETRY_WORDS + axis]
+    size = geometries[at + EXTENT * GEOMETRY_WORDS + last]
+    return bool(moves == 0 and strip[5] % size == 0)
+
+
+@njit(inner=True)
 def _ops(state: State, static: int, start: int, stop: int, count: int) -> None:
     """The elementwise micro-ops of a section over the first values of their slots."""
     statics = state.statics
@@ -253,7 +290,10 @@ def _ops(state: State, static: int, start: int, stop: int, count: int) -> None:
                 state.slots + (statics[op + C]) * state.slot_bytes,
                 state.slots + statics[op + TO] * state.slot_bytes,
             )
-            invoke(statics[op + RUN], (out, a, b, c, count, statics[op + EXTRA]))
+            extra, fourth = statics[op + EXTRA], statics[op + D]
+            if fourth >= 0:
+                extra = state.slots + fourth * state.slot_bytes
+            invoke(statics[op + RUN], (out, a, b, c, count, extra))
 
 
 @njit(inner=True)
@@ -300,6 +340,29 @@ def _take(state: State, static: int, count: int, element: int, per_point: int) -
         )
         code = statics[op + BEGIN] if is_first else statics[op + TAKE]
         invoke(code, (out, a, b, out, count, int64(0)))
+
+
+@njit(inner=True)
+def _take_taps(state: State, record: int, static: int, run: tuple[int, int]) -> None:
+    """The sums of products of the body's only micro-op, for points of whole pixels."""
+    words, statics, op = state.records, state.statics, static + OP
+    a, w = int64(statics[op + A]), int64(statics[op + B])
+    at_a, at_w = static + OPERAND + a * OPERAND_WORDS, static + OPERAND + w * OPERAND_WORDS
+    place, place_w = record + PLACES + a * PLACE_WORDS, record + PLACES + w * PLACE_WORDS
+    fills = state.slots + a * state.slot_bytes
+    if run[0] == 0:
+        filled = (statics[at_a + FILL] & 0xFF) * 0x01010101
+        fill(fills, words[record + EXTENTS + PARALLEL - 1] // _WORD + 1, int32(filled))
+    starts = (
+        words[place] + state.host[statics[at_a + SPACE]],
+        words[place + 1],
+        words[place + 2],
+        words[place_w] + state.host[statics[at_w + SPACE]],
+    )
+    sums = state.slots + statics[op + TO] * state.slot_bytes
+    operands = statics[at_a : at_a + OPERAND_WORDS], statics[at_w : at_w + OPERAND_WORDS]
+    extents = words[record + EXTENTS : record + PLACES]
+    sum_taps(extents, operands, starts, (statics[op + EXTRA], sums, fills), run)
 
 
 @njit(inner=True)

@@ -1,20 +1,23 @@
 """What all vector commands of one kernel and one set of views share, as a row of words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from npuc.emulator.functional.compiled import vector
+from npuc.emulator.functional.compiled.fused import FUSED, Step, steps_of
 from npuc.emulator.functional.compiled.geometry import OPERAND_WORDS, Int64s
 from npuc.emulator.functional.compiled.leaves import Leaf
 from npuc.emulator.functional.compiled.micro import MICRO
 from npuc.emulator.functional.compiled.operands import operand_words
 from npuc.emulator.functional.compiled.reductions import ORDERED, STEPS, WHOLE
 from npuc.emulator.functional.compiled.rows import LOADS, STORES
+from npuc.emulator.functional.compiled.taps import products_of_taps
 from npuc.emulator.region import VexecWork
 from npuc.emulator.resolve import body_streams, epilogue_streams
-from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Kernel, Op, value_domain
+from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Kernel, value_domain
+from npuc.isa.dtypes import DType
 from npuc.isa.microops import BY_NAME
 
 Address = Callable[[Leaf], int]
@@ -27,6 +30,7 @@ class VectorPlan(NamedTuple):
     is_elementwise: bool  # no reduction and no epilogue: all axes are points
     ordered: int  # reductions with a written order
     goes_across: bool  # every reduction can take one element of all points at a time
+    takes_taps: bool  # the body sums products of bytes of two streams
 
 
 def plan_vector(work: VexecWork, address: Address, tables: tuple[int, ...]) -> VectorPlan | None:
@@ -40,20 +44,21 @@ def plan_vector(work: VexecWork, address: Address, tables: tuple[int, ...]) -> V
     if not all(_is_aligned(region.view.strides, region.view.dtype.bytes)
                for region in (*work.inputs, *work.outputs)):  # fmt: skip
         return None
-    words = np.zeros(vector.STATIC_WORDS, np.int64)
-    words[vector.OPS], words[vector.BODY_OPS] = len(kernel.ops), kernel.body_count
+    words, steps = np.zeros(vector.STATIC_WORDS, np.int64), steps_of(kernel)
+    words[vector.OPS] = len(steps)
+    words[vector.BODY_OPS] = sum(step.start < kernel.body_count for step in steps)
     if not (_put_inputs(work, words, address) and _put_outputs(work, words, address)):
         return None
-    for number, op in enumerate(kernel.ops):
-        _put_op(op, words, number, (kernel.body_count, address, tables))
+    for number, step in enumerate(steps):
+        _put_step(step, words, number, (kernel.body_count, address, tables))
     reductions = [kernel.ops[i].name for i in kernel.reductions]
     is_elementwise = not reductions and kernel.body_count == len(kernel.ops)
     is_elementwise = is_elementwise and not any(output.epilogue for output in kernel.outputs)
-    _reuse_slots(kernel, words)
+    _reuse_slots(kernel, steps, words)
     slots = {
         int(words[vector.OP + number * vector.OP_WORDS + field])
-        for number in range(len(kernel.ops))
-        for field in (vector.A, vector.B, vector.C)
+        for number in range(len(steps))
+        for field in (vector.A, vector.B, vector.C, vector.D)
     }
     slots |= {int(words[vector.OUT + 2 * out]) for out in range(vector.OUTPUTS)}
     words[vector.USES] = sum(
@@ -67,7 +72,24 @@ def plan_vector(work: VexecWork, address: Address, tables: tuple[int, ...]) -> V
         is_elementwise,
         sum(name in ORDERED for name in reductions),
         bool(reductions) and all(name in STEPS for name in reductions),
+        _takes_taps(work),
     )
+
+
+def _takes_taps(work: VexecWork) -> bool:
+    kernel = work.kernel
+    body = kernel.ops[: kernel.body_count]
+    if [op.name for op in body] != ["mac8"] or not all(out.epilogue for out in kernel.outputs):
+        return False
+    streams = body[0].operands
+    if max(streams) >= vector.STREAMS or streams[0] == streams[1]:
+        return False
+    a, w = (work.inputs[stream].view for stream in streams)
+    are_bytes = a.dtype is DType.i8 and w.dtype is DType.i8 and not w.windows
+    # Channels lie side by side, and those of a pixel are all in a window or none is.
+    channels = vector.PARALLEL - 1
+    are_rows = a.strides[channels] == 1 and w.strides[channels] == 1
+    return are_bytes and are_rows and not any(win.coefficients[channels] for win in a.windows)
 
 
 def _is_aligned(strides: tuple[int, ...], size: int) -> bool:
@@ -114,54 +136,55 @@ def _put_operand(words: Int64s, number: int, operand: Int64s) -> None:
     words[at : at + OPERAND_WORDS] = operand
 
 
-def _put_op(
-    op: Op, words: Int64s, number: int, about: tuple[int, Address, tuple[int, ...]]
+def _put_step(
+    step: Step, words: Int64s, number: int, about: tuple[int, Address, tuple[int, ...]]
 ) -> None:
     body_count, address, tables = about
-    spec = BY_NAME[op.name]
+    op, spec = step.ops[0], BY_NAME[step.ops[0].name]
     at = vector.OP + number * vector.OP_WORDS
-    slots = [
-        _slot(value, domain, number >= body_count)
-        for value, domain in zip(op.operands, spec.operands, strict=True)
-    ]
-    slots += slots[:1] * (3 - len(slots))
-    words[at + vector.A : at + vector.C + 1] = slots
-    words[at + vector.TO] = vector.RESULT_SLOT + number
+    slots = [_slot(value, domain, step.start >= body_count) for value, domain in step.operands]
+    words[at + vector.D] = slots[3] if len(slots) > 3 else -1
+    words[at + vector.A : at + vector.C + 1] = (slots + slots[:1] * 3)[:3]
+    words[at + vector.TO] = vector.RESULT_SLOT + step.result
     if spec.extra == "table":
         words[at + vector.EXTRA] = tables[op.immediate]
     if not spec.is_reduction:
-        words[at + vector.RUN] = address(MICRO[op.name])
+        leaf = MICRO[op.name] if len(step.ops) == 1 else FUSED[step.names]
+        words[at + vector.RUN] = address(leaf)
         return
     words[at + vector.RUN] = address(WHOLE[op.name])
     words[at + vector.IS_ORDERED] = op.name in ORDERED
-    step = STEPS.get(op.name)
-    words[at + vector.BEGIN] = address(step.begin) if step else 1
-    words[at + vector.TAKE] = address(step.take) if step else 1
+    words[at + vector.EXTRA] = address(products_of_taps) if op.name == "mac8" else 0
+    way = STEPS.get(op.name)
+    words[at + vector.BEGIN] = address(way.begin) if way else 1
+    words[at + vector.TAKE] = address(way.take) if way else 1
 
 
-def _reuse_slots(kernel: Kernel, words: Int64s) -> None:
+def _reuse_slots(kernel: Kernel, steps: Sequence[Step], words: Int64s) -> None:
     """Give results that are not needed at one time the same slot: fewer rows stay in the cache.
 
-    A micro-op never writes over its operands; reductions and outputs keep theirs to the end.
+    A step never writes over its operands; reductions and outputs keep theirs to the end.
     """
-    last = {value: at for at, op in enumerate(kernel.ops) for value in op.operands}
+    last = {step.result + FIRST_RESULT: at for at, step in enumerate(steps)}
+    last |= {value: at for at, step in enumerate(steps) for value, _ in step.operands}
     kept = {output.value for output in kernel.outputs} | {
         FIRST_RESULT + i for i in kernel.reductions
     }
-    place: dict[int, int] = {}
+    place: dict[int, int] = {}  # of the results so far, by their micro-op
     free: list[int] = []
-    for at in range(len(kernel.ops)):
+    for at, step in enumerate(steps):
         used = len(set(place.values()))
-        place[at] = used if at + FIRST_RESULT in kept or not free else free.pop()
+        is_kept = step.result + FIRST_RESULT in kept
+        place[step.result] = used if is_kept or not free else free.pop()
         free += [
             place[done]
-            for done in range(at + 1)
-            if done + FIRST_RESULT not in kept and last.get(done + FIRST_RESULT, done) == at
+            for done in place
+            if done + FIRST_RESULT not in kept and last[done + FIRST_RESULT] == at
         ]
     fields = [
         vector.OP + at * vector.OP_WORDS + field
-        for at in range(len(kernel.ops))
-        for field in (vector.A, vector.B, vector.C, vector.TO)
+        for at in range(len(steps))
+        for field in (vector.A, vector.B, vector.C, vector.D, vector.TO)
     ]
     fields += [vector.OUT + 2 * out for out in range(vector.OUTPUTS)]
     for field in fields:
