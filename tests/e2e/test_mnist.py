@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,6 +12,8 @@ from onnx import numpy_helper
 
 from npuc.compiler.options import CompileOptions
 from npuc.emulator.machine import load
+from npuc.emulator.timing import time_streams
+from npuc.isa.container import load as load_program
 from tests.e2e.whole_path import (
     MNIST,
     Compiled,
@@ -29,6 +32,8 @@ CORRECT_OF_INT8 = 194
 FLOAT_TOLERANCE = 1e-4  # absolute and relative; the logits reach about 10
 MIN_IDENTICAL = 0.999
 MAX_STEPS = 1
+OLD_PROGRAM = Path(__file__).parents[1] / "isa" / "files" / "digits-1.3.npu"
+OLD_CYCLES = 5_426  # what a command costs is part of the contract
 
 
 @cache
@@ -137,3 +142,14 @@ def test_accuracy_equals_that_of_onnx_runtime(name: str) -> None:
     assert correct == int(np.count_nonzero(judged(name).argmax(axis=1) == labels))
     if name != FP32:
         assert correct == CORRECT_OF_INT8
+
+
+def test_a_program_that_an_earlier_npuc_compiled_computes_the_same_bits() -> None:
+    """Compiled at format 1.3 and committed: what users keep must go on running."""
+    old = load_program(OLD_PROGRAM)
+    x = digits()[0][:3]
+    want = logits(QDQ)[:3]
+    loaded = load(old)
+    got = np.concatenate([loaded.run({"x": x[i : i + 1]}).outputs["logits"] for i in range(3)])
+    assert got.tobytes() == want.tobytes()
+    assert time_streams(old, loaded.streams).wall_cycles == OLD_CYCLES
