@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench.tables import networks
+from tests.bench.tables import growth, networks
 from tests.bench.tables.table import Table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
@@ -44,7 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=PAGE, help="the page to write")
     given = parser.parse_args(arguments)
     names = () if given.digits else given.zoo or networks.ZOO
-    given.out.write_text(page([networks.table(names)]), encoding="utf-8")
+    grown = growth.table(layers=2, deep=None) if given.digits else growth.table()
+    given.out.write_text(page([networks.table(names), grown]), encoding="utf-8")
     return 0
 
 

@@ -12,6 +12,7 @@ pytest.importorskip("onnxruntime", reason="the reference: extra 'verify'")
 
 from tests.bench import zoo_cache  # after the check
 from tests.bench.performance import main, page
+from tests.bench.tables import growth
 from tests.bench.tables.clock import best_of, paired
 from tests.bench.tables.networks import Figures, case_of, macs_of, measure
 from tests.bench.tables.table import Table
@@ -80,6 +81,12 @@ def test_a_network_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(zoo_cache, "version", lambda _: "another")
     assert zoo_cache.network("net", tmp_path) != first
     assert made == ["net", "net"]
+
+
+def test_growth_is_measured_by_layers() -> None:
+    found = growth.table(layers=1, deep=None)
+    assert [row[:2] for row in found.rows] == [("chain of 1", "2"), ("chain of 10", "20")]
+    assert "times as long to compile" in found.text
 
 
 @pytest.mark.bench
