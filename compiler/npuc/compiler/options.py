@@ -18,7 +18,8 @@ class CompileOptions:
     ``dims`` binds symbolic dimensions by name, ``shapes`` whole inputs by name; ``stop_after``,
     ``start_from`` and ``print_after`` are stage names (``print_after`` also takes ``all``).
     Optimisation levels never change a bit of the result; ``precision`` does: it is the element
-    type of the operands of float products and of the tensors between groups.
+    type of the operands of float products and of the tensors between groups. ``cores``: how many
+    share the work; None for all of the target from level 2 on, one below.
     """
 
     target: str = "edge"
@@ -27,6 +28,7 @@ class CompileOptions:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     precision: str = "float32"
     schedule: Path | None = None
+    cores: int | None = None
     stop_after: str | None = None
     start_from: str | None = None
     print_after: tuple[str, ...] = ()
@@ -39,6 +41,8 @@ class CompileOptions:
                 given=f"-O{self.level}",
                 allowed=", ".join(f"-O{level}" for level in OPTIMISATION_LEVELS),
             )
+        if self.cores is not None and self.cores < 1:
+            raise UsageError("no core to run on", given=f"--cores {self.cores}", allowed=">= 1")
         if self.precision not in PRECISIONS:
             raise UsageError(
                 "unknown precision",

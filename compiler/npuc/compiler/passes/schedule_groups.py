@@ -13,42 +13,32 @@ from npuc.compiler.context import NpuContext, npu_context
 from npuc.compiler.dialects import nn
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType, DramType, TensorSpec
+from npuc.compiler.dialects.tile_commands import AwaitOp, SignalOp
+from npuc.compiler.dialects.tile_group import GroupOp
 from npuc.compiler.dialects.tile_structure import BufferOp, CoreOp, ProgramOp, TensorOp
 from npuc.compiler.locations import node_names
 from npuc.compiler.ops.group_problem import Placed, problem_of
+from npuc.compiler.passes.schedule_decisions import Decisions
 from npuc.compiler.schedule.build import GroupMemory, build_group
-from npuc.compiler.schedule.data import RunSchedule, Schedule
-from npuc.compiler.schedule.decide import SOURCE, Tilings
-from npuc.compiler.schedule.plan import PlanOptions, plan_program
-from npuc.compiler.schedule.problem import Home
-from npuc.compiler.schedule.program import (
-    Buffer,
-    Job,
-    ProgramPlan,
-    Step,
-    TensorFacts,
-    Work,
-    whole_words,
-)
-from npuc.compiler.schedule.replay import Replay
-from npuc.compiler.schedule.search import SearchOptions
-from npuc.compiler.schedule.tiling import Tiling
+from npuc.compiler.schedule.cores import Exchange, Share, split_work
+from npuc.compiler.schedule.data import Schedule
+from npuc.compiler.schedule.problem import GroupProblem, Home
+from npuc.compiler.schedule.program import Buffer, Job, Step, TensorFacts, Work, whole_words
 from npuc.compiler.xdsl_api import (
     Block,
     Context,
+    InsertPoint,
     ModuleOp,
     ModulePass,
     Region,
+    Rewriter,
     SSAValue,
     StringAttr,
 )
 from npuc.isa.descriptors import Space
-from npuc.isa.errors import CompileError
+from npuc.isa.errors import CompileError, UsageError
 
-SEARCHED_FROM_LEVEL = 1
-DOUBLE_BUFFERED_FROM_LEVEL = 2
-RESIDENT_FROM_LEVEL = 2
-STRIPED_FROM_LEVEL = 2
+SPLIT_FROM_LEVEL = 2
 
 
 @dataclass(frozen=True)
@@ -66,19 +56,6 @@ class ScheduleGroups(ModulePass):
         graph.erase()
 
 
-def _plan_options(ctx: NpuContext) -> PlanOptions:
-    level = ctx.options.level
-    return PlanOptions(
-        SearchOptions(
-            double_buffer=level >= DOUBLE_BUFFERED_FROM_LEVEL,
-            by_cost=level >= SEARCHED_FROM_LEVEL,
-            acc_bytes=ctx.target.acc.capacity_bytes // 2 if level >= RESIDENT_FROM_LEVEL else None,
-        ),
-        resident=level >= RESIDENT_FROM_LEVEL,
-        stripes=level >= STRIPED_FROM_LEVEL,
-    )
-
-
 @dataclass
 class _Scheduler:
     ctx: NpuContext
@@ -89,7 +66,6 @@ class _Scheduler:
     def run(self, graph: nn.GraphOp) -> ProgramOp:
         program = ProgramOp()
         self.body = program.body.block
-        core = CoreOp(0, Region(Block()))
         self.layouts = layouts_of(graph)
         assert not self.layouts.copies, "place-pieces has made every piece a view"
         self._declare_arguments(graph)
@@ -98,9 +74,25 @@ class _Scheduler:
                 self._declare_constant(op)
         groups = [op for op in graph.block.ops if isinstance(op, nn.GroupOp)]
         work = self._jobs(groups)
-        self._build(groups, work, self._plan(work), core)
-        self.body.add_op(core)
+        given = self.ctx.schedule
+        decisions = Decisions(self.ctx, given if isinstance(given, Schedule) else None)
+        for share in split_work(work, self.ctx.target, self._cores()):
+            self._build(groups, share, decisions)
+        decisions.leave()
         return program
+
+    def _cores(self) -> int:
+        """How many cores share the work."""
+        target, options = self.ctx.target, self.ctx.options
+        if options.cores is not None and options.cores > target.cores:
+            raise UsageError(
+                "the target has fewer cores",
+                given=f"--cores {options.cores}",
+                allowed=f"1 to {target.cores} ({target.name})",
+            )
+        if options.cores is not None:
+            return options.cores
+        return target.cores if options.level >= SPLIT_FROM_LEVEL else 1
 
     def _jobs(self, groups: Sequence[nn.GroupOp]) -> Work:
         """Every group as a job, and the tensors that they touch."""
@@ -129,25 +121,28 @@ class _Scheduler:
         op = declared.owner
         return TensorFacts(op.tensor_name.data, n_bytes, op.segment.data.value)
 
-    def _build(
-        self, groups: Sequence[nn.GroupOp], work: Work, plan: ProgramPlan, core: CoreOp
-    ) -> None:
+    def _build(self, groups: Sequence[nn.GroupOp], share: Share, decisions: Decisions) -> None:
+        """The core of one share, with all its groups."""
+        core = CoreOp(share.core, Region(Block()))
+        plan, tilings = decisions.of(share.work)
         buffers = [self._buffer(buffer, core) for buffer in plan.buffers]
-        lives = plan.lives()
-        tilings = self._tilings(work, plan)
+        lives, ends = plan.lives(), plan.job_ends()
         for position, (step, tiling) in enumerate(zip(plan.steps, tilings, strict=True)):
-            group = groups[step.job]
+            group = groups[share.numbers[step.job]]
             used = [b for _, b in step.buffers]
             memory = GroupMemory(
-                self._dram(step, work),
+                self._dram(step, share.work),
                 {n: buffers[b] for n, b in step.buffers},
                 first={buffers[b] for b in used if lives[b][0] == position},
                 last={buffers[b] for b in used if lives[b][1] == position},
             )
-            made = build_group(step.problem, tiling, self.ctx.target, memory)
+            problem = _in_whole_tensors(step.problem, share, step.job)
+            made = build_group(problem, tiling, self.ctx.target, memory)
+            _exchange(made, share.exchanges[step.job], ends[step.job], position)
             for op in made.walk():
                 op.location = group.location
             core.body.block.add_op(made)
+        self.body.add_op(core)
 
     def _buffer(self, buffer: Buffer, core: CoreOp) -> SSAValue:
         spec = BufferSpec(Space.spm, whole_words(buffer.n_bytes, self.ctx.target))
@@ -211,44 +206,22 @@ class _Scheduler:
         self.body.add_op(op)
         self.tensors[value] = op.tensor
 
-    def _given(self) -> Schedule | None:
-        given = self.ctx.schedule
-        return given if isinstance(given, Schedule) else None
 
-    def _plan(self, work: Work) -> ProgramPlan:
-        """What stays and what is striped: from the schedule file, or else searched."""
-        options = _plan_options(self.ctx)
-        given = self._given()
-        if given is None:
-            return plan_program(work, self.ctx.target, options)
-        replay = Replay(given, work, f"{self.ctx.options.schedule}")
-        staying, runs = replay.resident(), replay.runs()
-        plan = plan_program(work, self.ctx.target, replace(options, staying=staying, runs=runs))
-        replay.check(plan, self.ctx.target)
-        for nodes in replay.stale:
-            self._report_stale("a tensor or run", nodes)
-        return plan
+def _in_whole_tensors(problem: GroupProblem, share: Share, job: int) -> GroupProblem:
+    """``problem`` with DRAM operands counted from the beginning of their tensors."""
+    tensor = share.work.jobs[job].tensor
+    operands = tuple(
+        o if o.is_resident else replace(o, base=o.base + share.offsets.get(tensor(o), 0))
+        for o in problem.operands
+    )
+    return replace(problem, operands=operands)
 
-    def _tilings(self, work: Work, plan: ProgramPlan) -> list[Tiling]:
-        """The tiling of every step; leaves all decisions in the context."""
-        given, search = self._given(), _plan_options(self.ctx).search
-        tilings = Tilings(self.ctx.target, search, given, self.ctx.remarks)
-        found = tilings.of(plan, work.jobs)
-        used = {(g.nodes, g.shape) for g in tilings.decided}
-        for group in given.groups if given is not None else ():
-            if (group.nodes, group.shape) not in used:
-                self._report_stale("a group", group.nodes)
-        jobs = work.jobs
-        self.ctx.schedule = Schedule(
-            tuple(tilings.decided),
-            tuple(work.tensors[n].name for n in sorted(plan.staying)),
-            tuple(
-                RunSchedule(jobs[r.first].nodes, jobs[r.last].nodes, r.stripes) for r in plan.runs
-            ),
-        )
-        return found
 
-    def _report_stale(self, kind: str, nodes: tuple[str, ...]) -> None:
-        self.ctx.remarks.missed(
-            SOURCE, f"{kind} of the schedule file suits nothing in the model: it is ignored", nodes
-        )
+def _exchange(group: GroupOp, exchange: Exchange, ends: tuple[int, int], position: int) -> None:
+    """Waits for other cores before a job's first step, signals to them after its last."""
+    block = group.body.block
+    if position == ends[0] and exchange.awaits:
+        waits = [AwaitOp(name, queue) for name, queue in exchange.awaits]
+        Rewriter.insert_op(waits, InsertPoint.at_start(block))
+    if position == ends[1]:
+        block.add_ops([SignalOp(name, "st") for name in exchange.signals])

@@ -11,7 +11,7 @@ from npuc.compiler.schedule.data import GroupSchedule, Schedule, product_of, sha
 from npuc.compiler.schedule.legal import check_capacity, check_tiling
 from npuc.compiler.schedule.program import Job, ProgramPlan, Step
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
-from npuc.compiler.schedule.tiling import Tiling
+from npuc.compiler.schedule.tiling import Tiling, spm_bytes
 from npuc.isa.target import Target
 
 SOURCE = "schedule-groups"
@@ -25,7 +25,7 @@ class Tilings:
     options: SearchOptions
     given: Schedule | None
     remarks: Remarks
-    decided: list[GroupSchedule] = field(default_factory=list)
+    decided: dict[tuple[tuple[str, ...], str], GroupSchedule] = field(default_factory=dict)
 
     def of(self, plan: ProgramPlan, jobs: Sequence[Job]) -> list[Tiling]:
         """The tiling of every step of ``plan``. Raises: CompileError where none fits."""
@@ -45,6 +45,9 @@ class Tilings:
 
     def _decide(self, step: Step, job: Job, shape_and_room: tuple[str, int]) -> Tiling:
         shape, room = shape_and_room
+        before = self.decided.get((job.nodes, shape))  # of another core
+        if before is not None and spm_bytes(step.problem, before.tiling, self.target) <= room:
+            return before.tiling
         found = self.given.find(job.nodes, shape) if self.given is not None else None
         if found is None:
             tiling = self._search(step, job, room)
@@ -55,7 +58,7 @@ class Tilings:
             check_capacity(step.problem, tiling, (self.target, room), where)
             self.remarks.applied(SOURCE, "tiling replayed from the file", job.nodes)
         product = None if step.is_copy else product_of(job.problem)
-        self.decided.append(GroupSchedule(job.nodes, shape, tiling, product))
+        self.decided[job.nodes, shape] = GroupSchedule(job.nodes, shape, tiling, product)
         return tiling
 
     def _search(self, step: Step, job: Job, room: int) -> Tiling:

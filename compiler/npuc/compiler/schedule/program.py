@@ -111,6 +111,13 @@ class ProgramPlan:
                 found[buffer] = (found.get(buffer, (position, 0))[0], position)
         return found
 
+    def job_ends(self) -> dict[int, tuple[int, int]]:
+        """First and last step of each job; copies belong to the job that they serve."""
+        found: dict[int, tuple[int, int]] = {}
+        for position, step in enumerate(self.steps):
+            found[step.job] = (found.get(step.job, (position, 0))[0], position)
+        return found
+
     def live_bytes(self, target: Target) -> list[int]:
         """Bytes of buffers that are alive at each step, in whole bank words."""
         change = [0] * (len(self.steps) + 1)

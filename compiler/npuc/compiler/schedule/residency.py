@@ -27,7 +27,7 @@ ROOM_SHARES = (16, 8, 4, 2)  # the rings may take one part in so many of SPM
 
 def stay_candidates(jobs: Sequence[Job], tensors: Sequence[TensorFacts]) -> set[int]:
     """Scratch tensors that every job which touches them can use in place."""
-    found = {i for i, tensor in enumerate(tensors) if tensor.is_scratch}
+    found = {t for job in jobs for t in job.tensors if tensors[t].is_scratch}
     for job in jobs:
         for operand in job.problem.operands:
             if not can_stay(job.problem, operand):

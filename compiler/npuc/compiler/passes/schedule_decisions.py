@@ -1,0 +1,85 @@
+"""What is decided for each core: from the schedule file where it says so, else by search.
+
+All of it is left in the context as data, and told in remarks.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from npuc.compiler.context import NpuContext
+from npuc.compiler.schedule.data import RunSchedule, Schedule
+from npuc.compiler.schedule.decide import SOURCE, Tilings
+from npuc.compiler.schedule.plan import PlanOptions, plan_program
+from npuc.compiler.schedule.program import ProgramPlan, Work
+from npuc.compiler.schedule.replay import Replay
+from npuc.compiler.schedule.search import SearchOptions
+from npuc.compiler.schedule.tiling import Tiling
+
+SEARCHED_FROM_LEVEL = 1
+DOUBLE_BUFFERED_FROM_LEVEL = 2
+RESIDENT_FROM_LEVEL = 2
+STRIPED_FROM_LEVEL = 2
+
+
+@dataclass
+class Decisions:
+    """Decides for one core after another, by the options and target of ``ctx``."""
+
+    ctx: NpuContext
+    given: Schedule | None
+    resident: dict[str, None] = field(default_factory=dict)
+    runs: dict[RunSchedule, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        search = _plan_options(self.ctx).search
+        self._tilings = Tilings(self.ctx.target, search, self.given, self.ctx.remarks)
+        self._stale: dict[tuple[str, ...], None] = {}
+
+    def of(self, work: Work) -> tuple[ProgramPlan, list[Tiling]]:
+        """The steps of one core and their tilings. Raises: CompileError for a misfit."""
+        plan = self._plan(work)
+        jobs = work.jobs
+        names = [work.tensors[n].name for n in sorted(plan.staying)]
+        self.resident.update(dict.fromkeys(names))
+        runs = [RunSchedule(jobs[r.first].nodes, jobs[r.last].nodes, r.stripes) for r in plan.runs]
+        self.runs.update(dict.fromkeys(runs))
+        return plan, self._tilings.of(plan, jobs)
+
+    def leave(self) -> None:
+        """Put the schedule into the context; tell what of the file was of no use."""
+        decided = tuple(self._tilings.decided.values())
+        for nodes in self._stale:
+            self._report_stale("a tensor or run", nodes)
+        for group in self.given.groups if self.given is not None else ():
+            if (group.nodes, group.shape) not in self._tilings.decided:
+                self._report_stale("a group", group.nodes)
+        self.ctx.schedule = Schedule(decided, tuple(self.resident), tuple(self.runs))
+
+    def _plan(self, work: Work) -> ProgramPlan:
+        """What stays and what is striped: from the schedule file, or else searched."""
+        options = _plan_options(self.ctx)
+        if self.given is None:
+            return plan_program(work, self.ctx.target, options)
+        replay = Replay(self.given, work, f"{self.ctx.options.schedule}")
+        staying, runs = replay.resident(), replay.runs()
+        plan = plan_program(work, self.ctx.target, replace(options, staying=staying, runs=runs))
+        replay.check(plan, self.ctx.target)
+        self._stale.update(dict.fromkeys(replay.stale))
+        return plan
+
+    def _report_stale(self, kind: str, nodes: tuple[str, ...]) -> None:
+        self.ctx.remarks.missed(
+            SOURCE, f"{kind} of the schedule file suits nothing in the model: it is ignored", nodes
+        )
+
+
+def _plan_options(ctx: NpuContext) -> PlanOptions:
+    level = ctx.options.level
+    return PlanOptions(
+        SearchOptions(
+            double_buffer=level >= DOUBLE_BUFFERED_FROM_LEVEL,
+            by_cost=level >= SEARCHED_FROM_LEVEL,
+            acc_bytes=ctx.target.acc.capacity_bytes // 2 if level >= RESIDENT_FROM_LEVEL else None,
+        ),
+        resident=level >= RESIDENT_FROM_LEVEL,
+        stripes=level >= STRIPED_FROM_LEVEL,
+    )

@@ -1,0 +1,248 @@
+"""Which core does what: every job is split along the rows of its result, or along its columns.
+
+Rows go to the same core from job to job where no window crosses them (images of a batch), so that
+what is handed on stays private to a core. Columns suit products with few rows and many weights:
+every weight is then read once. Tensors that other cores read lie in DRAM, and whoever reads them
+waits for the signals of those who wrote them. A reduction is never split.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem, Operand
+from npuc.compiler.schedule.program import Job, TensorFacts, Work, tensor_bytes
+from npuc.compiler.schedule.stripes import Range, RowReads, restrict, row_dim
+from npuc.isa.cost import mma_cycles, transfer_rate
+from npuc.isa.target import Target
+
+EXCHANGE_CYCLES = 2000  # latency of a store, a signal and a load before others go on
+NOTHING = (0, 0)
+SHARED = "shared"  # segment of tensors in DRAM that several cores touch
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Waits of a job before it starts, as pairs (signal, engine that waits); signals at its end."""
+
+    awaits: tuple[tuple[str, str], ...] = ()
+    signals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of one core: jobs over its ranges, their numbers in the whole, their exchanges.
+
+    ``offsets``: first byte of each private tensor in the whole one; jobs count from there.
+    """
+
+    core: int
+    work: Work
+    numbers: tuple[int, ...]
+    exchanges: tuple[Exchange, ...]
+    offsets: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A job's dimension that is split, and the range of each core; empty ones come last."""
+
+    dim: int
+    ranges: tuple[Range, ...]
+    by_rows: bool
+
+
+def split_work(work: Work, target: Target, cores: int) -> list[Share]:
+    """The shares of at most ``cores`` cores; one with everything where more would gain nothing."""
+    splitter = _Splitter(work, target, cores)
+    if cores > 1 and splitter.gained_cycles() > 0:
+        return splitter.shares()
+    whole = tuple(range(len(work.jobs)))
+    return [Share(0, work, whole, (Exchange(),) * len(whole))]
+
+
+class _Splitter:
+    def __init__(self, work: Work, target: Target, cores: int) -> None:
+        self.work, self.target, self.cores = work, target, cores
+        self.cuts = [_cut(job, work.tensors, target, cores) for job in work.jobs]
+        self.apart = self._apart()
+        self.private = {t: r for t, r in self.apart.items() if work.tensors[t].is_scratch}
+
+    def gained_cycles(self) -> float:
+        """What the split saves by peak rates, exchanges paid."""
+        gained = 0.0
+        for job, cut in zip(self.work.jobs, self.cuts, strict=True):
+            alone = _Cut(cut.dim, ((0, job.problem.extents[cut.dim]),), by_rows=True)
+            gained += _cycles(job.problem, alone, self.target)
+            gained -= _cycles(job.problem, replace(cut, by_rows=True), self.target)
+            gained -= EXCHANGE_CYCLES * any(map(self._is_shared, job.outputs))
+        return gained
+
+    def shares(self) -> list[Share]:
+        exchanges = self._exchanges()
+        return [self._share(core, exchanges[core]) for core in range(self.cores)]
+
+    def _share(self, core: int, exchanges: dict[int, Exchange]) -> Share:
+        offsets = {t: ranges[core][0] for t, ranges in self.private.items()}
+        facts = [
+            replace(f, n_bytes=self.private[t][core][1] - offsets[t])
+            if t in self.private
+            else replace(f, segment=SHARED if f.is_scratch else f.segment)
+            for t, f in enumerate(self.work.tensors)
+        ]
+        numbers = [n for n, cut in enumerate(self.cuts) if _size(cut.ranges[core])]
+        jobs = [self._part(n, core, offsets) for n in numbers]
+        waits = tuple(exchanges.get(n, Exchange()) for n in numbers)
+        return Share(core, Work(tuple(jobs), tuple(facts)), tuple(numbers), waits, offsets)
+
+    def _part(self, number: int, core: int, offsets: Mapping[int, int]) -> Job:
+        job, cut = self.work.jobs[number], self.cuts[number]
+        problem = restrict(job.problem, cut.dim, cut.ranges[core])
+        operands = tuple(
+            replace(o, base=o.base - offsets.get(job.tensor(o), 0)) for o in problem.operands
+        )
+        return replace(job, problem=replace(problem, operands=operands))
+
+    def _apart(self) -> dict[int, list[Range]]:
+        """Bytes of each tensor that jobs make, per core, where no core touches those of another."""
+        own: dict[int, list[Range]] = {}
+        reads: dict[int, list[Range]] = {}
+        for job, cut in zip(self.work.jobs, self.cuts, strict=True):
+            for number, operand in enumerate(job.problem.operands):
+                is_written = number in job.problem.vector.outputs
+                touched = [_touched(job.problem, operand, cut, core) for core in range(self.cores)]
+                _widen((own if is_written else reads).setdefault(job.tensor(operand), []), touched)
+        return {
+            tensor: ranges
+            for tensor, ranges in own.items()
+            if _apart(ranges)
+            and all(map(_inside, reads.get(tensor, [NOTHING] * self.cores), ranges))
+        }
+
+    def _exchanges(self) -> list[dict[int, Exchange]]:
+        """Per core and job: the signals of the others that it waits for, and its own."""
+        given = [0] * self.cores  # signals of each core so far
+        written: dict[int, list[int]] = {}  # of them, the last that covers a tensor
+        awaited: dict[tuple[int, int, str], int] = {}
+        found: list[dict[int, Exchange]] = [{} for _ in range(self.cores)]
+        queues = self._reading_queues()
+        for number, (job, cut) in enumerate(zip(self.work.jobs, self.cuts, strict=True)):
+            shared = [t for t in job.outputs if self._is_shared(t)]
+            for core in range(self.cores):
+                if not _size(cut.ranges[core]):
+                    continue
+                awaits: list[tuple[str, str]] = []
+                for tensor, queue in self._shared_reads(job):
+                    for other, needed in enumerate(written.get(tensor, given)):
+                        key = (core, other, queue)
+                        while other != core and awaited.get(key, 0) < needed:
+                            awaited[key] = awaited.get(key, 0) + 1
+                            awaits.append((_signal(other, queue), queue))
+                signals = [_signal(core, q) for q in queues] if shared else []
+                found[core][number] = Exchange(tuple(awaits), tuple(signals))
+            for core in range(self.cores):
+                given[core] += bool(shared and _size(cut.ranges[core]))
+            written.update((tensor, list(given)) for tensor in shared)
+        return found
+
+    def _reading_queues(self) -> list[str]:
+        found = {queue for job in self.work.jobs for _, queue in self._shared_reads(job)}
+        return sorted(found)
+
+    def _shared_reads(self, job: Job) -> list[tuple[int, str]]:
+        operands = [job.problem.operands[n] for n in job.problem.inputs]
+        pairs = [(job.tensor(o), o.queue) for o in operands if self._is_shared(job.tensor(o))]
+        return list(dict.fromkeys(pairs))
+
+    def _is_shared(self, tensor: int) -> bool:
+        is_made = self.work.tensors[tensor].segment in ("scratch", "output")
+        return is_made and tensor not in self.apart
+
+
+def _signal(core: int, queue: str) -> str:
+    return f"core{core}.{queue}"
+
+
+def _cut(job: Job, tensors: Sequence[TensorFacts], target: Target, cores: int) -> _Cut:
+    """The split that takes fewer cycles by peak rates; the first core does what has none."""
+    problem = job.problem
+    options = []
+    rows = row_dim(problem)
+    if rows is not None and problem.extents[rows] > 1:
+        options.append(_Cut(rows, _even(problem.extents[rows], 1, cores), by_rows=True))
+    if _has_columns(job, tensors, target):
+        ranges = _even(problem.extents[N_DIM], target.mxu.cols, cores)
+        options.append(_Cut(N_DIM, ranges, by_rows=rows == N_DIM))
+    if not options:
+        whole = (0, problem.extents[0])
+        return _Cut(0, (whole, *[NOTHING] * (cores - 1)), by_rows=False)
+    return min(options, key=lambda cut: _cycles(problem, cut, target))
+
+
+def _has_columns(job: Job, tensors: Sequence[TensorFacts], target: Target) -> bool:
+    parts = job.problem.contraction
+    if parts is None or job.problem.extents[N_DIM] <= target.mxu.cols:
+        return False
+    return tensors[job.tensor(job.problem.operands[parts.w])].segment == "constant"
+
+
+def _cycles(problem: GroupProblem, cut: _Cut, target: Target) -> float:
+    """The longest share on the array, its weights through one core's DMA, or all cores' weights."""
+    parts = problem.contraction
+    if parts is None:
+        return 0.0
+    largest = max(cut.ranges, key=_size)
+    extents = restrict(problem, cut.dim, largest).extents
+    m, k = 1, 1
+    for dim in range(PARALLEL - 1):
+        m *= extents[dim]
+    for dim in K_DIMS:
+        k *= extents[dim]
+    w = problem.operands[parts.w]
+    copies = sum(_size(r) > 0 for r in cut.ranges)
+    part = _size(largest) / problem.extents[cut.dim] if cut.dim in w.dims else 1.0
+    own = tensor_bytes(w) * part
+    shared = own * copies / (target.dram.bytes_per_cycle * target.dram.efficiency)
+    array = float(mma_cycles(target, m, k, extents[N_DIM], dtype=w.dtype))
+    if cut.by_rows:
+        return max(array, own / transfer_rate(target), shared)
+    rows = tensor_bytes(problem.operands[parts.a]) / transfer_rate(target)  # other cores made them
+    return max(array, own / transfer_rate(target), shared, rows) + EXCHANGE_CYCLES
+
+
+def _even(extent: int, granule: int, cores: int) -> tuple[Range, ...]:
+    """Ranges that differ by at most one granule, the larger ones first."""
+    blocks = -(-extent // granule)
+    ends = [-(-blocks * (core + 1) // cores) * granule for core in range(cores)]
+    starts = [0, *ends[:-1]]
+    return tuple((min(a, extent), min(b, extent)) for a, b in zip(starts, ends, strict=True))
+
+
+def _touched(problem: GroupProblem, operand: Operand, cut: _Cut, core: int) -> Range:
+    """Bytes of the operand's tensor that the core's part touches; whole rows where they are cut."""
+    low, high = cut.ranges[core]
+    if high == low:
+        return NOTHING
+    start, stop = RowReads.of(problem, operand, cut.dim).span((low, high))
+    is_output = operand.queue == "st"
+    return (operand.steps[cut.dim] * low, stop) if is_output and cut.by_rows else (start, stop)
+
+
+def _widen(ranges: list[Range], touched: Sequence[Range]) -> None:
+    ranges[:] = [
+        new if not _size(old) else old if not _size(new) else (min(*old, *new), max(*old, *new))
+        for old, new in zip(ranges or [NOTHING] * len(touched), touched, strict=True)
+    ]
+
+
+def _size(found: Range) -> int:
+    return found[1] - found[0]
+
+
+def _apart(ranges: Sequence[Range]) -> bool:
+    taken = sorted(r for r in ranges if _size(r))
+    return all(one[1] <= other[0] for one, other in pairwise(taken))
+
+
+def _inside(inner: Range, outer: Range) -> bool:
+    return not _size(inner) or (outer[0] <= inner[0] and inner[1] <= outer[1])
