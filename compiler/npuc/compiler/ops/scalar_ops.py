@@ -262,13 +262,14 @@ class KernelSize:
 
 def kernel_size(op: GenericOp) -> KernelSize:
     """Inputs, micro-ops and parameters of the kernel of ``op``, whether or not they fit."""
+    return kernel_use(op)[0]
+
+
+def kernel_use(op: GenericOp) -> tuple[KernelSize, tuple[int, ...]]:
+    """``kernel_size``, and the distinct constants of ``op`` as 32-bit words."""
     writer, _, _ = _write_kernel(op)
-    return KernelSize(len(op.inputs), len(writer.ops), len(writer.words))
-
-
-def parameter_words(op: GenericOp) -> tuple[int, ...]:
-    """The distinct constants of ``op`` as 32-bit words."""
-    return tuple(_write_kernel(op)[0].words)
+    size = KernelSize(len(op.inputs), len(writer.ops), len(writer.words))
+    return size, tuple(writer.words)
 
 
 def kernel_of(op: GenericOp) -> tuple[Kernel, Params]:

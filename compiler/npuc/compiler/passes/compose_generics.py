@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npuc.compiler.context import npu_context
+from npuc.compiler.context import NpuContext, npu_context
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.index_forms import IndexForm, dim_form
 from npuc.compiler.dialects.nn import Conv2dOp, GenericOp, MatmulOp
@@ -20,7 +20,7 @@ from npuc.compiler.ops.scalar_ops import (
     KernelSize,
     evaluate_block,
     kernel_size,
-    parameter_words,
+    kernel_use,
 )
 from npuc.compiler.passes.generic_parts import (
     Frame,
@@ -87,17 +87,16 @@ def accumulators(op: GenericOp) -> list[SSAValue]:
 
 
 def _excess(pair: _Pair) -> str | None:
-    producer, consumer = kernel_size(pair.producer), kernel_size(pair.consumer)
+    (producer, words), (consumer, more) = kernel_use(pair.producer), kernel_use(pair.consumer)
     entries = {(e.value, e.domain) for e in inputs_of(pair.producer)}
     entries |= {(e.value, e.domain) for e in inputs_of(pair.consumer)}
     entries -= {(pair.producer.result, domain) for domain in "fi"}
-    words = {*parameter_words(pair.producer), *parameter_words(pair.consumer)}
     converts = pair.stored not in (DType.f32, DType.i32)
     copies = 2 if pair.consumer.epilogue_block is not None else 1
     return KernelSize(
         len(entries),
         copies * producer.ops + consumer.ops + _CONVERSION.ops * (1 + converts) // 2,
-        len(words) + _CONVERSION.params * converts,
+        len({*words, *more}) + _CONVERSION.params * converts,
     ).excess
 
 
@@ -122,6 +121,10 @@ class _Composition(Pattern[_Pair]):
     """
 
     may_widen = True
+
+    def __init__(self, ctx: NpuContext, source: str) -> None:
+        super().__init__(ctx, source)
+        self._tried: dict[tuple[_Pair | SSAValue, ...], str | None] = {}
 
     def match(self, op: Operation) -> _Pair | None:
         if not isinstance(op, GenericOp):
@@ -151,13 +154,15 @@ class _Composition(Pattern[_Pair]):
         return result
 
     def excess(self, pair: _Pair) -> str | None:
-        """The limit of a kernel that the two exceed together; built and measured when in doubt."""
+        """The limit of a kernel that the two exceed together; built, once, when in doubt."""
         if _excess(pair) is None:
             return None
-        trial = self.simplified(pair)
-        exceeded = kernel_size(trial).excess
-        trial.erase()
-        return exceeded
+        tried = (pair, *pair.producer.operands, *pair.consumer.operands)
+        if tried not in self._tried:
+            trial = self.simplified(pair)
+            self._tried[tried] = kernel_size(trial).excess
+            trial.erase()
+        return self._tried[tried]
 
     def _is_finite(self, value: SSAValue) -> bool:
         array = constant_array(value, self.ctx.consts)
