@@ -20,6 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from npuc.emulator.functional.compiled.leaves import leaves
+from npuc.emulator.functional.compiled.vector import VECTOR
+from npuc.isa.jit import HAS_NUMBA
 from tests.fuzz.judge import judge_file, judge_program
 from tests.fuzz.mutations import mutate
 from tests.fuzz.seeds import seeds
@@ -151,6 +154,8 @@ def main() -> int:
     report: dict[str, Any] = {}
     if options.report.exists() and not options.fresh:
         report = json.loads(options.report.read_text(encoding="utf-8"))
+    if HAS_NUMBA:
+        leaves().address(VECTOR)  # a process that has compiled code uses it for all commands
     for kind, case in CASES.items():
         case(0)  # compiles kernels before memory is bounded
         report[kind] = _fresh() | report.get(kind, {})

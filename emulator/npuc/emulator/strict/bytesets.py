@@ -260,7 +260,10 @@ def _strided(extents: tuple[int, ...], strides: tuple[int, ...], size: int) -> B
     first = np.zeros(1, np.int64)
     for stride, extent in dims:
         first = (np.arange(extent)[:, np.newaxis] * stride + first).reshape(-1)
-    return ByteSet(np.stack([first, first + run], axis=1), low)
+    runs = np.empty((len(first), 2), np.int64)
+    runs[:, 0] = first
+    np.add(first, run, out=runs[:, 1])
+    return ByteSet(runs, low)
 
 
 _kept, _kept_large = lru_cache(maxsize=256)(_strided), lru_cache(maxsize=2)(_strided)
@@ -292,15 +295,28 @@ def _marks(dims: list[tuple[int, int]], run: int) -> Mask:
 
 @lru_cache(maxsize=16)
 def _window_bytes(region: Region) -> ByteSet:
-    region = without_repeats(region)
+    region, run = _without_runs(without_repeats(region))
     first, stop = touched_range(region)
-    _check_pieces(prod(region.extents), stop - first)
-    marks = np.zeros(stop - first, bool)
+    span = stop - first - region.view.dtype.bytes + run if stop > first else 0
+    _check_pieces(prod(region.extents), span)
+    begin = np.zeros(span, np.int64)  # how many runs begin at each byte
     for piece in pieces(region):
         touched = element_addresses(piece)[inside_windows(piece)] - first
-        for byte in range(region.view.dtype.bytes):
-            marks[touched + byte] = True
-    return _of_marks(marks).shifted(first)
+        begin += np.bincount(touched, minlength=span)
+    begin[run:] -= begin[:-run].copy()
+    return _of_marks(np.cumsum(begin) > 0).shifted(first)
+
+
+def _without_runs(region: Region) -> tuple[Region, int]:
+    """The region without dimensions that no window knows and that leave no gap, and their bytes."""
+    extents, run = list(region.extents), region.view.dtype.bytes
+    for dim in sorted(range(len(extents)), key=lambda d: region.view.strides[d]):
+        stride = region.view.strides[dim]
+        is_free = not any(window.coefficients[dim] for window in region.view.windows)
+        if is_free and 0 < stride <= run and extents[dim] > 0:
+            run += stride * (extents[dim] - 1)
+            extents[dim] = 1
+    return region._replace(extents=tuple(extents)), run
 
 
 def _of_marks(marks: Mask) -> ByteSet:
