@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from npuc.isa import cost
 from tests.rtl import results, verilating
 from tests.rtl.commands import Drain, Product
 from tests.rtl.drain_ports import port_cycles
@@ -118,6 +119,20 @@ def test_committed_results_hold() -> None:
         rows = [row for row in figures["machines"] if row["machine"].startswith(f"{size}x{size} ")]
         assert {"double" in row["machine"] for row in rows} == {True, False}
         assert sum(row["mma"] for row in rows) >= 200
+
+
+def test_the_manual_names_the_rule_with_its_figures() -> None:
+    rows = json.loads(results.RESULTS.read_text(encoding="utf-8"))["machines"]
+    differ, drains = (
+        sum(row[name] for row in rows)
+        for name in ("uneven_drain_cycle_differences", "uneven_drains")
+    )
+    medians = [row["uneven_drain_median_percent"] for row in rows]
+    most = max(row["uneven_drain_max_percent"] for row in rows)
+    text = " ".join(str(cost.vector.__doc__).split())
+    assert "*even groups*" in text
+    assert f"{differ} of {drains} differ" in text
+    assert f"by {min(medians)} to {max(medians)} % in the median and at most by {most} %" in text
 
 
 def test_a_difference_is_a_failure() -> None:

@@ -7,7 +7,8 @@ Rules that hardware could also have otherwise; the drain of tests/rtl has them:
 - *even groups*: the ports' time is the words of whole streams over the banks that they reach. That
   is exact where no group of lanes meets a bank more often than it passes down the chain, or where
   each output has a word of its own, in a chain of one pass. Elsewhere groups that crowd a bank take
-  longer, and words that runs share are counted for each: tests/rtl/results.json says by how much.
+  longer, and words that runs share are counted for each. tests/rtl draws such drains on purpose:
+  362 of 389 differ, for its machines by 3.0 to 31.0 % in the median and at most by 93.0 %.
 """
 
 from dataclasses import dataclass
