@@ -23,7 +23,7 @@ READ_ONLY := --no-deps --ignore-requires-python
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lint format types imports golden docs docs-check bench bench-ulp
-.PHONY: validation bench-million rtl rtl-test fuzz wheel clean
+.PHONY: validation bench-million bench-planning rtl rtl-test fuzz fuzz-test wheel clean
 
 help:  ## list the jobs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -102,6 +102,9 @@ bench: $(VENV)/test.stamp  ## speed beside ONNX Runtime, recorded and not gated:
 
 fuzz: $(VENV)/test.stamp  ## mutated files and random programs, 50,000 each; goes on where it stopped
 	$(ONE_THREAD) $(BIN)/python -m tests.fuzz.bench $(ARGS)
+
+fuzz-test: $(VENV)/test.stamp  ## mutated files and random programs, 2,000 each
+	$(PYTEST) -n $(JOBS) tests/fuzz $(ARGS)
 
 bench-planning: $(VENV)/test.stamp  ## quality and CPU time of the memory planner: docs/planning.md
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.planning $(ARGS)
