@@ -118,7 +118,8 @@ def _epilogue(
             continue
         forms = tuple(_moved(form, dims) for form in value.forms)
         streams.append(len(operands))
-        operands.append(_operand(group, IndexedValue(value.value, forms, value.fill)))
+        operand = _operand(group, IndexedValue(value.value, forms, value.fill))
+        operands.append(replace(operand, queue="ld0"))  # W has the other engine for itself
     operands.append(_output(group, tuple(_moved(form, dims) for form in epilogue.result)))
     return VectorWork(epilogue.kernel, epilogue.params, tuple(streams), (len(operands) - 1,))
 

@@ -53,7 +53,9 @@ def room_needed(problem: GroupProblem, target: Target, options: SearchOptions) -
             choice = choose_tiling(problem, target, replace(options, spm_bytes=limit))
         except CompileError:
             continue
-        if choice.estimate.cycles <= best.estimate.cycles * (1 + ROOM_TOLERANCE):
+        if choice.estimate.overlapped_cycles <= best.estimate.overlapped_cycles * (
+            1 + ROOM_TOLERANCE
+        ):
             return spm_bytes(problem, choice.tiling, target)
     return spm_bytes(problem, best.tiling, target)
 

@@ -1,6 +1,6 @@
 """Choice of a tiling: exhaustive evaluation of the cost formulas over a bounded candidate set.
 
-Fewest cycles first; among the tilings within 2 % of those, the least DRAM traffic; then the first
+Fewest overlapped cycles first; among the tilings within 2 % of those, the least DRAM traffic; then the first
 in enumeration order, so that the choice is deterministic. Problems are solved once per target.
 """
 
@@ -146,7 +146,7 @@ class _Space:
         return _Family(
             candidates,
             np.arange(len(self.tiles)),
-            estimate_from(self.problem, self.target, candidates, shared).cycles,
+            estimate_from(self.problem, self.target, candidates, shared).overlapped_cycles,
             total_spm_bytes(self.problem, candidates, self.target),
             total_acc_bytes(self.problem, candidates),
         )
@@ -181,7 +181,7 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
     narrow = _promising(space, families) if options.by_cost else _largest(families)
     finalists = [f for f in narrow if len(f.rows)]
     costs = space.estimates(finalists)
-    cycles = np.concatenate([c.cycles for c in costs])
+    cycles = np.concatenate([c.overlapped_cycles for c in costs])
     dram_bytes = np.concatenate([c.dram_bytes for c in costs])
     near = np.arange(len(cycles))
     if options.by_cost:
@@ -206,7 +206,7 @@ def _promising(space: _Space, families: list[_Family]) -> list[_Family]:
     that no candidate within the tolerance is lost.
     """
     probes = [f.take(np.argsort(f.bounds, kind="stable")[:PROBES]) for f in families]
-    fewest = min(int(e.cycles.min(initial=_NEVER)) for e in space.estimates(probes))
+    fewest = min(int(e.overlapped_cycles.min(initial=_NEVER)) for e in space.estimates(probes))
     limit = _near(fewest)
     return [f.take(f.bounds <= limit) for f in families]
 

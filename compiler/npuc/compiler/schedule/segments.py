@@ -97,7 +97,7 @@ class Segments:
 
     def _single(self, number: int) -> int:
         problem = with_homes(self.jobs[number], self.staying)
-        return choose_tiling(problem, self.target, self.options).estimate.cycles
+        return choose_tiling(problem, self.target, self.options).estimate.overlapped_cycles
 
     @cached_property
     def _ending(self) -> list[list[Segment]]:
