@@ -1,5 +1,10 @@
 """Order between groups: waits for conflicts, none for what is known already."""
 
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from npuc.compiler.backend.handover import Extent, Handover, PlacedTouch
 from npuc.compiler.dialects.npu import Known, NopOp, Usage
 from npuc.isa.instructions import Engine
@@ -83,3 +88,52 @@ def test_more_than_two_sources_need_more_nops() -> None:
     handover.leave(touches, Usage(issued(ld0=1, ld1=1, mxu=1), ()))
     nops = handover.enter([PlacedTouch(Extent("spm", 0, 512), VPU, True, 1)])
     assert [len(nop.order.data.waits) for nop in nops] == [2, 1]
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from(("spm", "constant")),
+                st.integers(0, 3),
+                st.integers(1, 3),
+                st.sampled_from((LD0, Engine.ld1, ST, VPU)),
+                st.booleans(),
+            ),
+            max_size=4,
+        ),
+        max_size=12,
+    )
+)
+def test_accesses_that_later_ones_stand_for_are_forgotten_without_a_trace(
+    groups: list[list[tuple[str, int, int, Engine, bool]]],
+) -> None:
+    """Against a handover that forgets nothing: the same waits, group by group."""
+    handover, all_kept = Handover(0), Handover(0)
+    for group in groups:
+        touches = [
+            PlacedTouch(Extent(memory, low, low + size), engine, writes and memory == "spm", 1)
+            for memory, low, size, engine, writes in group
+        ]
+        assert waits(handover.enter(touches)) == waits(all_kept.enter(touches))
+        usage = Usage(issued(ld0=1, ld1=1, st=1, vpu=1), ())
+        before = list(all_kept._past)
+        for one in (handover, all_kept):
+            one.leave(touches, usage)
+        numbered = [replace(t, count=all_kept.issued[t.engine] - 1 + t.count) for t in touches]
+        all_kept._past = [*before, *numbered]
+
+
+def test_what_no_engine_waits_for_is_not_kept_layer_by_layer() -> None:
+    """An engine that has nothing to do learns nothing; its ignorance must not cost memory."""
+    handover = Handover(0)
+    for layer in range(50):
+        touches = [
+            PlacedTouch(Extent("constant", 64 * layer, 64 * layer + 64), Engine.ld1, False, 1),
+            PlacedTouch(A, Engine.ld1, True, 1),
+            PlacedTouch(A, VPU, False, 1),
+            PlacedTouch(B, VPU, True, 1),
+        ]
+        handover.enter(touches)
+        handover.leave(touches, Usage(issued(ld1=1, vpu=1), ()))
+    assert len(handover._past) <= 3

@@ -5,14 +5,16 @@ engine (and one of the two writes) waits in a ``nop`` until those accesses are c
 are implied by what the engine knows already, through earlier waits of any engine, are left out.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from npuc.compiler.backend.registers import COUNT_REGISTERS
 from npuc.compiler.dialects.npu import NopOp, Order, Usage
+from npuc.isa.descriptors import Segment
 from npuc.isa.instructions import Counter, Engine, Wait
 from npuc.isa.instructions.base import WAIT_IMM_MIN
 
 MAX_WAITS = 2
+NEVER_WRITTEN = (Segment.constant.name, Segment.input.name)
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,11 @@ class Handover:
 
     def leave(self, touches: list[PlacedTouch], usage: Usage) -> None:
         """Account for the group that ``enter`` was called for."""
-        for touch in touches:
-            count = self.issued[touch.engine] + touch.count
-            self._past.append(PlacedTouch(touch.extent, touch.engine, touch.writes, count))
+        new = [
+            replace(touch, count=self.issued[touch.engine] + touch.count)
+            for touch in touches
+            if touch.extent.memory not in NEVER_WRITTEN
+        ]
         at_entry = {engine: dict(clock) for engine, clock in self._known.items()}
         for known in usage.known:
             clock = self._known[known.engine]
@@ -92,7 +96,8 @@ class Handover:
         for engine in self.issued:
             self.issued[engine] += usage.issued[engine.value]
             self._history[engine].append((self.issued[engine], dict(self._known[engine])))
-        self._past = [touch for touch in self._past if not self._known_to_all(touch)]
+        older = [past for past in self._past if not any(_covers(touch, past) for touch in new)]
+        self._past = [touch for touch in (*older, *new) if not self._known_to_all(touch)]
 
     def _needed(self, engine: Engine, own: list[PlacedTouch]) -> Clock:
         needed: Clock = {}
@@ -138,6 +143,17 @@ class Handover:
 def _join(clock: Clock, other: Clock) -> None:
     for engine, count in other.items():
         clock[engine] = max(count, clock.get(engine, 0))
+
+
+def _covers(later: PlacedTouch, past: PlacedTouch) -> bool:
+    """Whether whoever must wait for ``past`` must wait for ``later``, which comes after it."""
+    return (
+        later.engine is past.engine
+        and (later.writes or not past.writes)
+        and later.extent.memory == past.extent.memory
+        and later.extent.low <= past.extent.low
+        and past.extent.high <= later.extent.high
+    )
 
 
 def _conflict(a: PlacedTouch, b: PlacedTouch) -> bool:
