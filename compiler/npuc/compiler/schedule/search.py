@@ -1,7 +1,8 @@
 """Choice of a tiling: exhaustive evaluation of the cost formulas over a bounded candidate set.
 
-Fewest overlapped cycles first; among the tilings within 2 % of those, the least DRAM traffic; then the first
-in enumeration order, so that the choice is deterministic. Problems are solved once per target.
+Fewest overlapped cycles first; among the tilings within 2 % of those, the least DRAM traffic; then
+the first in enumeration order, so that the choice is deterministic. Problems are solved once per
+target.
 """
 
 from dataclasses import dataclass, replace
