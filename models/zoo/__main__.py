@@ -22,7 +22,8 @@ def main() -> None:
     given = parser.parse_args()
     model = build(given.name, seed=given.seed, fold_norm=given.fold_norm)
     model = quantised(model) if given.int8 else model
-    onnx.save_model(with_batch(model, given.batch) if given.batch > 1 else model, given.out)
+    model = with_batch(model, given.batch) if given.batch > 1 else model
+    onnx.save_model(model, given.out)
     print(f"{given.out}: {given.name}, {given.out.stat().st_size / 1e6:.1f} MB")
 
 

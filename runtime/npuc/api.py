@@ -68,7 +68,7 @@ class CompileKeywords(TypedDict, total=False):
 
     ``level`` 0 to 3 never changes a result. ``dims`` binds symbolic dimensions by name, ``shapes``
     whole inputs. ``precision`` is float32, bf16 or fp16, for what is float in the model.
-    ``schedule`` is a file of decisions to replay. ``load`` are plug-in files and
+    ``schedule`` is a file of decisions to replay, ``cores`` how many may share the work. ``load`` are plug-in files and
     ``pipeline`` stands for npuc's own. ``stop_after`` and ``print_after`` name stages.
     """
 
@@ -77,6 +77,7 @@ class CompileKeywords(TypedDict, total=False):
     dims: Mapping[str, int]
     shapes: Mapping[str, tuple[int, ...]]
     schedule: str | Path | None
+    cores: int | None
     load: Sequence[str | Path]
     pipeline: Pipeline
     stop_after: str | None
@@ -193,6 +194,7 @@ def compile_options(
         shapes=keywords.get("shapes", {}),
         precision=keywords.get("precision", defaults.precision),
         schedule=None if schedule is None else Path(schedule),
+        cores=keywords.get("cores"),
         stop_after=keywords.get("stop_after"),
         print_after=keywords.get("print_after", ()),
     )

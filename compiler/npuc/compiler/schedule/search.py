@@ -1,6 +1,6 @@
 """Choice of a tiling: exhaustive evaluation of the cost formulas over a bounded candidate set.
 
-Fewest overlapped cycles first; among the tilings within 2 % of those, the least DRAM traffic; then
+Fewest overlapped cycles first; among those within 2 % of them, the least DRAM traffic; then
 the first in enumeration order, so that the choice is deterministic. Problems are solved once per
 target.
 """

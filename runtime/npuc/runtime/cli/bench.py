@@ -15,6 +15,7 @@ from npuc.runtime.cli.console import show_json, show_lines, show_table, working
 from npuc.runtime.cli.failures import CHECK_FAILED, FINE
 from npuc.runtime.cli.options import (
     DEFAULTS,
+    CoresOption,
     DimsOption,
     JsonOption,
     LevelOption,
@@ -73,6 +74,7 @@ def command(
     level: LevelOption = DEFAULTS.level,
     precision: PrecisionOption = DEFAULTS.precision,
     schedule: ScheduleOption = None,
+    cores: CoresOption = None,
     baseline: BaselineOption = None,
     update: UpdateOption = False,
     max_regress: RegressOption = "1%",
@@ -88,6 +90,7 @@ def command(
         shapes=parse_shapes(shape),
         precision=precision,
         schedule=schedule,
+        cores=cores,
     )
     pipeline, outcomes = extended(Pipeline(), load), {}
     for model, name in zip(models, _names(models, options), strict=True):

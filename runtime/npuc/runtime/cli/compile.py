@@ -19,6 +19,7 @@ from npuc.runtime.cli.ir_files import read_consts, write_ir
 from npuc.runtime.cli.options import (
     DEFAULTS,
     ConstsOption,
+    CoresOption,
     DimsOption,
     JsonOption,
     LevelOption,
@@ -82,6 +83,7 @@ def command(
     level: LevelOption = DEFAULTS.level,
     precision: PrecisionOption = DEFAULTS.precision,
     schedule: ScheduleOption = None,
+    cores: CoresOption = None,
     dump_schedule: DumpOption = None,
     stop_after: StopOption = None,
     start_from: StartOption = None,
@@ -98,6 +100,7 @@ def command(
         shapes=parse_shapes(shape),
         precision=precision,
         schedule=schedule,
+        cores=cores,
         stop_after=stop_after,
         start_from=start_from,
         print_after=tuple(print_after),

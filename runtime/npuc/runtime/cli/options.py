@@ -56,6 +56,10 @@ ShapesOption: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+CoresOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--cores", metavar="N", help="Cores that may share the work; all from -O2 on."),
+]
 ScheduleOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--schedule", metavar="S.json", help="Replay the decisions of this file."),

@@ -16,6 +16,7 @@ from npuc.isa.target import Target, load_target
 from npuc.runtime.cli.console import show_json, show_lines, show_table, working
 from npuc.runtime.cli.options import (
     DEFAULTS,
+    CoresOption,
     DimsOption,
     JsonOption,
     LevelOption,
@@ -111,6 +112,7 @@ def command(
     level: LevelOption = DEFAULTS.level,
     precision: PrecisionOption = DEFAULTS.precision,
     schedule: ScheduleOption = None,
+    cores: CoresOption = None,
     why: WhyOption = False,
     trace: TraceOption = None,
     retime_under: RetimeOption = None,
@@ -123,7 +125,7 @@ def command(
     machine = load_target(target) if target else None
     if _is_program(source):
         chosen = precision if precision != DEFAULTS.precision else None
-        _refuse_compile_options([*dim, *shape, *load, *filter(None, (schedule, chosen))])
+        _refuse_compile_options([*dim, *shape, *load, *filter(None, (schedule, chosen, cores))])
         program = load_program(source)
         remarks = parse_remarks(program.debug.remarks_json, str(source))
         recording = record(program, None if inputs is None else load_arrays(inputs))
@@ -138,6 +140,7 @@ def command(
             shapes=parse_shapes(shape),
             precision=precision,
             schedule=schedule,
+            cores=cores,
         )
         program, remarks = _compiled(source, options, load)
         report = profile_program(program, estimates=estimates(remarks))

@@ -10,6 +10,7 @@ from npuc.runtime.cli.console import show_json, show_lines, show_table, working
 from npuc.runtime.cli.failures import CHECK_FAILED, FINE
 from npuc.runtime.cli.options import (
     DEFAULTS,
+    CoresOption,
     DimsOption,
     InputOption,
     JsonOption,
@@ -53,6 +54,7 @@ def command(
     level: LevelOption = DEFAULTS.level,
     precision: PrecisionOption = DEFAULTS.precision,
     schedule: ScheduleOption = None,
+    cores: CoresOption = None,
     seed: SeedOption = VerifyOptions().seed,
     onnx: OnnxOption = True,
     bisect: BisectOption = False,
@@ -67,6 +69,7 @@ def command(
         shapes=parse_shapes(shape),
         precision=precision,
         schedule=schedule,
+        cores=cores,
     )
     arrays = load_arrays(inputs) if inputs is not None else None
     chosen = VerifyOptions(

@@ -68,6 +68,8 @@ def _command(place: Path, case: Case) -> str:
     words += [f"-O{options.level}", "--bisect"]
     if options.precision != CompileOptions().precision:
         words += ["--precision", options.precision]
+    if options.cores is not None:
+        words += ["--cores", f"{options.cores}"]
     for dimension, size in options.dims.items():
         words += ["--dim", f"{dimension}={size}"]
     for tensor, shape in options.shapes.items():

@@ -1,0 +1,94 @@
+"""Work split over cores: the same bits, no race, and who waits for whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npuc.compiler.dialects.tile import AwaitOp, CoreOp, SignalOp
+from npuc.compiler.driver import compile_model
+from npuc.compiler.options import CompileOptions
+from npuc.compiler.pipeline import Observers
+from npuc.compiler.schedule import cores as splitting
+from npuc.compiler.xdsl_api import ModuleOp
+from npuc.emulator.machine import RunOptions, load, run
+from npuc.emulator.timing.timing import time_streams
+from npuc.isa.errors import UsageError
+from npuc.isa.program import Program
+from tests.e2e.whole_path import MNIST, assert_same_bits
+
+QDQ, FP32 = MNIST / "mnist_cnn_qdq_int8.onnx", MNIST / "mnist_cnn_fp32.onnx"
+
+
+def program_of(model: Path, batch: int, cores: int, observers: Observers | None = None) -> Program:
+    options = CompileOptions("server", 2, {"batch": batch}, cores=cores)
+    found = compile_model(model, options, observers=observers or Observers()).program
+    assert found is not None
+    return found
+
+
+def images(batch: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(batch)
+    return {"x": rng.standard_normal((batch, 1, 28, 28)).astype(np.float32)}
+
+
+def wall(program: Program) -> int:
+    return int(time_streams(program, load(program).streams).wall_cycles)
+
+
+@pytest.mark.parametrize("model", [QDQ, FP32], ids=["qdq", "fp32"])
+@pytest.mark.parametrize(("batch", "cores"), [(4, 4), (3, 2), (1, 4), (2, 3)])
+def test_cores_change_no_bit(
+    model: Path, batch: int, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want = run(program_of(model, batch, 1), images(batch)).outputs
+    monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)  # split whatever gains a cycle
+    split = program_of(model, batch, cores)
+    busy = sum(len(code) > 2 for code in split.code)
+    assert busy > 1, "one core has all the work: nothing is tried"
+    got = run(split, images(batch), RunOptions(strict=True)).outputs
+    assert_same_bits(got, want, f"{cores} cores")
+
+
+def test_images_of_a_batch_stay_apart() -> None:
+    program = program_of(QDQ, 8, 4)
+    assert [len(code) > 2 for code in program.code] == [True] * 4
+    assert wall(program) < 0.75 * wall(program_of(QDQ, 8, 1))
+
+
+def test_who_reads_what_others_wrote_waits_for_their_signals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)
+    signals: dict[int, Counter[str]] = {}
+    awaits: dict[int, Counter[str]] = {}
+
+    def watch(stage: str, module: ModuleOp) -> None:
+        for core in module.walk() if stage == "schedule" else ():
+            if isinstance(core, CoreOp):
+                ops = list(core.walk())
+                index = core.index.data
+                signals[index] = Counter(o.signal.data for o in ops if isinstance(o, SignalOp))
+                awaits[index] = Counter(o.signal.data for o in ops if isinstance(o, AwaitOp))
+
+    program_of(QDQ, 1, 4, Observers(after_stage=watch))
+    assert any(awaits.values())
+    for core, names in awaits.items():
+        for name, count in names.items():
+            owner = int(name.removeprefix("core").partition(".")[0])
+            assert owner != core
+            assert 0 < count <= signals[owner][name]
+
+
+def test_small_work_stays_on_one_core() -> None:
+    program = program_of(QDQ, 1, 4)
+    assert [len(code) > 2 for code in program.code] == [True, False, False, False]
+
+
+def test_more_cores_than_the_target_has_are_refused() -> None:
+    with pytest.raises(UsageError, match="fewer cores") as caught:
+        program_of(QDQ, 1, 5)
+    assert "1 to 4" in str(caught.value)
