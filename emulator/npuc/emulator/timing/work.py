@@ -279,12 +279,16 @@ def _port_sums(source: Source, rows: Int64s, streams: Streams, walk: tuple[int, 
     for name, passes in streams:
         view = source.column(name, rows)
         used = np.flatnonzero(view != NO_INDEX)
+        if not used.size:
+            continue
         chosen = view[used]
         extents = views.resolved(chosen, source.registers[rows[used]])
         strides, size = views.strides[chosen], views.element_bytes[chosen]
         touched = np.where(strides == 0, np.minimum(extents, 1), extents).prod(axis=1)
         for space, port in enumerate((cost.spm_port(source.target), cost.acc_port(source.target))):
             here = np.flatnonzero(views.in_acc[chosen] == bool(space))
+            if not here.size:
+                continue
             at = used[here]
             access = cost.stream_access(
                 port, extents[here][:, walk], strides[here][:, walk], size[here]
