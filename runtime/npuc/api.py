@@ -68,8 +68,9 @@ class CompileKeywords(TypedDict, total=False):
 
     ``level`` 0 to 3 never changes a result. ``dims`` binds symbolic dimensions by name, ``shapes``
     whole inputs. ``precision`` is float32, bf16 or fp16, for what is float in the model.
-    ``schedule`` is a file of decisions to replay, ``cores`` how many may share the work. ``load`` are plug-in files and
-    ``pipeline`` stands for npuc's own. ``stop_after`` and ``print_after`` name stages.
+    ``schedule`` is a file of decisions to replay, ``cores`` how many may share the work. ``load``
+    are plug-in files and ``pipeline`` stands for npuc's own. ``stop_after`` and ``print_after``
+    name stages.
     """
 
     level: int
