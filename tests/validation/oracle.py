@@ -9,10 +9,18 @@ from npuc.emulator.timing.stepped import stepped_cycles
 from npuc.runtime.sample_data import QDQ_INT8
 from tests.validation.form import Rung, errors
 from tests.validation.manual_work import works_by_the_manual
-from tests.validation.programs import KINDS, Case, compiled, machines, random_case
+from tests.validation.programs import (
+    KINDS,
+    Case,
+    compiled,
+    compiled_on_cores,
+    machines,
+    random_case,
+)
 
 COMMANDS = 1000
 SEEDS = 3
+ON_CORES = ((2, 100), (4, 100))  # cores and batch
 BATCHES = (("tiny", 6), ("edge", 100), ("ref-512", 60), ("ref-2048", 100))
 
 
@@ -29,6 +37,7 @@ NOTES = (
         "with either sign; the compiled programs here show none of it."
     ),
     "server compiles digits into fewer than 1,000 commands; its streams are the random ones.",
+    "An edge of 2 or 4 cores is edge with that many, which share its DRAM.",
 )
 
 
@@ -53,6 +62,12 @@ def programs() -> Iterator[Case]:
         yield compiled(QDQ_INT8, target, batch)
 
 
+def split_programs() -> Iterator[Case]:
+    """Compiled digits whose batch several cores share."""
+    for cores, batch in ON_CORES:
+        yield compiled_on_cores(cores, batch)
+
+
 def row(name: str, cases: Iterable[Case]) -> dict[str, object]:
     """One row of errors over ``cases``, each of at least COMMANDS commands."""
     found = []
@@ -71,6 +86,7 @@ def rung() -> Rung:
         row("random streams, two cores", random_cases(KINDS, 2)),
         row("random streams, four cores", random_cases(KINDS, 4)),
         row("compiled digits: tiny, edge, ref-512, ref-2048", programs()),
+        row("compiled digits split over 2 and 4 cores of edge", split_programs()),
         row("periodic streams, one core", random_cases(("periodic",), 1)),
     ]
     return Rung(

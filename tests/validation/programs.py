@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from npuc import api
 from npuc.emulator.stream import CommandStream
 from npuc.isa.instructions import Instruction
 from npuc.isa.program import Program
-from npuc.isa.target import Target, builtin_target_names, load_target
+from npuc.isa.target import Target, builtin_target_names, load_target, target_text
 from npuc.runtime.sample_data import FP32, QDQ_INT8, sample_model
 from npuc.runtime.timing.recording import Recording, record
 from tests.emulator.timing_streams import (
@@ -107,6 +109,21 @@ def compiled(model: str, target: str, batch: int = 1, level: int = 2) -> Case:
     kind = "int8" if model == QDQ_INT8 else "float32"
     name = f"digits {kind}, batch {batch}, -O{level}, {target}"
     return Case(name, record(result.program), load_target(target))
+
+
+@cache
+def compiled_on_cores(cores: int, batch: int) -> Case:
+    """The int8 digits split over the cores of an ``edge`` that has several; they share DRAM."""
+    text = target_text("edge").replace("\ncores = 1\n", f"\ncores = {cores}\n")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"edge-{cores}.toml"
+        path.write_text(text, encoding="utf-8")
+        target = load_target(str(path))
+        result = api.compile(sample_model(QDQ_INT8), str(path), dims={"batch": batch})
+    assert result.program is not None
+    return Case(
+        f"digits int8, batch {batch}, edge of {cores} cores", record(result.program), target
+    )
 
 
 @cache

@@ -10,7 +10,14 @@ import pytest
 from npuc.emulator.timing import Account, time_streams
 from npuc.isa.target import load_target
 from npuc.runtime.sample_data import QDQ_INT8
-from tests.validation.programs import Case, compiled, compiled_cases, compiled_network
+from tests.validation.oracle import cycles
+from tests.validation.programs import (
+    Case,
+    compiled,
+    compiled_cases,
+    compiled_network,
+    compiled_on_cores,
+)
 from tests.validation.properties import (
     MOST_EXCEPTIONS,
     Found,
@@ -40,6 +47,14 @@ def checked(cases: Iterable[Case]) -> None:
 
 def test_compiled_digits_keep_every_law() -> None:
     checked([compiled(QDQ_INT8, "edge"), compiled(QDQ_INT8, "tiny", level=1)])
+
+
+def test_digits_split_over_cores_keep_every_law() -> None:
+    case = compiled_on_cores(2, batch=2)
+    assert len(case.streams) == 2 and all(len(stream) for stream in case.streams)
+    checked([case])
+    ours, theirs = cycles(case)
+    assert abs(ours / theirs - 1) <= 0.02
 
 
 def test_random_streams_keep_every_law() -> None:
