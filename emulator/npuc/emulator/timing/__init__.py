@@ -6,6 +6,7 @@ independent slow twin, and its error against that twin is measured in the tests.
 """
 
 from npuc.emulator.timing.accounting import Account, CommandTimes
+from npuc.emulator.timing.alone import cycles_alone
 from npuc.emulator.timing.energy import Energy, energy
 from npuc.emulator.timing.layers import LayerRow, layer_table
 from npuc.emulator.timing.products import group_products
@@ -19,6 +20,7 @@ __all__ = [
     "LayerRow",
     "Timing",
     "Work",
+    "cycles_alone",
     "energy",
     "group_products",
     "layer_table",
