@@ -45,11 +45,15 @@ def test_activities_belong_to_the_layers(report: ProfileReport) -> None:
 
 
 def test_the_estimate_stands_beside_the_cycles(report: ProfileReport) -> None:
-    assert layer_rows(report).columns[:3] == ("layer", "cycles", "estimate")
-    known = [report.estimates.get(row.nodes) for row in report.layers]
+    assert layer_rows(report).columns[:3] == ("layer", "cycles", "alone")
+    known = [report.estimates.get(row.group) for row in report.layers]
     assert all(estimate is not None and estimate > 0 for estimate in known)
-    alone = profile_program(report.program)
-    assert "estimate" not in layer_rows(alone).columns, "a program file does not know it"
+    alone = [activity.alone_cycles for activity in report.activities]
+    assert sum(alone) >= report.cycles, "together they overlap, and nothing is faster than alone"
+    for estimate, cycles in zip(known, alone, strict=True):
+        assert estimate == pytest.approx(cycles, rel=0.2), "the closed form expects just that"
+    bare = profile_program(report.program)
+    assert "estimate" not in layer_rows(bare).columns, "no remarks, no estimate"
 
 
 def test_energy_by_level_sums_to_the_total(report: ProfileReport) -> None:

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from npuc.isa.errors import BinaryError
 
+LAYER_CYCLES = "estimated_layer_cycles"  # figure: the closed form, all steps of a group
+
 
 class RemarkKind(StrEnum):
     """``applied``: a rewrite happened; ``missed``: it declined, and why; ``note``: a fact."""
@@ -21,13 +23,17 @@ class RemarkKind(StrEnum):
 
 @dataclass(frozen=True)
 class Remark:
-    """One statement of one pass. ``figures`` are named numbers, units in the names."""
+    """One statement of one pass. ``figures`` are named numbers, units in the names.
+
+    ``group`` names the tile group that it is about, where it is about one.
+    """
 
     source: str
     kind: RemarkKind
     message: str
     nodes: tuple[str, ...] = ()
     figures: tuple[tuple[str, float], ...] = ()
+    group: str = ""
 
     def __str__(self) -> str:
         where = f" {', '.join(self.nodes)}:" if self.nodes else ""
@@ -42,6 +48,7 @@ class Remark:
             "message": self.message,
             "nodes": list(self.nodes),
             "figures": dict(self.figures),
+            **({"group": self.group} if self.group else {}),
         }
 
 
@@ -80,6 +87,13 @@ class Remarks:
         """A fact that a reader of the report wants."""
         self.add(source, RemarkKind.note, message, nodes, **figures)
 
+    def expect(self, source: str, group: str, nodes: tuple[str, ...], **figures: float) -> None:
+        """What is expected of a whole tile group, beside which the run can be laid."""
+        entry = Remark(
+            source, RemarkKind.note, "expected of the layer", nodes, tuple(figures.items()), group
+        )
+        self.entries.append(entry)
+
     def of(self, source: str, kind: RemarkKind | None = None) -> tuple[Remark, ...]:
         """The remarks of one pass, perhaps of one kind."""
         return tuple(r for r in self.entries if r.source == source and kind in (None, r.kind))
@@ -106,6 +120,7 @@ def parse_remarks(text: str, origin: str) -> tuple[Remark, ...]:
                 str(entry["message"]),
                 tuple(map(str, entry["nodes"])),
                 tuple((str(name), float(value)) for name, value in entry["figures"].items()),
+                str(entry.get("group", "")),
             )
             for entry in json.loads(text)
         )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npuc.compiler.remarks import Remark
-from npuc.emulator.timing import Account, Energy, Timing
+from npuc.compiler.remarks import LAYER_CYCLES, Remark
+from npuc.emulator.timing import Account, Energy, Timing, cycles_alone
 from npuc.emulator.timing.groups import Groups, group_sum, groups_of
 from npuc.isa.instructions import Engine
 from npuc.isa.program import Program
@@ -14,7 +14,6 @@ from npuc.runtime.tables import Cell, Table
 
 WORKING = tuple(engine for engine in Engine if engine is not Engine.ctl)
 STALLS = tuple(a for a in Account if a not in (Account.busy, Account.dispatch, Account.idle))
-ESTIMATE = "estimated_cycles"
 FJ_PER_NJ = 1e6
 
 
@@ -22,12 +21,15 @@ FJ_PER_NJ = 1e6
 class LayerActivity:
     """One group. ``span_cycles``: from its first command's start to its last one's end.
 
+    ``alone_cycles``: of its steps, each with the machine to itself, as the estimate supposes; of
+    the slowest core.
     ``busy`` cycles by engine and ``stalls`` by cause are sums over the cores.
     """
 
     group: str
     nodes: tuple[str, ...]
     span_cycles: int
+    alone_cycles: int
     busy: Mapping[str, int]
     stalls: Mapping[str, int]
 
@@ -45,6 +47,7 @@ class LayerActivity:
         """The activity as plain data."""
         return {
             "span_cycles": self.span_cycles,
+            "alone_cycles": self.alone_cycles,
             "engine_busy_cycles": dict(self.busy),
             "stall_cycles": dict(self.stalls),
         }
@@ -53,7 +56,7 @@ class LayerActivity:
 def layer_activities(program: Program, timing: Timing) -> tuple[LayerActivity, ...]:
     """One activity per group, in the order of ``layer_table``."""
     groups = groups_of(program, timing.streams)
-    spans = _spans(groups, timing)
+    spans, alone = _spans(groups, timing), _alone(program, timing)
     busy = {
         engine.name: group_sum(
             groups,
@@ -73,6 +76,7 @@ def layer_activities(program: Program, timing: Timing) -> tuple[LayerActivity, .
             name,
             groups.nodes[i],
             spans[i],
+            alone.get(name, 0),
             {engine: int(cycles[i]) for engine, cycles in busy.items()},
             {cause: int(cycles[i]) for cause, cycles in stalls.items()},
         )
@@ -80,13 +84,17 @@ def layer_activities(program: Program, timing: Timing) -> tuple[LayerActivity, .
     )
 
 
-def estimates(remarks: Iterable[Remark]) -> dict[tuple[str, ...], int]:
-    """The planner's closed-form cycles by the ONNX nodes of a group, where it stated them."""
-    return {
-        remark.nodes: round(dict(remark.figures)[ESTIMATE])
-        for remark in remarks
-        if ESTIMATE in dict(remark.figures)
-    }
+def estimates(remarks: Iterable[Remark]) -> dict[str, int]:
+    """The planner's closed-form cycles of each group: the sum of its steps, each alone.
+
+    Of the slowest core, where several share the group.
+    """
+    found: dict[str, int] = {}
+    for remark in remarks:
+        cycles = dict(remark.figures).get(LAYER_CYCLES)
+        if cycles is not None:
+            found[remark.group] = max(found.get(remark.group, 0), round(cycles))
+    return found
 
 
 def activity_rows(activities: Iterable[LayerActivity], cores: int) -> Table:
@@ -124,6 +132,18 @@ def _spans(groups: Groups, timing: Timing) -> list[int]:
         np.minimum.at(first, of_command, core.start)
         np.maximum.at(last, of_command, core.end)
     return [int(cycles) for cycles in np.maximum(last - first, 0)]
+
+
+def _alone(program: Program, timing: Timing) -> dict[str, int]:
+    cycles: dict[tuple[str, int], int] = {}
+    each = cycles_alone(program, timing.streams, timing.target)
+    for source, alone in zip(program.debug.sources, each.tolist(), strict=True):
+        key = source.group, source.core
+        cycles[key] = cycles.get(key, 0) + alone
+    slowest: dict[str, int] = {}
+    for (group, _), alone in cycles.items():
+        slowest[group] = max(slowest.get(group, 0), alone)
+    return slowest
 
 
 def _nanojoules(femtojoules: int | None) -> str:

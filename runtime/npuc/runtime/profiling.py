@@ -30,7 +30,7 @@ class ProfileReport:
     """What one run of ``program`` costs. The rows of ``layers`` sum to ``timing.wall_cycles``.
 
     ``activities`` belong to the layers one by one; ``estimates`` are the planner's closed-form
-    cycles by the nodes of a layer, known where the program was compiled on the way.
+    cycles of a layer, each of its steps alone, known where the program was compiled on the way.
     """
 
     program: Program
@@ -38,7 +38,7 @@ class ProfileReport:
     layers: tuple[LayerRow, ...]
     energy: Energy
     activities: tuple[LayerActivity, ...] = ()
-    estimates: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    estimates: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def cycles(self) -> int:
@@ -79,7 +79,7 @@ class ProfileReport:
 def profile_program(
     program: Program,
     target: Target | None = None,
-    estimates: Mapping[tuple[str, ...], int] | None = None,
+    estimates: Mapping[str, int] | None = None,
 ) -> ProfileReport:
     """Profile one run of ``program``, under another ``target`` if one is given.
 
@@ -92,7 +92,7 @@ def profile_program(
 def profile_recording(
     recording: Recording,
     target: Target | None = None,
-    estimates: Mapping[tuple[str, ...], int] | None = None,
+    estimates: Mapping[str, int] | None = None,
 ) -> ProfileReport:
     """Profile a recorded run, under another ``target`` if one is given.
 
@@ -106,7 +106,7 @@ def profile_recording(
 def report_of(
     recording: Recording,
     target: Target | None = None,
-    estimates: Mapping[tuple[str, ...], int] | None = None,
+    estimates: Mapping[str, int] | None = None,
 ) -> ProfileReport:
     """The profile of a recorded run under ``target``, which must be able to run it."""
     program, streams = recording.program, recording.streams
@@ -150,7 +150,7 @@ def layer_rows(report: ProfileReport) -> Table:
         (
             row.group,
             row.cycles,
-            *((_estimate_text(report, row),) if known else ()),
+            *(_alone_and_estimate(report, row.group, activity) if known else ()),
             f"{row.share:.1%}",
             row.macs,
             f"{row.mxu_utilisation:.1%}",
@@ -158,10 +158,10 @@ def layer_rows(report: ProfileReport) -> Table:
             _nanojoules(report.energy.groups[row.group]),
             row.bound_by,
         )
-        for row in report.layers
+        for row, activity in zip(report.layers, report.activities, strict=True)
     ]
     dram = sum(row.dram_bytes for row in report.layers)
-    blank, title = (("",), ("estimate",)) if known else ((), ())
+    blank, title = (("", ""), ("alone", "estimate")) if known else ((), ())
     total = ("all", report.cycles, *blank, "100.0%", report.macs, "", dram,
              _nanojoules(report.energy.levels), "")  # fmt: skip
     columns = ("layer", "cycles", *title, "share", "MACs", "array", "DRAM bytes", "nJ", "bound by")
@@ -194,9 +194,11 @@ def energy_rows(report: ProfileReport) -> Table:
     return Table("energy table", ("event", "fJ", "node", "confidence", "source"), rows)
 
 
-def _estimate_text(report: ProfileReport, row: LayerRow) -> str:
-    estimate = report.estimates.get(row.nodes)
-    return "" if estimate is None else f"{estimate:,}"
+def _alone_and_estimate(
+    report: ProfileReport, group: str, activity: LayerActivity
+) -> tuple[Cell, Cell]:
+    estimate = report.estimates.get(group)
+    return activity.alone_cycles, "" if estimate is None else f"{estimate:,}"
 
 
 def _layer_to_json(row: LayerRow, report: ProfileReport) -> dict[str, object]:
@@ -209,7 +211,7 @@ def _layer_to_json(row: LayerRow, report: ProfileReport) -> dict[str, object]:
         "mxu_utilisation": row.mxu_utilisation,
         "dram_bytes": row.dram_bytes,
         "bound_by": row.bound_by,
-        "estimated_cycles": report.estimates.get(row.nodes),
+        "estimated_cycles": report.estimates.get(row.group),
         "energy_fj": dict(report.energy.groups[row.group]),
     }
 

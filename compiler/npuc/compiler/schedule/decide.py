@@ -6,11 +6,16 @@ Steps of one job and one shape share a decision, made for the least room that an
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from npuc.compiler.remarks import Remarks
+from npuc.compiler.remarks import LAYER_CYCLES, Remarks
 from npuc.compiler.schedule.data import GroupSchedule, Schedule, product_of, shape_hash
+from npuc.compiler.schedule.expectation import expected_cycles
 from npuc.compiler.schedule.legal import check_capacity, check_tiling
 from npuc.compiler.schedule.program import Job, ProgramPlan, Step
-from npuc.compiler.schedule.search import SearchOptions, choose_tiling
+from npuc.compiler.schedule.search import (
+    SearchOptions,
+    choose_tiling,
+    without_origin,
+)
 from npuc.compiler.schedule.tiling import Tiling, spm_bytes
 from npuc.isa.target import Target
 
@@ -41,7 +46,20 @@ class Tilings:
             key: self._decide(step, jobs[step.job], (key[1], room[key]))
             for key, step in steps.items()
         }
-        return [chosen[key] for key in keys]
+        tilings = [chosen[key] for key in keys]
+        self._expect(plan, jobs, tilings)
+        return tilings
+
+    def _expect(self, plan: ProgramPlan, jobs: Sequence[Job], tilings: Sequence[Tiling]) -> None:
+        """Tell the sum of what the closed form expects of the steps of each job, one by one."""
+        cycles, steps = [0] * len(jobs), [0] * len(jobs)
+        for step, tiling in zip(plan.steps, tilings, strict=True):
+            problem = without_origin(step.problem)
+            cycles[step.job] += expected_cycles(problem, tiling, self.target)
+            steps[step.job] += 1
+        for job, expected, count in zip(jobs, cycles, steps, strict=True):
+            figures = {LAYER_CYCLES: expected, "steps": count}
+            self.remarks.expect(SOURCE, job.problem.name, job.nodes, **figures)
 
     def _decide(self, step: Step, job: Job, shape_and_room: tuple[str, int]) -> Tiling:
         shape, room = shape_and_room

@@ -158,10 +158,10 @@ def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions)
 
     Raises: CompileError naming group, tensor and bytes when even the smallest tile does not fit.
     """
-    return search_tilings(_anywhere(problem), target, options)
+    return search_tilings(without_origin(problem), target, options)
 
 
-def _anywhere(problem: GroupProblem) -> GroupProblem:
+def without_origin(problem: GroupProblem) -> GroupProblem:
     """``problem`` without what costs do not depend on: where its tiles and tensors begin."""
     operands = tuple(
         replace(o, base=0, fill=0, forms=tuple(replace(f, constant=0) for f in o.forms))
