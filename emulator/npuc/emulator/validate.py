@@ -108,13 +108,14 @@ def _check_extensions(decoded: DecodedProgram) -> None:
     lacking = dict.fromkeys(decoded.program.extensions, "no instruction")
     for letter, (core, at) in needed_extensions(decoded.program).items():
         lacking[letter] = str(decoded.site(core, at))
+    has = ", ".join(decoded.target.extensions) or "none"
     for letter, first in lacking.items():
         if letter not in decoded.target.extensions:
             raise UnsupportedError(
                 f"the program needs extension {letter} ({EXTENSIONS.get(letter, 'unknown')})",
                 f"first used by {first}",
                 letter,
-                f"target {decoded.target.name} has: {', '.join(decoded.target.extensions)}",
+                f"target {decoded.target.name} has: {has}",
                 "compile for this target, or run on one that has the extension",
             )
 
