@@ -23,7 +23,7 @@ READ_ONLY := --no-deps --ignore-requires-python
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lint format types imports golden docs docs-check bench bench-ulp
-.PHONY: validation bench-million bench-planning rtl rtl-test fuzz fuzz-test wheel clean
+.PHONY: validation bench-million bench-planning bench-programs rtl rtl-test fuzz fuzz-test wheel clean
 
 help:  ## list the jobs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -108,6 +108,10 @@ fuzz-test: $(VENV)/test.stamp  ## mutated files and random programs, 2,000 each
 
 bench-planning: $(VENV)/test.stamp  ## quality and CPU time of the memory planner: docs/planning.md
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.planning $(ARGS)
+
+bench-programs: $(VENV)/test.stamp  ## cycles, traffic, estimates of compiled networks: docs/programs.md
+	$(ONE_THREAD) $(BIN)/python -m tests.bench.programs $(ARGS)
+	$(BIN)/python docs/render.py
 
 validation: $(VENV)/test.stamp  ## time against its referees: figures and docs/validation.md
 	$(ONE_THREAD) $(BIN)/python -m tests.validation $(ARGS)

@@ -15,7 +15,7 @@ from npuc.isa import manual
 DOCS = Path(__file__).parent
 # folder below docs -> file name to text of each page in it
 RENDERERS: dict[str, Callable[[], dict[str, str]]] = {"isa": manual.pages}
-VALIDATION = Path("validation", "render.py")  # makes the page validation.md of the figures there
+FIGURES = ("validation", "programs")  # folders with a render.py that makes the page NAME.md
 
 
 def rendered(docs: Path = DOCS) -> dict[Path, str]:
@@ -25,11 +25,11 @@ def rendered(docs: Path = DOCS) -> dict[Path, str]:
         for folder, pages in RENDERERS.items()
         for name, text in pages().items()
     }
-    return {**pages, docs / "validation.md": _validation_page()}
+    return {**pages, **{docs / f"{name}.md": _page_of_figures(name) for name in FIGURES}}
 
 
-def _validation_page() -> str:
-    spec = importlib.util.spec_from_file_location("validation_page", DOCS / VALIDATION)
+def _page_of_figures(name: str) -> str:
+    spec = importlib.util.spec_from_file_location(f"{name}_page", DOCS / name / "render.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -40,7 +40,7 @@ def stale(docs: Path = DOCS) -> list[str]:
     """What is wrong with the pages on disk, one line each."""
     wanted = rendered(docs)
     found = {path for folder in RENDERERS for path in (docs / folder).glob("*.md")}
-    found |= {docs / "validation.md"} if (docs / "validation.md").exists() else set()
+    found |= {path for name in FIGURES if (path := docs / f"{name}.md").exists()}
     lines = [f"{path}: not rendered from anything; delete it" for path in found - wanted.keys()]
     for path, text in wanted.items():
         if path not in found:

@@ -1,0 +1,262 @@
+"""The page ``docs/programs.md`` from the figures that ``make bench-programs`` left behind.
+
+Loaded by ``docs/render.py``. ``README.md`` beside this file describes the forms.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import ceil, exp, log
+from pathlib import Path
+from statistics import mean, median
+from typing import Any, NamedTuple
+
+FOLDER = Path(__file__).parent
+LEVELS = (0, 1, 2, 3)
+CHOSEN_LEVEL = 2
+HIGH_SHARE = 0.95
+SHOWN_LAYERS = 12
+HEAD = """\
+# Compiled programs
+
+<!-- Rendered from the figures in `docs/programs` by `make docs`; do not edit. -->
+
+Int8 networks of `models/zoo` (seeded weights, one image of 3x224x224 unless said otherwise), made
+and timed on the emulator by `make bench-programs`. Cycles, bytes and counts are the same on every
+computer; what is *measured* is not. No silicon of these machines exists: cycles are those of
+[written rules](isa/time.md), [checked](validation.md) as far as they could be.
+"""
+ROOF = """\
+The *roof* is the sum over the groups that multiply of the cycles of each one's busiest resource:
+MACs at the array's peak, its own weights at the DRAM's bandwidth, its vector work at the lanes.
+*Whole* is max(all MACs / peak, compulsory bytes / bandwidth). Both come from the partitioned graph
+at -O2, never from a schedule. Compulsory bytes are weights once, inputs and outputs.
+Aims: roof / cycles 0.80 in the geometric mean and none below 0.60; traffic 1.35 x compulsory.
+"""
+COMPILATION = """\
+Of the -O2 programs for `edge`: CPU time of the first compilation of a process on one thread,
+searches cold, and the largest memory of that process. They differ by computer and by its load.
+"""
+VELA = """\
+Vela's own estimates for the same networks on machines of the same MACs, SRAM bytes and DRAM
+bandwidth (ResNet-50 v1 of 3.86 GMAC, MobileNetV2 1.0, int8); given figures, not measured here.
+*Aim* is the part of Vela's cycles not to be exceeded; of its traffic it is {traffic} everywhere.
+"""
+DIFFERENCES = """\
+What the two count differently, so that ratios hold for the models, not for chips:
+
+- Vela adds up, pass by pass, the largest of array, output and memory time, each by a closed form.
+  Here every command is simulated: queues, waits, banks, set-up and latency of each transfer,
+  bandwidth shared between transfers; and passes overlap.
+- Vela charges a DRAM read 500 and a write 250 cycles of latency; here both have 500. Here 4.5 % of
+  the bandwidth is lost to refresh. Both charge whole bursts of 128 bytes.
+- Vela's weights move compressed without loss, by little where they are not sparse (one small
+  network: 117.4 KiB to 116.1); ours move as they are.
+- Requantisation there has a port of its own (an eighth to one cycle an element); here it is the
+  vector engine's work, as pooling and depthwise convolution are.
+- Our networks take and give float32: quantising the image (602,112 bytes of input, a quarter of
+  that as int8) is part of our cycles and traffic, not of Vela's.
+- Vela states no error of its estimates and says not to compare them across configurations.
+"""
+ERRORS = """\
+The closed form expects a group alone: from an idle machine through loads, array, vector work and
+stores to the last byte. So it is held against the emulated cycles of exactly that: the commands of
+each step by themselves, all that they wait for outside of it being there. A layer in stripes is the
+sum of its steps, on both sides. Signed errors are estimate to emulated. `npuc profile` shows both
+as `alone` and `estimate`. In the run neighbouring layers overlap, so that a layer's own share of
+the wall time (`cycles` in the profile) is smaller; the last column is the error against that share:
+it tells of overlap, not of the closed form. The search ranks thousands of tilings by a coarser sum
+of the same costs of tiles. Aims: median 5 %, 95th percentile 15 %.
+"""
+SERVER = """\
+{batch} images at once, target `server`, -O2: all work on one core, and shared by four. Aim: 3.2 x.
+"""
+
+
+class Aim(NamedTuple):
+    """Another compiler's cycles and bytes, and the part of its cycles not to be exceeded."""
+
+    cycles: int
+    dram_bytes: int
+    part: float
+
+
+VELA_TRAFFIC_AIM = 0.6
+# Given with the aims; conditions: see VELA.
+VELA_SAYS = {
+    ("resnet50_v1", "ref-2048"): Aim(6_520_000, 64_400_000, 0.65),
+    ("resnet50_v1", "ref-512"): Aim(12_800_000, 108_700_000, 0.70),
+    ("mobilenet_v2", "ref-2048"): Aim(1_800_000, 7_200_000, 0.80),
+    ("mobilenet_v2", "ref-512"): Aim(2_310_000, 11_100_000, 0.80),
+}
+Row = dict[str, Any]
+
+
+def page(folder: Path = FOLDER) -> str:
+    """The text of the page; sections without figures are left out."""
+    figures, layers, measured = (
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("figures", "layers", "measured")
+    )
+    edge = {
+        row["network"]: key
+        for key, row in figures.items()
+        if row["target"] == "edge" and row["level"] == CHOSEN_LEVEL
+    }
+    parts = [HEAD, *_roofs({name: figures[key] for name, key in edge.items()})]
+    parts += _levels(figures, edge)
+    parts += _compilation({name: figures[key] | measured[key] for name, key in edge.items()})
+    parts += _beside_vela(figures)
+    parts += _errors({name: layers[name] for name in edge})
+    parts += _server(figures)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _roofs(rows: Row) -> Iterator[str]:
+    yield f"## `edge`: roof and traffic\n\n{ROOF}"
+    cells = [
+        (
+            name,
+            _int(row["cycles"]),
+            _int(row["roof_cycles"]),
+            _ratio(row["roof_cycles"], row["cycles"]),
+            _int(row["whole_model_cycles"]),
+            _mb(row["dram_bytes"]),
+            _mb(row["compulsory_bytes"]),
+            _ratio(row["dram_bytes"], row["compulsory_bytes"]),
+        )
+        for name, row in rows.items()
+    ]
+    reached = _geomean([row["roof_cycles"] / row["cycles"] for row in rows.values()])
+    moved = _geomean([row["dram_bytes"] / row["compulsory_bytes"] for row in rows.values()])
+    cells.append(("geometric mean", "", "", f"{reached:.2f}", "", "", "", f"{moved:.2f}"))
+    columns = ("network", "cycles", "roof", "roof / cycles", "whole")
+    yield _table((*columns, "DRAM MB", "compulsory MB", "ratio"), cells)
+
+
+def _levels(figures: Row, edge: dict[str, str]) -> Iterator[str]:
+    yield "## `edge`: cycles by optimisation level\n"
+    keys = {
+        name: [key.replace(f"-O{CHOSEN_LEVEL}", f"-O{level}") for level in LEVELS]
+        for name, key in edge.items()
+    }
+    cells, rises = [], []
+    for name, of_levels in keys.items():
+        cycles = [figures[key]["cycles"] if key in figures else None for key in of_levels]
+        unoptimised = _ratio(cycles[0], cycles[CHOSEN_LEVEL]) if cycles[0] else ""
+        cells.append((name, *("" if c is None else _int(c) for c in cycles), unoptimised))
+        for level, (before, after) in enumerate(pairwise(cycles)):
+            if before is not None and after is not None and after > before:
+                rises.append(f"{name} from -O{level} to -O{level + 1}")
+    titles = (f"-O{level}" for level in LEVELS)
+    yield _table(("network", *titles, f"-O0 / -O{CHOSEN_LEVEL}"), cells)
+    if rises:
+        yield f"Cycles rise with the level: {'; '.join(rises)}.\n"
+    else:
+        yield "Cycles never rise with the level, as far as measured.\n"
+
+
+def _compilation(rows: Row) -> Iterator[str]:
+    yield f"## Compilation (measured)\n\n{COMPILATION}"
+    cells = [
+        (
+            name,
+            f"{row['compile_s']:.1f}",
+            _int(row["peak_mb"]),
+            _int(row["instructions"]),
+            _int(row["commands"]),
+        )
+        for name, row in rows.items()
+    ]
+    yield _table(("network", "CPU s", "memory MB", "instructions", "commands"), cells)
+
+
+def _beside_vela(figures: Row) -> Iterator[str]:
+    cells = []
+    for (network, target), vela in VELA_SAYS.items():
+        ours = figures.get(f"{network} {target} -O{CHOSEN_LEVEL}")
+        if ours is not None:
+            cells.append((network, target, *_beside(ours, vela)))
+    if not cells:
+        return
+    yield f"## Beside Arm Vela 5.2\n\n{VELA.format(traffic=VELA_TRAFFIC_AIM)}"
+    columns = ("network", "machine", "cycles", "Vela's", "ratio", "aim", "roof / cycles")
+    yield _table((*columns, "DRAM MB", "Vela's MB", "ratio of MB"), cells)
+    yield DIFFERENCES
+
+
+def _beside(ours: Row, vela: Aim) -> tuple[str, ...]:
+    return (
+        _int(ours["cycles"]),
+        _int(vela.cycles),
+        _ratio(ours["cycles"], vela.cycles),
+        f"{vela.part:.2f}",
+        _ratio(ours["roof_cycles"], ours["cycles"]),
+        _mb(ours["dram_bytes"]),
+        _mb(vela.dram_bytes),
+        _ratio(ours["dram_bytes"], vela.dram_bytes),
+    )
+
+
+def _errors(networks: dict[str, dict[str, list[int]]]) -> Iterator[str]:
+    yield f"## Closed form against emulated cycles, by layer\n\n{ERRORS}"
+    sets = [(name, list(layers.values())) for name, layers in networks.items()]
+    sets.append(("all", [layer for _, layers in sets for layer in layers]))
+    cells = []
+    for name, layers in sets:
+        alone = _spread([estimate / cycles - 1 for estimate, cycles, _ in layers])
+        of_share = _spread([e / cycles - 1 for e, _, cycles in layers if cycles])
+        cells.append((name, *alone, of_share[1]))
+    columns = ("network", "n", "median %", "95th %", "max %", "bias %")
+    yield _table((*columns, "to share: median %"), cells)
+    rows = [
+        (estimate / alone - 1, f"{name}: {layer}", estimate, alone)
+        for name, layers in networks.items()
+        for layer, (estimate, alone, _) in layers.items()
+    ]
+    worst = sorted(rows, key=lambda row: (-abs(row[0]), row[1]))[:SHOWN_LAYERS]
+    yield "The worst:\n"
+    cells = [(layer, _int(e), _int(a), f"{100 * error:+.0f}") for error, layer, e, a in worst]
+    yield _table(("layer", "estimate", "alone", "error %"), cells)
+
+
+def _server(figures: Row) -> Iterator[str]:
+    rows = [row for row in figures.values() if row["target"] == "server"]
+    by_cores = {(row["network"], row["cores"]): row["cycles"] for row in rows}
+    cells = [
+        (name, _int(one), _int(by_cores[name, 4]), _ratio(one, by_cores[name, 4]))
+        for (name, cores), one in by_cores.items()
+        if cores == 1 and (name, 4) in by_cores
+    ]
+    if cells:
+        yield f"## `server`: four cores\n\n{SERVER.format(batch=rows[0]['batch'])}"
+        yield _table(("network", "one core", "four cores", "ratio"), cells)
+
+
+def _spread(errors: Sequence[float]) -> tuple[str, ...]:
+    """n; median, 95th percentile and maximum of the magnitudes, and the signed mean, in percent."""
+    sizes = sorted(map(abs, errors))
+    high = sizes[ceil(HIGH_SHARE * len(sizes)) - 1]
+    percent = (median(sizes), high, sizes[-1], mean(errors))
+    return (_int(len(sizes)), *(f"{100 * p:.1f}" for p in percent))
+
+
+def _geomean(values: Sequence[float]) -> float:
+    return exp(mean(map(log, values)))
+
+
+def _int(value: int) -> str:
+    return f"{value:,}"
+
+
+def _ratio(part: float, whole: float) -> str:
+    return f"{part / whole:.2f}"
+
+
+def _mb(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:.2f}"
+
+
+def _table(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
+    rule = ["---"] + ["---:"] * (len(columns) - 1)
+    return "\n".join(f"| {' | '.join(line)} |" for line in [columns, rule, *rows]) + "\n"
