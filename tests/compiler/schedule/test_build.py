@@ -15,6 +15,7 @@ from npuc.compiler.dialects import tile
 from npuc.compiler.schedule.build import GroupMemory, build_group
 from npuc.compiler.schedule.problem import GroupProblem
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
+from npuc.compiler.schedule.stripes import restrict
 from npuc.compiler.schedule.tiling import Candidates, Tiling, acc_bytes, spm_bytes, transfer_counts
 from npuc.compiler.xdsl_api import Block, Builtin, Context, ModuleOp, Parser, Region
 from npuc.isa.descriptors import Space
@@ -197,3 +198,15 @@ def test_accumulation_starts_anew_for_each_output_tile() -> None:
     module, _ = built(problem, tiling)
     (loop,) = re.findall(r"tile.for (%\d+) = 0 to 9 step 4", str(module))
     assert f"accumulate_if {loop}" in str(module)
+
+
+@pytest.mark.parametrize("rows", [(0, 5), (3, 8), (2, 5)])
+def test_the_last_tile_of_a_part_stores_nothing_beyond_it(rows: tuple[int, int]) -> None:
+    """Beyond it another core may have stored already."""
+    whole = elementwise((1, 8, 3, 4), [True] * 4)
+    tiling = Tiling((1, 2, 3, 4, 1, 1, 1), (0, 1, 2, 3), 2, 2)
+    evaluation = run(restrict(whole, 1, rows), tiling, random_inputs(whole, 0))
+    (counts,) = evaluation.stores.values()
+    by_row = counts.reshape(8, -1)
+    assert (by_row[rows[0] : rows[1]] == 1).all()
+    assert not by_row[: rows[0]].any() and not by_row[rows[1] :].any()

@@ -337,12 +337,22 @@ class _GroupBuilder:
             Segment.scratch,
             operand.dtype,
             operand.base,
-            operand.shape,
+            self._reach(operand),
             operand.strides,
             box,
             steps,
             operand.fill,
         )
+
+    def _reach(self, operand: Operand) -> tuple[int, ...]:
+        """Extents of the operand's tensor; a result's end with this problem's part of it.
+
+        The last tile of a part may be ragged: what is beyond belongs to another stripe or core.
+        """
+        if operand.queue != "st":
+            return operand.shape
+        ends = [form.constant + form.box(self.problem.extents) for form in operand.forms]
+        return tuple(map(min, operand.shape, ends))
 
     def _place(self, operand: Operand) -> tuple[Place, list[SSAValue]]:
         numbers = Operands()
