@@ -2,14 +2,16 @@
 
 Before an engine's first command lies a head, what must be loaded and computed for it; behind its
 last one a tail. With two slots per buffer the group takes the longest such way. With one slot what
-fills a buffer and what empties it take turns. Ragged edges count as full tiles. The search goes by
-``estimate``, coarser, for thousands of tilings at once.
+fills a buffer and what empties it take turns. Products and vector work of ragged edges are counted
+as they are, transfers as of full tiles. The search goes by ``estimate``, coarser, for thousands of
+tilings at once.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
+from itertools import product
 from math import ceil, prod
 
 import numpy as np
@@ -21,7 +23,7 @@ from npuc.compiler.schedule.estimate import (
     tile_costs,
 )
 from npuc.compiler.schedule.problem import PARALLEL, GroupProblem, Home
-from npuc.compiler.schedule.tiling import Tiling, counts_from_trips
+from npuc.compiler.schedule.tiling import Ints, Tiling, counts_from_trips
 from npuc.isa.cost import transfer_cycles
 from npuc.isa.target import Target
 
@@ -51,8 +53,24 @@ def expected_cycles(problem: GroupProblem, tiling: Tiling, target: Target) -> in
 
     ``problem`` is ``without_origin``, so that stripes of one size are computed once.
     """
-    costs = tile_costs(problem, target, np.array([tiling.tile], np.int64))
-    return ceil(_Pipeline(costs, _transfers(problem, tiling, target, costs), target).of(tiling))
+    tiles, counts = _kinds_of_tiles(problem, tiling)
+    costs = tile_costs(problem, target, tiles)
+    mean_mma = float(costs.mma @ counts) / int(counts.sum())
+    outputs = np.where((tiles[:, PARALLEL:] == tiling.tile[PARALLEL:]).all(axis=1), counts, 0)
+    mean_vexec = float(costs.vexec @ outputs) / int(outputs.sum())
+    transfers = _transfers(problem, tiling, target, costs)
+    return ceil(_Pipeline(costs, (mean_mma, mean_vexec), transfers, target).of(tiling))
+
+
+def _kinds_of_tiles(problem: GroupProblem, tiling: Tiling) -> tuple[Ints, Ints]:
+    """Tiles (k, 7) as edges cut them, the full one first, and how many there are of each (k)."""
+    sizes = []
+    for extent, tile in zip(problem.extents, tiling.tile, strict=True):
+        whole, rest = divmod(extent, tile)
+        sizes.append([(size, n) for size, n in ((tile, whole), (rest, 1)) if size and n])
+    kinds = list(product(*sizes))
+    tiles = np.array([[size for size, _ in kind] for kind in kinds], np.int64)
+    return tiles, np.array([prod(n for _, n in kind) for kind in kinds], np.int64)
 
 
 def _transfers(
@@ -61,10 +79,10 @@ def _transfers(
     """In the order in which the group asks for them: tensors fetched whole come first."""
     fetched: list[_Transfers] = []
     moved: list[_Transfers] = []
-    product = problem.contraction
+    matrix = problem.contraction
     for number, operand in enumerate(problem.operands):
         role = _Role.result if number in problem.vector.outputs else _Role.vector
-        if product is not None and number in (product.a, product.w):
+        if matrix is not None and number in (matrix.a, matrix.w):
             role = _Role.product
         if operand.home is Home.fetched:
             bursts, count = fetch_bursts(operand, target), 1
@@ -85,9 +103,13 @@ def _transfers(
 
 @dataclass(frozen=True)
 class _Pipeline:
-    """One tiling's commands: loads, products, vector work, stores."""
+    """One tiling's commands: loads, products, vector work, stores.
+
+    ``costs`` are those of the full tile first, ``means`` those of a product and a vector command.
+    """
 
     costs: TileCosts
+    means: tuple[float, float]
     transfers: Sequence[_Transfers]
     target: Target
 
@@ -129,11 +151,11 @@ class _Pipeline:
         tail = self._vexec + self._store
         first_vexec = self._first_vexec()
         ways = [
-            first_vexec + self._vexec * self.outputs + self._store,
+            first_vexec + self.means[1] * self.outputs + self._store,
             self.tiles * CTL_INSTRUCTIONS_PER_TILE * self.target.ctl.dispatch_cycles,
         ]
         if self._mma:
-            ways.append(self._loaded((_Role.product,)) + self._mma * self.tiles + tail)
+            ways.append(self._loaded((_Role.product,)) + self.means[0] * self.tiles + tail)
         for queue in {t.queue for t in self.transfers}:
             mine = [t for t in self.transfers if t.queue == queue]
             total = sum(t.cycles * t.count for t in mine)
@@ -153,11 +175,12 @@ class _Pipeline:
         for t in (t for t in self.transfers if t.role is not _Role.result and t.count > 1):
             loads[t.queue] = loads.get(t.queue, 0.0) + t.cycles * t.count / self.tiles
         load = max(loads.values(), default=0.0)
+        mma, vexec = self.means
         if self._mma:
-            inner = self.products * (self._mma + load) - load  # the next load, behind the vexec
-            period = max(inner + max(self._vexec, load), self._vexec + self._store)
+            inner = self.products * (mma + load) - load  # the next load, behind the vexec
+            period = max(inner + max(vexec, load), vexec + self._store)
         else:
-            period = self._vexec + max(load, self._store)
+            period = vexec + max(load, self._store)
         first = self._first_vexec() + self._vexec + self._store
         return first + (self.outputs - 1) * period
 
