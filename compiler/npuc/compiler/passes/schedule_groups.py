@@ -18,10 +18,10 @@ from npuc.compiler.dialects.tile_group import GroupOp
 from npuc.compiler.dialects.tile_structure import BufferOp, CoreOp, ProgramOp, TensorOp
 from npuc.compiler.locations import node_names
 from npuc.compiler.ops.group_problem import Placed, problem_of
-from npuc.compiler.passes.schedule_decisions import Decisions
 from npuc.compiler.schedule.build import GroupMemory, build_group
 from npuc.compiler.schedule.cores import Exchange, Share, split_work
 from npuc.compiler.schedule.data import Schedule
+from npuc.compiler.schedule.decisions import Decisions
 from npuc.compiler.schedule.problem import GroupProblem, Home
 from npuc.compiler.schedule.program import Buffer, Job, Step, TensorFacts, Work, whole_words
 from npuc.compiler.xdsl_api import (

@@ -6,6 +6,7 @@ every weight is then read once. Tensors that other cores read lie in DRAM, and w
 waits for the signals of those who wrote them. A reduction is never split.
 """
 
+from collections import Counter as Multiset
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -123,26 +124,22 @@ class _Splitter:
         """Per core and job: the signals of the others that it waits for, and its own."""
         given = [0] * self.cores  # signals of each core so far
         written: dict[int, list[int]] = {}  # of them, the last that covers a tensor
-        awaited: dict[tuple[int, int, str], int] = {}
+        awaited: Multiset[tuple[int, str, str]] = Multiset()
         found: list[dict[int, Exchange]] = [{} for _ in range(self.cores)]
         queues = self._reading_queues()
         for number, (job, cut) in enumerate(zip(self.work.jobs, self.cuts, strict=True)):
             shared = [t for t in job.outputs if self._is_shared(t)]
-            for core in range(self.cores):
-                if not _size(cut.ranges[core]):
-                    continue
-                awaits: list[tuple[str, str]] = []
-                for tensor, queue in self._shared_reads(job):
-                    for other, needed in enumerate(written.get(tensor, given)):
-                        key = (core, other, queue)
-                        while other != core and awaited.get(key, 0) < needed:
-                            awaited[key] = awaited.get(key, 0) + 1
-                            awaits.append((_signal(other, queue), queue))
-                signals = [_signal(core, q) for q in queues] if shared else []
+            needs = [(queue, written.get(t, given)) for t, queue in self._shared_reads(job)]
+            for core in [c for c in range(self.cores) if _size(cut.ranges[c])]:
+                awaits = [
+                    await_
+                    for queue, counts in needs
+                    for await_ in _awaits(core, queue, counts, awaited)
+                ]
+                signals = [_signal(core, queue) for queue in queues] if shared else []
                 found[core][number] = Exchange(tuple(awaits), tuple(signals))
-            for core in range(self.cores):
-                given[core] += bool(shared and _size(cut.ranges[core]))
-            written.update((tensor, list(given)) for tensor in shared)
+            given = [n + bool(shared and _size(r)) for n, r in zip(given, cut.ranges, strict=True)]
+            written.update(dict.fromkeys(shared, given))
         return found
 
     def _reading_queues(self) -> list[str]:
@@ -161,6 +158,19 @@ class _Splitter:
 
 def _signal(core: int, queue: str) -> str:
     return f"core{core}.{queue}"
+
+
+def _awaits(
+    core: int, queue: str, counts: Sequence[int], awaited: "Multiset[tuple[int, str, str]]"
+) -> list[tuple[str, str]]:
+    """Awaits of ``queue`` until every other core has given so many signals; notes them."""
+    found = []
+    for other, needed in enumerate(counts):
+        key = (core, _signal(other, queue), queue)
+        missing = 0 if other == core else max(needed - awaited[key], 0)
+        awaited[key] += missing
+        found += [key[1:]] * missing
+    return found
 
 
 def _cut(job: Job, tensors: Sequence[TensorFacts], target: Target, cores: int) -> _Cut:
