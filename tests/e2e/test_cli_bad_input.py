@@ -118,7 +118,7 @@ def test_bad_options_of_compile(tmp_path: Path, options: list[str], says: tuple[
         ("no json", ("JSON",)),
         ("[]", ("version",)),
         ('{"version": 999, "groups": []}', ("999",)),
-        ('{"version": 1, "groups": [{"nodes": []}]}', ("group 0",)),
+        ('{"version": 2, "groups": [{"nodes": []}]}', ("group 0",)),
     ],
 )
 def test_bad_schedule(tmp_path: Path, text: str, says: tuple[str, ...]) -> None:

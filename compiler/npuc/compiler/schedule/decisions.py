@@ -13,6 +13,7 @@ from npuc.compiler.schedule.program import ProgramPlan, Work
 from npuc.compiler.schedule.replay import Replay
 from npuc.compiler.schedule.search import SearchOptions
 from npuc.compiler.schedule.tiling import Tiling
+from npuc.isa.errors import CompileError
 
 SEARCHED_FROM_LEVEL = 1
 DOUBLE_BUFFERED_FROM_LEVEL = 2
@@ -36,13 +37,30 @@ class Decisions:
 
     def of(self, work: Work) -> tuple[ProgramPlan, list[Tiling]]:
         """The steps of one core and their tilings. Raises: CompileError for a misfit."""
-        plan = self._plan(work)
+        plan, tilings = self._fitting(work)
         jobs = work.jobs
         names = [work.tensors[n].name for n in sorted(plan.staying)]
         self.resident.update(dict.fromkeys(names))
         runs = [RunSchedule(jobs[r.first].nodes, jobs[r.last].nodes, r.stripes) for r in plan.runs]
         self.runs.update(dict.fromkeys(runs))
-        return plan, self._tilings.of(plan, jobs)
+        return plan, tilings
+
+    def _fitting(self, work: Work) -> tuple[ProgramPlan, list[Tiling]]:
+        """The plan and its tilings; nothing stays where the rings would not fit beside it."""
+        plan = self._plan(work)
+        decided = dict(self._tilings.decided)
+        try:
+            return plan, self._tilings.of(plan, work.jobs)
+        except CompileError:
+            if self.given is not None or not plan.buffers:
+                raise
+        self._tilings.decided = decided
+        self.ctx.remarks.missed(
+            SOURCE, "too little SPM for tensors that stay: all go through DRAM", ()
+        )
+        options = replace(_plan_options(self.ctx), resident=False, stripes=False)
+        plan = plan_program(work, self.ctx.target, options)
+        return plan, self._tilings.of(plan, work.jobs)
 
     def leave(self) -> None:
         """Put the schedule into the context; tell what of the file was of no use."""
