@@ -55,9 +55,10 @@ class _Cut:
 
 def split_work(work: Work, target: Target, cores: int) -> list[Share]:
     """The shares of at most ``cores`` cores; one with everything where more would gain nothing."""
-    splitter = _Splitter(work, target, cores)
-    if cores > 1 and splitter.gained_cycles() > 0:
-        return splitter.shares()
+    if cores > 1:
+        splitter = _Splitter(work, target, cores)
+        if splitter.gained_cycles() > 0:
+            return splitter.shares()
     whole = tuple(range(len(work.jobs)))
     return [Share(0, work, whole, (Exchange(),) * len(whole))]
 

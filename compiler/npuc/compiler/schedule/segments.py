@@ -13,7 +13,7 @@ from itertools import accumulate
 from npuc.compiler.schedule.estimate import Estimate
 from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.problem import Home
-from npuc.compiler.schedule.program import Job, StripedRun, TensorFacts, whole_words
+from npuc.compiler.schedule.program import Job, StripedRun, TensorFacts, uses, whole_words
 from npuc.compiler.schedule.residency import with_homes
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
 from npuc.compiler.schedule.stripes import RowJob, Striping, stripe
@@ -117,11 +117,7 @@ class Segments:
 
     @cached_property
     def _lives(self) -> dict[int, tuple[int, int]]:
-        found: dict[int, tuple[int, int]] = {}
-        for position, job in enumerate(self.jobs):
-            for tensor in job.tensors:
-                found[tensor] = (found.get(tensor, (position, 0))[0], position)
-        return found
+        return uses(self.jobs)
 
     def _internal(self, first: int, last: int) -> frozenset[int]:
         """Scratch tensors that only jobs of the range touch."""
