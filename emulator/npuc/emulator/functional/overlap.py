@@ -16,7 +16,7 @@ def reads_before_writes(work: VexecWork) -> bool:
     """
     for out in work.outputs:
         for stream in work.inputs:
-            is_apart = stream.view.space is not out.view.space or _same_points(stream, out)
+            is_apart = stream.view.space is not out.view.space or same_points(stream, out)
             if not is_apart and _may_meet(stream, out):
                 return False
     if len(work.outputs) < 2 or work.outputs[0].view.space is not work.outputs[1].view.space:
@@ -24,7 +24,7 @@ def reads_before_writes(work: VexecWork) -> bool:
     return not _may_meet(work.outputs[0], work.outputs[1])
 
 
-def _same_points(stream: Region, out: Region) -> bool:
+def same_points(stream: Region, out: Region) -> bool:
     """Whether each point writes exactly the bytes that it alone reads."""
     return (
         stream.address == out.address

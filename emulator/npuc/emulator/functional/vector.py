@@ -25,6 +25,7 @@ from npuc.emulator.functional.kernel_plan import (
     constant,
     is_param,
 )
+from npuc.emulator.functional.overlap import same_points
 from npuc.emulator.functional.vector_kernels import (
     quiet_in_place,
     resume_sum,
@@ -120,23 +121,12 @@ def _needs_one_block(work: VexecWork) -> bool:
     for out in _written(work):
         low, high = byte_range(out)
         for stream in work.inputs:
-            if stream.view.space is not out.view.space or _same_points(stream, out):
+            if stream.view.space is not out.view.space or same_points(stream, out):
                 continue
             first, stop = byte_range(stream)
             if low < stop and first < high:
                 return True
     return _outputs_overlap(work)
-
-
-def _same_points(stream: Region, out: Region) -> bool:
-    """Whether each point writes exactly the bytes that it alone reads."""
-    return (
-        stream.address == out.address
-        and stream.extents == out.extents
-        and stream.view.strides == out.view.strides
-        and not stream.view.windows
-        and stream.view.dtype.bytes == out.view.dtype.bytes
-    )
 
 
 def _outputs_overlap(work: VexecWork) -> bool:
