@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -136,10 +136,12 @@ def test_illegal_leftovers_are_named() -> None:
         compile_model(relu_model(), NN, pipeline)
 
 
-def test_invalid_ir_names_the_pass() -> None:
-    with pytest.raises(CompileError, match="invalid after a pass") as caught:
-        compile_model(relu_model(), NN, Pipeline().insert_after("normalise", BreakTypes()))
-    assert caught.value.where == "test-break"
+@pytest.mark.parametrize("each", [True, False])
+def test_invalid_ir_names_the_pass_or_the_stage(each: bool) -> None:
+    options, pipeline = replace(NN, verify_each_pass=each), Pipeline()
+    with pytest.raises(CompileError, match="IR is invalid") as caught:
+        compile_model(relu_model(), options, pipeline.insert_before("fold-scales", BreakTypes()))
+    assert caught.value.where == f"after {'pass test-break' if each else 'stage normalise'}"
 
 
 def test_legality_of_import_refuses_groups() -> None:
@@ -166,7 +168,7 @@ def test_remarks_say_what_happened() -> None:
 
 
 PLUGIN = """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from npuc.compiler.xdsl_api import ModulePass
 
 @dataclass(frozen=True)

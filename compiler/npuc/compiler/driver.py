@@ -1,5 +1,8 @@
 """From an ONNX model, or IR text, and options to a compiled program, or to one clear error."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from npuc.isa.program import Program
 
 PRINT_ALL = "all"
 EMIT = "emit"
+COLLECT_AFTER_OBJECTS = 200_000
 
 
 @dataclass
@@ -49,10 +53,11 @@ def compile_model(
     Raises: NpucError of the kind that fits: the model, the options, the target, the capacity.
     """
     _check_stages(options, pipeline)
-    ctx = make_context(options)
-    load_dialects(ctx)
-    _load_schedule(ctx)
-    return _run(import_model(source, ctx), ctx, pipeline, observers)
+    with _rare_collections():
+        ctx = make_context(options)
+        load_dialects(ctx)
+        _load_schedule(ctx)
+        return _run(import_model(source, ctx), ctx, pipeline, observers)
 
 
 def compile_ir(
@@ -66,8 +71,9 @@ def compile_ir(
     Raises: NpucError.
     """
     _check_stages(ctx.options, pipeline)
-    _load_schedule(ctx)
-    return _run(parse_module(text, ctx), ctx, pipeline, observers)
+    with _rare_collections():
+        _load_schedule(ctx)
+        return _run(parse_module(text, ctx), ctx, pipeline, observers)
 
 
 def _run(
@@ -85,6 +91,18 @@ def _run(
     if ctx.options.stop_after in (None, EMIT):
         result.program = emit_program(module, ctx)
     return result
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for garbage seldom: each look walks the IR, many small objects that stay."""
+    before = gc.get_threshold()
+    if before[0]:  # else the caller looks for none
+        gc.set_threshold(max(before[0], COLLECT_AFTER_OBJECTS), *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _load_schedule(ctx: NpuContext) -> None:

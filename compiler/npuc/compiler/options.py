@@ -19,7 +19,8 @@ class CompileOptions:
     ``start_from`` and ``print_after`` are stage names (``print_after`` also takes ``all``).
     Optimisation levels never change a bit of the result; ``precision`` does: it is the element
     type of the operands of float products and of the tensors between groups. ``cores``: how many
-    share the work; None for all of the target from level 2 on, one below.
+    share the work; None for all of the target from level 2 on, one below. ``verify_each_pass``: the
+    IR is verified after every pass, not only after every stage, so that an error names the pass.
     """
 
     target: str = "edge"
@@ -32,7 +33,7 @@ class CompileOptions:
     stop_after: str | None = None
     start_from: str | None = None
     print_after: tuple[str, ...] = ()
-    verify_each_pass: bool = True
+    verify_each_pass: bool = False
 
     def __post_init__(self) -> None:
         if self.level not in OPTIMISATION_LEVELS:

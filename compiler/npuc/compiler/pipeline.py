@@ -1,7 +1,8 @@
 """The order of all passes, in one tuple, and the pipeline that runs it.
 
 Stage names are what ``--stop-after``, ``--start-from`` and ``--print-after`` accept. The IR is
-verified after each pass; after each stage only what ``npuc.compiler.legality`` lists may remain.
+verified after each stage, or each pass where the options ask for it, and after each stage only what
+``npuc.compiler.legality`` lists may remain.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -171,13 +172,17 @@ class Pipeline:
         Raises: CompileError naming the pass or stage that left an invalid module.
         """
         options = ctx.options
+        is_verified = False  # what the frontend or a file gives is not
         for stage in self.stages_between(options.start_from, options.stop_after):
             for compiler_pass in stage.passes:
                 compiler_pass.apply(ctx, module)
-                _verify(module, compiler_pass.name)
+                is_verified = options.verify_each_pass
+                if is_verified:
+                    _verify(module, f"pass {compiler_pass.name}")
                 observers.after_pass(compiler_pass.name, module)
-            if not stage.passes:
-                _verify(module, stage.name)  # else the last pass left it verified
+            if not is_verified:
+                _verify(module, f"stage {stage.name}")
+                is_verified = True
             check_legality(stage.name, module)
             observers.after_stage(stage.name, module)
 
@@ -235,13 +240,14 @@ def _unknown(what: str, name: str, names: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {what}", given=name, allowed=allowed)
 
 
-def _verify(module: ModuleOp, name: str) -> None:
+def _verify(module: ModuleOp, where: str) -> None:
     try:
         module.verify()
     except VerifyException as error:
         raise CompileError(
-            "the IR is invalid after a pass",
-            where=name,
+            "the IR is invalid",
+            where=f"after {where}",
             given=str(error).splitlines()[0],
-            next_step="this is a defect of that pass: please report it",
+            next_step="this is a defect of npuc or of a plug-in: please report it; "
+            "npuc verify MODEL names the pass",
         ) from error

@@ -34,7 +34,7 @@ def stage_outputs(case: Case, level: int) -> tuple[CompileResult, dict[str, list
     values: dict[str, list[Any]] = {}
     modules = {}
     observers = Observers(after_stage=lambda name, m: modules.__setitem__(name, m.clone()))
-    options = CompileOptions(level=level, stop_after="partition")
+    options = CompileOptions(level=level, stop_after="partition", verify_each_pass=True)
     result = compile_model(case.model.SerializeToString(), options, observers=observers)
     memo = Memo()
     for name, module in modules.items():

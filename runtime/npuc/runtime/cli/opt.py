@@ -48,7 +48,7 @@ def command(
     """Run ``passes`` over the module in ``source`` and print or write what becomes of it."""
     if output is not None:
         check_place(output)
-    options = CompileOptions(target=target, level=level)
+    options = CompileOptions(target=target, level=level, verify_each_pass=True)
     chosen = parse_passes(passes, load)
     module, ctx = run_passes(source, chosen, options, read_consts(source, consts))
     if output is not None:

@@ -70,6 +70,7 @@ def command(
         precision=precision,
         schedule=schedule,
         cores=cores,
+        verify_each_pass=True,
     )
     arrays = load_arrays(inputs) if inputs is not None else None
     chosen = VerifyOptions(
