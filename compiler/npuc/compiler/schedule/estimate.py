@@ -7,6 +7,7 @@ In a program the first tile's way is mostly behind the work of the group before:
 choice between tilings goes by.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -14,11 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, RANK, GroupProblem, Home, Operand
-from npuc.compiler.schedule.tiling import Candidates, Ints, boxes, counts_from_trips, trip_counts
+from npuc.compiler.schedule.tiling import (
+    Candidates,
+    Ints,
+    boxes,
+    counts_from_trips,
+    distinct,
+    trip_counts,
+)
 from npuc.isa.cost import (
     VEXEC_WALKS,
     Port,
-    VexecPorts,
     acc_port,
     contiguous_runs,
     kernel_cost,
@@ -79,7 +86,8 @@ class Estimates:
 class TileCosts:
     """What one full tile costs, whatever the loop order and depths; arrays of length n.
 
-    ``bursts`` and ``transfers`` hold DRAM bursts and cycles of one transfer of each operand.
+    ``bursts`` and ``transfers`` hold DRAM bursts and cycles of one transfer of each operand; none
+    for operands that commands find in SPM.
     """
 
     trips: Ints
@@ -88,29 +96,69 @@ class TileCosts:
     bursts: tuple[Ints, ...]
     transfers: tuple[Ints, ...]
 
-    def joined(self, other: "TileCosts") -> "TileCosts":
-        """These rows, then those of ``other``."""
-        return TileCosts(
-            np.concatenate([self.trips, other.trips]),
-            np.concatenate([self.mma, other.mma]),
-            np.concatenate([self.vexec, other.vexec]),
-            tuple(map(_joined, self.bursts, other.bursts)),
-            tuple(map(_joined, self.transfers, other.transfers)),
-        )
 
-    def take(self, rows: Ints | npt.NDArray[np.bool_]) -> "TileCosts":
-        """The costs of some rows: numbers or a mask."""
-        return TileCosts(
-            self.trips[rows],
-            self.mma[rows],
-            self.vexec[rows],
-            tuple(b[rows] for b in self.bursts),
-            tuple(t[rows] for t in self.transfers),
-        )
+@dataclass(frozen=True)
+class Engines:
+    """What keeps all engines but the array busy under every tile in one loop order.
 
+    ``queued`` are cycles of all queues together, ``dma`` those of the busiest queue or of DRAM;
+    ``through`` is one tile's way through everything but the array.
+    """
 
-def _joined(one: Ints, other: Ints) -> Ints:
-    return np.concatenate([one, other])
+    n_tiles: Ints
+    vpu: Ints
+    queued: Ints
+    dma: Ints
+    ctl: Ints
+    moved: Ints
+    through: Ints
+
+    @staticmethod
+    def of(
+        problem: GroupProblem, target: Target, order: tuple[int, ...], costs: TileCosts
+    ) -> "Engines":
+        """With parallel loops in ``order`` around tiles that cost ``costs``."""
+        n_outputs = costs.trips[:, :PARALLEL].prod(axis=1)
+        n_tiles = n_outputs * costs.trips[:, PARALLEL:].prod(axis=1)
+        nothing = np.zeros_like(n_tiles)
+        queues: dict[str, Ints] = {}
+        moved, through = nothing.copy(), costs.vexec.copy()
+        for number, operand in enumerate(problem.operands):
+            if operand.home is Home.spm:
+                continue
+            if operand.home is Home.fetched:
+                bursts = nothing + fetch_bursts(operand, target)
+                cycles = transfer_cycles(target, bursts)
+            else:
+                count = counts_from_trips(costs.trips, order, operand)
+                bursts, cycles = costs.bursts[number] * count, costs.transfers[number] * count
+                through += costs.transfers[number]
+            queues[operand.queue] = queues.setdefault(operand.queue, nothing) + cycles
+            moved += bursts * target.dram.burst_bytes
+        rate = target.dram.bytes_per_cycle * target.dram.efficiency
+        dma = np.maximum.reduce([*queues.values(), np.ceil(moved / rate).astype(np.int64)])
+        ctl = n_tiles * CTL_INSTRUCTIONS_PER_TILE * target.ctl.dispatch_cycles
+        queued: Ints = np.add.reduce([nothing, *queues.values()])
+        return Engines(n_tiles, costs.vexec * n_outputs, queued, dma, ctl, moved, through)
+
+    @staticmethod
+    def joined(parts: Sequence["Engines"]) -> "Engines":
+        """The rows of all ``parts``, one after another."""
+        rows = zip(*(vars(part).values() for part in parts), strict=True)
+        return Engines(*map(np.concatenate, rows))
+
+    def take(self, rows: Ints) -> "Engines":
+        """Some rows, by number."""
+        return Engines(*(values[rows] for values in vars(self).values()))
+
+    def estimates(self, mma: Ints, is_double: npt.NDArray[np.bool_] | bool) -> Estimates:
+        """With ``mma`` cycles of a product, and with two slots per buffer or one."""
+        mxu, through = mma * self.n_tiles, self.through + mma
+        busiest = np.maximum.reduce([mxu, self.vpu, self.dma, self.ctl])
+        in_turns = mxu + self.vpu + self.queued + self.ctl
+        cycles = np.where(is_double, busiest + through, in_turns)
+        overlapped = np.where(is_double, busiest + through // EXPOSED_SHARE, in_turns)
+        return Estimates(cycles, overlapped, mxu, self.vpu, self.dma, self.moved)
 
 
 def estimate(problem: GroupProblem, target: Target, candidates: Candidates) -> Estimates:
@@ -126,12 +174,10 @@ def tile_costs(
 
     Without ``row_cycles`` the fetch of A's rows is looked at tile by tile, which is slow.
     """
-    box_of = [boxes(o, tiles) for o in problem.operands]
-    bursts = tuple(_bursts(target, o, b) for o, b in zip(problem.operands, box_of, strict=True))
-    rows = _row_cycles(problem, target, tiles) if row_cycles is None else row_cycles
+    bursts = tuple(_bursts(target, o, tiles) for o in problem.operands)
     return TileCosts(
         trip_counts(problem, tiles),
-        _mma_per_tile(problem, target, tiles, rows),
+        mma_per_tile(problem, target, tiles, row_cycles),
         _vexec_per_tile(problem, target, tiles),
         bursts,
         tuple(transfer_cycles(target, b) for b in bursts),
@@ -142,38 +188,8 @@ def estimate_from(
     problem: GroupProblem, target: Target, candidates: Candidates, costs: TileCosts
 ) -> Estimates:
     """Cycles and DRAM bytes of the candidates whose tiles cost ``costs``."""
-    n_outputs = costs.trips[:, :PARALLEL].prod(axis=1)
-    n_tiles = n_outputs * costs.trips[:, PARALLEL:].prod(axis=1)
-    mxu, vpu = costs.mma * n_tiles, costs.vexec * n_outputs
-    queues: dict[str, Ints] = {}
-    nothing: Ints = np.zeros_like(n_tiles)
-    moved = nothing.copy()
-    through = costs.mma + costs.vexec
-    for operand, bursts, cycles in zip(
-        problem.operands, costs.bursts, costs.transfers, strict=True
-    ):
-        if operand.home is Home.spm:
-            continue
-        if operand.home is Home.fetched:
-            whole = fetch_bursts(operand, target)
-            queues[operand.queue] = queues.get(operand.queue, nothing) + transfer_cycles(
-                target, whole
-            )
-            moved += whole * target.dram.burst_bytes
-            continue
-        count = counts_from_trips(costs.trips, candidates.order, operand)
-        queues[operand.queue] = queues.get(operand.queue, nothing) + count * cycles
-        moved += bursts * count * target.dram.burst_bytes
-        through += cycles
-    rate = target.dram.bytes_per_cycle * target.dram.efficiency
-    dma = np.maximum.reduce([*queues.values(), np.ceil(moved / rate).astype(np.int64)])
-    ctl = n_tiles * CTL_INSTRUCTIONS_PER_TILE * target.ctl.dispatch_cycles
-    if candidates.depth > 1:
-        busiest = np.maximum.reduce([mxu, vpu, dma, ctl])
-        cycles, overlapped = busiest + through, busiest + through // EXPOSED_SHARE
-    else:
-        cycles = overlapped = mxu + vpu + sum(queues.values(), ctl)
-    return Estimates(cycles, overlapped, mxu, vpu, dma, moved)
+    engines = Engines.of(problem, target, candidates.order, costs)
+    return engines.estimates(costs.mma, candidates.depth > 1)
 
 
 def fetch_bursts(operand: Operand, target: Target) -> int:
@@ -209,37 +225,52 @@ def _row_cycles(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
     return np.array([c.cycles for c in cycles], np.int64)[inverse.reshape(-1)]
 
 
-def _mma_per_tile(
-    problem: GroupProblem, target: Target, tiles: Ints, row_cycles: Ints | int
+def mma_per_tile(
+    problem: GroupProblem, target: Target, tiles: Ints, row_cycles: int | None = None
 ) -> Ints:
+    """Cycles of the product of every tile; ``row_cycles``: see ``tile_costs``."""
     if problem.contraction is None:
         return np.zeros(len(tiles), np.int64)
     a = problem.operands[problem.contraction.a]
     w = problem.operands[problem.contraction.w]
-    transposed = slot_strides(w, boxes(w, tiles))[:, PARALLEL - 1] != w.dtype.bytes
     return mma_cycles(
         target,
         tiles[:, : PARALLEL - 1].prod(axis=1),
         tiles[:, PARALLEL:].prod(axis=1),
         tiles[:, PARALLEL - 1],
         dtype=a.dtype,
-        row_cycles=row_cycles,
-        transposed=transposed,
+        row_cycles=_row_cycles(problem, target, tiles) if row_cycles is None else row_cycles,
+        transposed=_is_transposed(w, tiles),
     )
 
 
+def _is_transposed(w: Operand, tiles: Ints) -> npt.NDArray[np.bool_]:
+    """Under which tiles W's n dimension does not lie side by side in SPM."""
+    rows, inverse = distinct(tiles, sorted(w.dims))
+    strides = slot_strides(w, boxes(w, tiles[rows]))[:, PARALLEL - 1]
+    result: npt.NDArray[np.bool_] = (strides != w.dtype.bytes)[inverse]
+    return result
+
+
 def _vexec_per_tile(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
-    space = tiles.copy()
+    """Cycles of the vector work of every tile: of the parallel dimensions behind a product."""
+    dims = [d for d in range(RANK) if problem.extents[d] > 1]
     if problem.contraction is not None:
-        space[:, PARALLEL:] = 1
+        dims = [d for d in dims if d < PARALLEL]
+    numbers = (*problem.vector.inputs, *problem.vector.outputs)
+    walked = (problem.operands[n].dims for n in numbers if n >= 0)
+    rows, inverse = distinct(tiles, sorted(frozenset(dims).union(*walked)))
+    tiles = tiles[rows]
     streams = _streams(problem, target, tiles)
-    along_r, along_p = (_port_cycles(streams, space, walk) for walk in VEXEC_WALKS)
-    better = along_p.max(axis=0) < along_r.max(axis=0)
-    spm, acc = np.where(better, along_p, along_r)
-    ports = VexecPorts(spm_cycles=spm, acc_cycles=acc)
+    ports = _port_cycles(streams, tiles, dims)
+    if any(d >= PARALLEL for d in dims):
+        along_p = _port_cycles(streams, tiles, [d for d in VEXEC_WALKS[1] if d in dims])
+        ports = np.where(along_p.max(axis=0) < ports.max(axis=0), along_p, ports)
     cost = kernel_cost(target, problem.vector.kernel)
-    outputs = space[:, :PARALLEL].prod(axis=1)
-    return vexec_cycles(target, space.prod(axis=1), outputs, cost, **ports)
+    outputs = tiles[:, :PARALLEL].prod(axis=1)
+    points = tiles[:, dims].prod(axis=1)
+    cycles = vexec_cycles(target, points, outputs, cost, spm_cycles=ports[0], acc_cycles=ports[1])
+    return cycles[inverse]
 
 
 @dataclass(frozen=True)
@@ -268,15 +299,16 @@ def _streams(problem: GroupProblem, target: Target, tiles: Ints) -> list[_Stream
     return streams
 
 
-def _port_cycles(streams: list[_Stream], space: Ints, walk: tuple[int, ...]) -> Ints:
-    """Cycles (2, n) that all streams need at SPM and ACC when walked in this order."""
-    cycles = np.zeros((2, len(space)), np.int64)
+def _port_cycles(streams: list[_Stream], tiles: Ints, walk: Sequence[int]) -> Ints:
+    """Cycles (2, n) that all streams need at SPM and ACC when walked in this order.
+
+    ``walk`` leaves out dimensions of one step; results do not move along reductions.
+    """
+    cycles = np.zeros((2, len(tiles)), np.int64)
     for stream in streams:
-        extents = space.copy()
-        if stream.is_output:
-            extents[:, PARALLEL:] = 1
+        dims = [d for d in walk if d < PARALLEL or not stream.is_output]
         access = stream_access(
-            stream.port, extents[:, walk], stream.strides[:, walk], stream.element_bytes
+            stream.port, tiles[:, dims], stream.strides[:, dims], stream.element_bytes
         )
         cycles[stream.memory] += access.cycles
     return cycles
@@ -290,8 +322,12 @@ def _acc_strides(tiles: Ints) -> Ints:
     return strides
 
 
-def _bursts(target: Target, operand: Operand, box: Ints) -> Ints:
-    """DRAM bursts of one transfer of every box, clipped to the tensor's shape."""
-    clipped = np.minimum(box, np.asarray(operand.shape, np.int64))
+def _bursts(target: Target, operand: Operand, tiles: Ints) -> Ints:
+    """DRAM bursts of one transfer of every tile's box, clipped to the tensor's shape."""
+    if operand.is_resident:
+        return np.zeros(len(tiles), np.int64)
+    rows, inverse = distinct(tiles, sorted(operand.dims))
+    clipped = np.minimum(boxes(operand, tiles[rows]), np.asarray(operand.shape, np.int64))
     strides = np.broadcast_to(np.asarray(operand.strides, np.int64), clipped.shape)
-    return transfer_bursts(target, *contiguous_runs(clipped, strides, operand.dtype.bytes))
+    runs = contiguous_runs(clipped, strides, operand.dtype.bytes)
+    return transfer_bursts(target, *runs)[inverse]

@@ -15,19 +15,20 @@ import numpy.typing as npt
 
 from npuc.compiler.dialects.tile_structure import MAX_LOOP_NEST
 from npuc.compiler.schedule.estimate import (
+    Engines,
     Estimate,
     Estimates,
-    TileCosts,
-    estimate_from,
+    mma_per_tile,
     tile_costs,
 )
-from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem
+from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem, Operand
 from npuc.compiler.schedule.tiling import (
     OUTER_M,
     OUTER_N,
     Candidates,
     Ints,
     Tiling,
+    ring_bytes,
     single_step_dims,
     slot_bytes,
     total_acc_bytes,
@@ -39,8 +40,7 @@ from npuc.isa.target import Target
 CYCLE_TOLERANCE = 0.02
 CHOICES_PER_DIM = 8
 MAX_RAGGED_DIMS = 4
-PROBES = 8  # candidates per family whose true cost limits the bounds
-_NEVER = np.iinfo(np.int64).max
+PROBES = 16  # candidates whose true cost limits the bounds
 
 
 @dataclass(frozen=True)
@@ -72,85 +72,62 @@ class Choice:
     considered: int
 
 
-@dataclass(frozen=True)
-class _Family:
-    """Candidates of one loop order and depth; ``rows`` number their tiles in the shared list.
-
-    ``bounds`` are cycles that none of them can be below, ``spm`` and ``acc`` the bytes they take.
-    """
-
-    candidates: Candidates
-    rows: Ints
-    bounds: Ints
-    spm: Ints
-    acc: Ints
-
-    def take(self, chosen: Ints | npt.NDArray[np.bool_]) -> "_Family":
-        return _Family(
-            self.candidates.take(chosen),
-            self.rows[chosen],
-            self.bounds[chosen],
-            self.spm[chosen],
-            self.acc[chosen],
-        )
-
-    def within(self, limits: tuple[int, int]) -> "_Family":
-        """Those that fit bytes of SPM and ACC."""
-        return self.take((self.spm <= limits[0]) & (self.acc <= limits[1]))
-
-
 class _Space:
-    """All candidates of a problem that fit the target, by loop order and depth.
+    """All candidates of a problem that fit the target, numbered by loop order, depth and tile.
 
-    Bounds are quick and take one cycle for a row of A; true costs of tiles are slow, so that they
-    are kept once computed: most searches of one problem ask for the same few.
+    ``bounds`` are overlapped cycles that a candidate cannot be below, quick because they take one
+    cycle for a row of A; ``spm`` and ``acc`` the bytes it takes. True costs of products are slow,
+    so that they are kept once computed: most searches of one problem ask for the same few.
     """
 
     def __init__(self, problem: GroupProblem, target: Target, double_buffer: bool) -> None:
         self.problem, self.target = problem, target
-        self.tiles = self._fitting()
-        shared = tile_costs(problem, target, self.tiles, row_cycles=1)
         orders = (OUTER_M, OUTER_N) if problem.contraction else (OUTER_M,)
         depths = (2, 1) if double_buffer else (1,)
-        self.families = [self._family(o, d, shared) for o, d in product(orders, depths)]
-        self._place = np.full(len(self.tiles), -1, np.int64)
-        self._costs: TileCosts | None = None
+        self.tiles, once, refilled = self._fitting()
+        costs = tile_costs(problem, target, self.tiles, row_cycles=1)
+        engines = [Engines.of(problem, target, order, costs) for order in orders]
+        self.families = [Candidates(self.tiles, o, d, d) for o, d in product(orders, depths)]
+        self.bounds = np.concatenate(
+            [e.estimates(costs.mma, d > 1).overlapped_cycles for e in engines for d in depths]
+        )
+        acc = [total_acc_bytes(problem, f) for f in self.families]
+        self.spm = np.concatenate([once + refilled * f.depth for f in self.families])
+        self.acc = np.concatenate(acc)
+        self._engines, self._depths = Engines.joined(engines), np.array(depths)
+        self._mma = costs.mma.copy()
+        self._is_true = np.full(len(self.tiles), problem.contraction is None)
 
-    def estimates(self, families: list[_Family]) -> list[Estimates]:
-        """True costs of the candidates of each family."""
-        asked = np.unique(np.concatenate([f.rows for f in families]))
-        new = asked[self._place[asked] < 0]
+    def within(self, limits: tuple[int, int]) -> Ints:
+        """The candidates that fit bytes of SPM and ACC."""
+        return np.flatnonzero((self.spm <= limits[0]) & (self.acc <= limits[1]))
+
+    def estimates(self, candidates: Ints) -> Estimates:
+        """True costs of ``candidates``."""
+        family, row = np.divmod(candidates, len(self.tiles))
+        new = np.unique(row[~self._is_true[row]])
         if len(new):
-            costs = tile_costs(self.problem, self.target, self.tiles[new])
-            known = 0 if self._costs is None else len(self._costs.mma)
-            self._place[new] = known + np.arange(len(new))
-            self._costs = costs if self._costs is None else self._costs.joined(costs)
-        assert self._costs is not None, "no search without candidates"
-        return [
-            estimate_from(
-                self.problem, self.target, f.candidates, self._costs.take(self._place[f.rows])
-            )
-            for f in families
-        ]
+            self._mma[new] = mma_per_tile(self.problem, self.target, self.tiles[new])
+            self._is_true[new] = True
+        order, depth = np.divmod(family, len(self._depths))
+        engines = self._engines.take(order * len(self.tiles) + row)
+        return engines.estimates(self._mma[row], self._depths[depth] > 1)
 
-    def _fitting(self) -> Ints:
+    def tiling(self, candidate: int) -> Tiling:
+        """The tiling that ``candidate`` numbers."""
+        family, row = divmod(candidate, len(self.tiles))
+        return self.families[family].tiling(row)
+
+    def _fitting(self) -> tuple[Ints, Ints, Ints]:
+        """Tiles that fit with one slot a ring; bytes of rings filled once, and of refilled ones."""
         problem, target = self.problem, self.target
         tiles = _tiles(problem, target)
         tiles = tiles[_suits_machine(problem, tiles)]
         one_slot = Candidates(tiles, OUTER_M, 1, 1)
         tiles = tiles[total_acc_bytes(problem, one_slot) <= target.acc.capacity_bytes]
-        one_slot = Candidates(tiles, OUTER_M, 1, 1)
-        return tiles[total_spm_bytes(problem, one_slot, target) <= target.spm.capacity_bytes]
-
-    def _family(self, order: tuple[int, ...], depth: int, shared: TileCosts) -> _Family:
-        candidates = Candidates(self.tiles, order, depth, depth)
-        return _Family(
-            candidates,
-            np.arange(len(self.tiles)),
-            estimate_from(self.problem, self.target, candidates, shared).overlapped_cycles,
-            total_spm_bytes(self.problem, candidates, self.target),
-            total_acc_bytes(self.problem, candidates),
-        )
+        once, refilled = ring_bytes(problem, tiles, target)
+        fits = once + refilled <= target.spm.capacity_bytes
+        return tiles[fits], once[fits], refilled[fits]
 
 
 def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions) -> Choice:
@@ -163,11 +140,14 @@ def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions)
 
 def without_origin(problem: GroupProblem) -> GroupProblem:
     """``problem`` without what costs do not depend on: where its tiles and tensors begin."""
-    operands = tuple(
-        replace(o, base=0, fill=0, forms=tuple(replace(f, constant=0) for f in o.forms))
-        for o in problem.operands
-    )
-    return replace(problem, operands=operands)
+    return replace(problem, operands=tuple(map(_at_origin, problem.operands)))
+
+
+def _at_origin(operand: Operand) -> Operand:
+    forms = tuple(replace(f, constant=0) if f.constant else f for f in operand.forms)
+    if operand.base or operand.fill or forms != operand.forms:
+        return replace(operand, base=0, fill=0, forms=forms)
+    return operand
 
 
 @lru_cache(maxsize=4096)
@@ -175,22 +155,17 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
     """``choose_tiling`` of a problem that begins at the origin of its tensors."""
     limits = options.limits(target)
     space = _space(problem, target, options.double_buffer)
-    families = [family.within(limits) for family in space.families]
-    considered = sum(len(f.rows) for f in families)
-    if not considered:
+    fitting = space.within(limits)
+    if not len(fitting):
         raise _too_small(problem, target, _tiles(problem, target), limits)
-    narrow = _promising(space, families) if options.by_cost else _largest(families)
-    finalists = [f for f in narrow if len(f.rows)]
+    finalists = _promising(space, fitting) if options.by_cost else _largest(space, fitting)
     costs = space.estimates(finalists)
-    cycles = np.concatenate([c.overlapped_cycles for c in costs])
-    dram_bytes = np.concatenate([c.dram_bytes for c in costs])
+    cycles = costs.overlapped_cycles
     near = np.arange(len(cycles))
     if options.by_cost:
         near = np.flatnonzero(cycles <= _near(int(cycles.min())))
-    best = int(near[np.lexsort((cycles[near], dram_bytes[near]))[0]])
-    places = [(f, row) for f in range(len(finalists)) for row in range(len(finalists[f].rows))]
-    family, row = places[best]
-    return Choice(finalists[family].candidates.tiling(row), costs[family].row(row), considered)
+    best = int(near[np.lexsort((cycles[near], costs.dram_bytes[near]))[0]])
+    return Choice(space.tiling(int(finalists[best])), costs.row(best), len(fitting))
 
 
 _space = lru_cache(maxsize=256)(_Space)
@@ -200,23 +175,23 @@ def _near(fewest: int) -> float:
     return fewest * (1 + CYCLE_TOLERANCE)
 
 
-def _promising(space: _Space, families: list[_Family]) -> list[_Family]:
+def _promising(space: _Space, fitting: Ints) -> Ints:
     """The candidates that may be within the tolerance: bounds are quick, true costs are slow.
 
     The true costs of a few candidates with the lowest bounds tell which bounds are too high, so
     that no candidate within the tolerance is lost.
     """
-    probes = [f.take(np.argsort(f.bounds, kind="stable")[:PROBES]) for f in families]
-    fewest = min(int(e.overlapped_cycles.min(initial=_NEVER)) for e in space.estimates(probes))
-    limit = _near(fewest)
-    return [f.take(f.bounds <= limit) for f in families]
+    bounds = space.bounds[fitting]
+    probes = fitting[np.argsort(bounds, kind="stable")[:PROBES]]
+    fewest = int(space.estimates(probes).overlapped_cycles.min())
+    return fitting[bounds <= _near(fewest)]
 
 
-def _largest(families: list[_Family]) -> list[_Family]:
+def _largest(space: _Space, fitting: Ints) -> Ints:
     """The candidates with the most points per tile."""
-    volumes = [f.candidates.tiles.prod(axis=1) for f in families]
-    largest = max(int(v.max(initial=0)) for v in volumes)
-    return [f.take(v == largest) for f, v in zip(families, volumes, strict=True)]
+    volumes = space.tiles.prod(axis=1)[fitting % len(space.tiles)]
+    result: Ints = fitting[volumes == volumes.max()]
+    return result
 
 
 def _suits_machine(problem: GroupProblem, tiles: Ints) -> npt.NDArray[np.bool_]:

@@ -1,18 +1,20 @@
 """Tilings of a group problem: what a tiling is, which loops it makes, what it needs and moves."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, GroupProblem, Operand
+from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, RANK, GroupProblem, Operand
 from npuc.isa.target import Target
 
 Ints = npt.NDArray[np.int64]
 OUTER_M = (0, 1, 2, 3)
 OUTER_N = (3, 0, 1, 2)
 ACC_WORD_BYTES = 4
+MANY_TILES = 64  # from here on it pays to look for tiles that are alike
 
 
 @dataclass(frozen=True)
@@ -125,12 +127,30 @@ def trip_counts(problem: GroupProblem, tiles: Ints) -> Ints:
     return -(-np.asarray(problem.extents, np.int64) // tiles)
 
 
+def distinct(tiles: Ints, dims: Iterable[int]) -> tuple[Ints, Ints]:
+    """Rows that stand for all tiles as far as ``dims`` go, and for each tile which of them does.
+
+    Tiles come from grids, so that few sizes of some dimensions stand for very many tiles. Where
+    telling them apart is no gain, every tile stands for itself.
+    """
+    everyone = np.arange(len(tiles))
+    if len(tiles) < MANY_TILES:
+        return everyone, everyone
+    key, span = np.zeros(len(tiles), np.int64), 1
+    for dim in dims:
+        base = int(tiles[:, dim].max()) + 1
+        span *= base
+        if span > np.iinfo(np.int64).max:
+            return everyone, everyone
+        key = key * base + tiles[:, dim]
+    _, rows, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return rows, inverse
+
+
 def boxes(operand: Operand, tiles: Ints) -> Ints:
     """Box extents (n, axes) of an operand under every tile."""
-    result = np.ones((len(tiles), len(operand.forms)), np.int64)
-    for axis, form in enumerate(operand.forms):
-        for dim in sorted(form.dims):
-            result[:, axis] += form.coefficients[dim] * (tiles[:, dim] - 1)
+    coefficients = np.array([f.coefficients for f in operand.forms], np.int64).reshape(-1, RANK)
+    result: Ints = (tiles - 1) @ coefficients.T + 1
     return result
 
 
@@ -142,31 +162,40 @@ def transfer_counts(problem: GroupProblem, candidates: Candidates, operand: Oper
 def counts_from_trips(trips: Ints, order: tuple[int, ...], operand: Operand) -> Ints:
     """``transfer_counts`` where the trip counts (n, 7) are known."""
     count = np.ones(len(trips), np.int64)
-    running = np.ones(len(trips), np.int64)
+    running = count
     for dim in order + K_DIMS:
-        running = running * trips[:, dim]
+        along = trips[:, dim]
+        repeats = along > 1
+        if not repeats.any():
+            continue
+        running = running * along
         if dim in operand.dims:
-            count = np.where(trips[:, dim] > 1, running, count)
+            count = np.where(repeats, running, count)
     return count
 
 
 def total_spm_bytes(problem: GroupProblem, candidates: Candidates, target: Target) -> Ints:
     """SPM bytes of every tile, whatever the loop order; the vectorised form of ``spm_bytes``."""
+    once, refilled = ring_bytes(problem, candidates.tiles, target)
+    return once + refilled * candidates.depth
+
+
+def ring_bytes(problem: GroupProblem, tiles: Ints, target: Target) -> tuple[Ints, Ints]:
+    """SPM bytes of one slot of all rings under every tile: those filled once, those refilled."""
     word = target.spm.bank_width_bytes
-    tiles = candidates.tiles
-    total = np.zeros(len(tiles), np.int64)
+    once, refilled = np.zeros((2, len(tiles)), np.int64)
     for operand in problem.operands:
         if operand.is_resident:
             continue
-        n_bytes = np.full(len(tiles), operand.dtype.bytes, np.int64)
-        for axis in boxes(operand, tiles).T:
-            n_bytes *= axis
-        is_refilled = np.zeros(len(tiles), bool)
-        for dim in sorted(operand.dims):
-            is_refilled |= tiles[:, dim] < problem.extents[dim]
-        slots = np.where(is_refilled, candidates.depth, 1)
-        total += slots * (-(-n_bytes // word) * word)
-    return total
+        dims = sorted(operand.dims)
+        rows, inverse = distinct(tiles, dims)
+        n_bytes = boxes(operand, tiles[rows]).prod(axis=1) * operand.dtype.bytes
+        slots = -(-n_bytes // word) * word
+        whole = np.asarray(problem.extents)[dims]
+        is_refilled = (tiles[rows][:, dims] < whole).any(axis=1)
+        once += np.where(is_refilled, 0, slots)[inverse]
+        refilled += np.where(is_refilled, slots, 0)[inverse]
+    return once, refilled
 
 
 def total_acc_bytes(problem: GroupProblem, candidates: Candidates) -> Ints:
