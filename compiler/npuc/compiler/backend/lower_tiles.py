@@ -6,7 +6,6 @@ buffers by number, and counts relative to registers, so they fit every such grou
 
 from collections import Counter as Multiset
 from dataclasses import dataclass, field
-from io import StringIO
 
 from npuc.compiler.backend.lower_group import CoreState, LoweredGroup, lower_group
 from npuc.compiler.backend.signals import Signals, awaits_in
@@ -19,7 +18,6 @@ from npuc.compiler.xdsl_api import (
     ModuleOp,
     ModulePass,
     Operation,
-    Printer,
     Region,
     Rewriter,
     SSAValue,
@@ -61,10 +59,10 @@ class _Core:
 
 
 class _Lowering:
-    """Lowers a whole program; ``templates`` remembers groups by their text."""
+    """Lowers a whole program; ``templates`` remembers the groups of a core by what they say."""
 
     def __init__(self) -> None:
-        self.templates: dict[str, LoweredGroup] = {}
+        self.templates: dict[tuple[object, ...], LoweredGroup] = {}
         self.reused = 0
 
     def program(self, program: tile.ProgramOp) -> npu.ProgramOp:
@@ -98,7 +96,7 @@ class _Lowering:
     def _group(self, group: tile.GroupOp, core: _Core, position: int) -> npu.GroupOp:
         index = core.op.index.data
         awaited = {name: core.awaited[name] for name in sorted(awaits_in(group))}
-        key = f"{index} {awaited} {_text(group)}"
+        key = (index, tuple(awaited.items()), _contents(group.body.block, {}))
         lowered = self.templates.get(key)
         if lowered is None:
             lowered = lower_group(group, CoreState(index, core.signals, awaited))
@@ -156,11 +154,28 @@ def _copy(block: Block, group: tile.GroupOp) -> Block:
     return copy
 
 
-def _text(group: tile.GroupOp) -> str:
-    stream = StringIO()
-    types = " ".join(str(a.type) for a in group.body.block.args)
-    Printer(stream).print_region(group.body)
-    return types + stream.getvalue()
+def _contents(block: Block, numbers: dict[SSAValue, int]) -> tuple[object, ...]:
+    """What ``block`` says, whatever its values are called; equal for equal bodies.
+
+    ``numbers`` are those of the values so far; those of the block join them.
+    """
+    for argument in block.args:
+        numbers[argument] = len(numbers)
+    said: list[object] = [tuple(a.type for a in block.args)]
+    for op in block.ops:
+        for result in op.results:
+            numbers[result] = len(numbers)
+        said.append(
+            (
+                op.name,
+                tuple([numbers[operand] for operand in op.operands]),
+                tuple(op.properties.items()),
+                tuple(op.attributes.items()),
+                tuple([result.type for result in op.results]),
+                tuple([_contents(b, numbers) for region in op.regions for b in region.blocks]),
+            )
+        )
+    return tuple(said)
 
 
 def lower_program(program: tile.ProgramOp) -> npu.ProgramOp:

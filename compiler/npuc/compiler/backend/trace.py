@@ -4,8 +4,9 @@ Order depends on rings and loops alone, never on data or addresses, so this is e
 derives the order between engines from it, and ``handover`` the order between groups.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from npuc.compiler.dialects.tile import (
     AcquireOp,
@@ -28,28 +29,28 @@ Touched = tuple[int, int]  # number of the buffer or tensor argument, slot (TENS
 COMMANDS = (LoadOp, StoreOp, MmaOp, VexecOp)
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """A command reads or writes something whole; distinct slots and tensors are disjoint."""
 
     touched: Touched
     writes: bool
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One run of a loop: the loop and the commands issued per engine before its first iteration."""
 
     loop: ForOp
     entry: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Command:
-    """One dynamic command; ``frames`` are the loops that it stands in, outermost first."""
+class Command(NamedTuple):
+    """One dynamic command; ``engine`` is the value of ``Engine``.
+
+    ``frames`` are the loops that it stands in, outermost first.
+    """
 
     op: Operation
-    engine: Engine
+    engine: int
     accesses: tuple[Access, ...]
     frames: tuple[Frame, ...]
 
@@ -84,73 +85,142 @@ def engine_of(op: Operation) -> Engine:
 
 @dataclass
 class _Ring:
+    number: int
     depth: int
     outlives_group: bool
     acquired: int = 0
     released: int = 0
 
 
+@dataclass
+class _Slot:
+    """What a slot of the text stands for at present: the how-manieth slot of its ring."""
+
+    ring: _Ring
+    sequence: int = 0
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A ring moves on; without a slot the oldest one held is released."""
+
+    ring: _Ring
+    slot: _Slot | None = None
+    age: int | None = None  # None: the slot is acquired
+
+    def take(self) -> None:
+        if self.slot is None:
+            self.ring.released += 1
+        elif self.age is None:
+            self.slot.sequence = self.ring.acquired
+            self.ring.acquired += 1
+        else:
+            self.slot.sequence = self.ring.released + self.age
+
+
+@dataclass(frozen=True)
+class _Issue:
+    """A command of the text; per access a tensor's number or a slot, and whether it is written."""
+
+    op: Operation
+    engine: int
+    accesses: tuple[tuple[int | _Slot, bool], ...]
+
+
+@dataclass(frozen=True)
+class _Loop:
+    op: ForOp
+    trips: int
+    body: "tuple[_Step, ...]"
+
+
+_Step = _Turn | _Issue | _Loop
+
+
 class Tracer:
-    """Runs a group once and yields its commands. ``counts`` are commands issued per engine."""
+    """Runs a group once and tells its commands. ``counts`` are commands issued per engine.
+
+    The text is read once, so that loops do not ask the IR again in each iteration.
+    """
 
     def __init__(self, group: GroupOp, objects: Objects) -> None:
         self._group = group
         self._objects = objects
         self._rings = {
-            ring: _Ring(ring.type.data.depth, not isinstance(ring.owner, BufferOp))  # type: ignore[attr-defined]  # a BufferType
-            for ring in objects.buffers
+            ring: _Ring(number, ring.type.data.depth, not isinstance(ring.owner, BufferOp))  # type: ignore[attr-defined]  # a BufferType
+            for ring, number in objects.buffers.items()
         }
-        self._slots: dict[SSAValue, tuple[SSAValue, int]] = {}
+        self._slots: dict[SSAValue, _Slot] = {}
+        self._accesses: dict[tuple[int, int, bool], Access] = {}
         self.counts = [0] * len(Engine)
 
-    def run(self) -> Iterator[Command]:
-        """The commands in program order. Raises: CompileError for a slot that is not held."""
-        return self._block(self._group.body.block, ())
+    def run(self, receive: Callable[[Command], None]) -> None:
+        """Tell the commands in program order. Raises: CompileError for a slot that is not held."""
+        self._run(self._read(self._group.body.block), (), receive)
 
-    def _block(self, block: Block, frames: tuple[Frame, ...]) -> Iterator[Command]:
+    def _run(
+        self, steps: Iterable[_Step], frames: tuple[Frame, ...], receive: Callable[[Command], None]
+    ) -> None:
+        for step in steps:
+            if isinstance(step, _Turn):
+                step.take()
+            elif isinstance(step, _Issue):
+                accesses = tuple([self._access(what, writes) for what, writes in step.accesses])
+                receive(Command(step.op, step.engine, accesses, frames))
+                self.counts[step.engine] += 1
+            else:
+                inner = (*frames, Frame(step.op, tuple(self.counts)))
+                for _ in range(step.trips):
+                    self._run(step.body, inner, receive)
+
+    def _access(self, what: int | _Slot, writes: bool) -> Access:
+        if isinstance(what, int):
+            number, slot = what, TENSOR_SLOT
+        else:
+            ring = what.ring
+            if what.sequence < ring.released and not ring.outlives_group:
+                raise self._released(what)
+            number, slot = ring.number, what.sequence % ring.depth
+        key = number, slot, writes
+        access = self._accesses.get(key)
+        if access is None:
+            access = self._accesses[key] = Access((number, slot), writes)
+        return access
+
+    def _read(self, block: Block) -> tuple[_Step, ...]:
+        steps: list[_Step] = []
         for op in block.ops:
             if isinstance(op, ForOp):
-                inner = (*frames, Frame(op, tuple(self.counts)))
-                for _ in range(op.trips):
-                    yield from self._block(op.body.block, inner)
-            elif isinstance(op, AcquireOp | HeldOp | ReleaseOp):
-                self._turn(op)
+                steps.append(_Loop(op, op.trips, self._read(op.body.block)))
+            elif isinstance(op, AcquireOp | HeldOp):
+                ring = self._rings[op.buffer]
+                slot = self._slots[op.slot] = _Slot(ring)
+                steps.append(_Turn(ring, slot, op.age.data if isinstance(op, HeldOp) else None))
+            elif isinstance(op, ReleaseOp):
+                steps.append(_Turn(self._rings[op.buffer]))
             elif isinstance(op, COMMANDS):
-                engine = engine_of(op)
-                yield Command(op, engine, self._accesses(op), frames)
-                self.counts[engine.value] += 1
+                steps.append(_Issue(op, engine_of(op).value, tuple(self._touched(op))))
+        return tuple(steps)
 
-    def _turn(self, op: AcquireOp | HeldOp | ReleaseOp) -> None:
-        ring = self._rings[op.buffer]
-        if isinstance(op, AcquireOp):
-            self._slots[op.slot] = (op.buffer, ring.acquired)
-            ring.acquired += 1
-        elif isinstance(op, HeldOp):
-            self._slots[op.slot] = (op.buffer, ring.released + op.age.data)
-        else:
-            ring.released += 1
-
-    def _accesses(self, op: Operation) -> tuple[Access, ...]:
+    def _touched(self, op: Operation) -> Iterator[tuple[int | _Slot, bool]]:
         if isinstance(op, LoadOp):
-            tensor = Access((self._objects.tensors[op.tensor], TENSOR_SLOT), False)
-            return tensor, self._slot(op.slot, True)
-        if isinstance(op, StoreOp):
-            tensor = Access((self._objects.tensors[op.tensor], TENSOR_SLOT), True)
-            return self._slot(op.slot, False), tensor
-        if isinstance(op, MmaOp):
-            return self._slot(op.a, False), self._slot(op.w, False), self._slot(op.acc, True)
-        assert isinstance(op, VexecOp)
-        ins = [self._slot(slot, False) for slot in op.ins]
-        return *ins, *(self._slot(slot, True) for slot in op.outs)
+            yield self._objects.tensors[op.tensor], False
+            yield self._slots[op.slot], True
+        elif isinstance(op, StoreOp):
+            yield self._slots[op.slot], False
+            yield self._objects.tensors[op.tensor], True
+        elif isinstance(op, MmaOp):
+            yield from ((self._slots[op.a], False), (self._slots[op.w], False))
+            yield self._slots[op.acc], True
+        else:
+            assert isinstance(op, VexecOp)
+            yield from ((self._slots[slot], False) for slot in op.ins)
+            yield from ((self._slots[slot], True) for slot in op.outs)
 
-    def _slot(self, slot: SSAValue, writes: bool) -> Access:
-        buffer, sequence = self._slots[slot]
-        ring = self._rings[buffer]
-        if sequence < ring.released and not ring.outlives_group:
-            raise CompileError(
-                "a command uses a slot of a ring that was released before",
-                where=f"group {self._group.group_name.data}",
-                given=f"buffer {self._objects.buffers[buffer]}, slot {sequence}",
-                next_step="release the slot after its last use",
-            )
-        return Access((self._objects.buffers[buffer], sequence % ring.depth), writes)
+    def _released(self, slot: _Slot) -> CompileError:
+        return CompileError(
+            "a command uses a slot of a ring that was released before",
+            where=f"group {self._group.group_name.data}",
+            given=f"buffer {slot.ring.number}, slot {slot.sequence}",
+            next_step="release the slot after its last use",
+        )

@@ -18,6 +18,7 @@ every static wait is at least as strong as the exact waits that it stands for.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from npuc.compiler.backend.trace import Access, Command, Objects, Touched, Tracer
 from npuc.compiler.dialects.tile import ForOp, GroupOp
@@ -53,112 +54,125 @@ class WaitPlan:
         return frozenset(e for e, distance in distances.items() if first[e.value] <= distance)
 
 
+class _Source(NamedTuple):
+    """A command that another one may have to wait for: its engine and number there, from 1."""
+
+    engine: int
+    number: int
+    op: Operation
+
+
 @dataclass
 class _State:
-    """Last writer and, since it, last readers of one slot or tensor."""
+    """Last writer and, since it, by engine the last readers of one slot or tensor."""
 
-    writer: tuple[Engine, int, Operation] | None = None
-    readers: dict[Engine, tuple[int, Operation]] = field(default_factory=dict)
-
-
-Need = tuple[Engine, int, Operation]  # engine, its command count that must be complete, command
+    writer: _Source | None = None
+    readers: dict[int, _Source] = field(default_factory=dict)
 
 
 def plan_waits(group: GroupOp, objects: Objects) -> WaitPlan:
     """The waits of ``group``. Raises: CompileError for a use of a slot that is not held."""
-    planner = _Planner()
     tracer = Tracer(group, objects)
-    for command in tracer.run():
-        planner.step(command, tracer.counts)
-    planner.plan.totals = tuple(tracer.counts)
-    planner.plan.clocks = planner.last_clocks()
-    return planner.plan
+    planner = _Planner(tracer.counts)
+    tracer.run(planner.step)
+    return planner.finished()
 
 
 class _Planner:
-    def __init__(self) -> None:
+    """``counts`` are the commands that each engine was given before the present one."""
+
+    def __init__(self, counts: list[int]) -> None:
         self.plan = WaitPlan()
+        self._counts = counts
         self._states: dict[Touched, _State] = {}
-        self._clocks: dict[Engine, list[Clock]] = {engine: [] for engine in Engine}
+        self._clocks: list[list[Clock]] = [[] for _ in Engine]
+        self._last: dict[tuple[Touched, int, bool], int] = {}
         self._shared: dict[tuple[Operation, Operation], int] = {}
 
-    def step(self, command: Command, counts: list[int]) -> None:
-        """Account for one command; ``counts`` are commands issued before it."""
-        engine = command.engine
-        self.plan.first.setdefault(command.op, tuple(counts))
-        for frame in command.frames:
-            self.plan.first.setdefault(frame.loop, frame.entry)
-        needs = self._needs(command)
-        clock = self._clocks[engine][-1] if self._clocks[engine] else NO_CLOCK
+    def step(self, command: Command) -> None:
+        """Account for one command."""
+        engine, first = command.engine, self.plan.first
+        if command.op not in first:
+            first[command.op] = tuple(self._counts)
+            for frame in command.frames:
+                first.setdefault(frame.loop, frame.entry)
+        clocks = self._clocks[engine]
+        known = clocks[-1] if clocks else NO_CLOCK
+        needs = [n for n in self._needs(command) if known[n.engine] < n.number]
+        clock = known
         for need in needs:
-            if clock[need[0].value] < need[1]:
-                clock = _join(clock, self._clocks[need[0]][need[1] - 1])
-        for need in self._essential(engine, needs):
-            self._record(command, need, counts)
-        done = counts[engine.value] + 1
-        self._clocks[engine].append(
-            tuple(done if i == engine.value else c for i, c in enumerate(clock))
-        )
+            if self._is_essential(need, known, needs):
+                self._record(command, need)
+            if clock[need.engine] < need.number:
+                clock = _join(clock, self._clock_of(need))
+        done = self._counts[engine] + 1
+        clocks.append((*clock[:engine], done, *clock[engine + 1 :]))
+        source = _Source(engine, done, command.op)
         for access in command.accesses:
-            self._touch(command, access, done)
+            self._touch(access, source)
 
-    def last_clocks(self) -> dict[Engine, Clock]:
-        """The clock of each engine's last command."""
-        return {engine: clocks[-1] for engine, clocks in self._clocks.items() if clocks}
+    def finished(self) -> WaitPlan:
+        """The plan, all commands being known."""
+        plan, engines = self.plan, tuple(Engine)
+        plan.last = {(what, engines[e], w): count for (what, e, w), count in self._last.items()}
+        plan.totals = tuple(self._counts)
+        plan.clocks = {e: clocks[-1] for e in engines if (clocks := self._clocks[e.value])}
+        return plan
 
-    def _needs(self, command: Command) -> list[Need]:
-        needs: dict[Engine, Need] = {}
+    def _needs(self, command: Command) -> Iterable[_Source]:
+        """The latest command of each other engine that touched the same and must be complete."""
+        needs: dict[int, _Source] = {}
         for access in command.accesses:
             state = self._states.get(access.touched)
-            for engine, count, op in _conflicts(state, access.writes):
-                if engine is not command.engine and needs.get(engine, (engine, 0, op))[1] < count:
-                    needs[engine] = (engine, count, op)
-        return list(needs.values())
+            if state is None:
+                continue
+            found = [] if state.writer is None else [state.writer]
+            if access.writes:
+                found += state.readers.values()
+            for source in found:
+                before = needs.get(source.engine)
+                if source.engine != command.engine and (
+                    before is None or before.number < source.number
+                ):
+                    needs[source.engine] = source
+        return needs.values()
 
-    def _essential(self, engine: Engine, needs: list[Need]) -> Iterable[Need]:
-        """Needs that neither earlier waits of ``engine`` nor the other needs imply."""
-        known = self._clocks[engine][-1] if self._clocks[engine] else NO_CLOCK
-        for need in needs:
-            implied = known
-            for other in needs:
-                if other is not need:
-                    implied = _join(implied, self._clocks[other[0]][other[1] - 1])
-            if implied[need[0].value] < need[1]:
-                yield need
+    def _is_essential(self, need: _Source, known: Clock, needs: list[_Source]) -> bool:
+        """Whether what is ``known`` and the other ``needs`` do not imply it."""
+        implied = known
+        for other in needs:
+            if other is not need:
+                implied = _join(implied, self._clock_of(other))
+        return implied[need.engine] < need.number
 
-    def _record(self, command: Command, need: Need, counts: list[int]) -> None:
-        source, count, producer = need
-        pair = (command.op, producer)
+    def _clock_of(self, source: _Source) -> Clock:
+        return self._clocks[source.engine][source.number - 1]
+
+    def _record(self, command: Command, need: _Source) -> None:
+        source = Engine(need.engine)
+        pair = (command.op, need.op)
         shared = self._shared.get(pair)
         if shared is None:
             shared = self._shared[pair] = _common_loops(*pair)
         if shared == len(command.frames):
             distances = self.plan.at.setdefault(command.op, {})
-            _tighten(distances, source, counts[source.value] - count)
+            _tighten(distances, source, self._counts[need.engine] - need.number)
             return
         frame = command.frames[shared]
         engines = self.plan.before.setdefault(frame.loop, {})
-        distance = frame.entry[source.value] - count
-        _tighten(engines.setdefault(command.engine, {}), source, distance)
+        distance = frame.entry[need.engine] - need.number
+        _tighten(engines.setdefault(Engine(command.engine), {}), source, distance)
 
-    def _touch(self, command: Command, access: Access, done: int) -> None:
-        self.plan.last[access.touched, command.engine, access.writes] = done
-        state = self._states.setdefault(access.touched, _State())
+    def _touch(self, access: Access, source: _Source) -> None:
+        self._last[access.touched, source.engine, access.writes] = source.number
+        state = self._states.get(access.touched)
+        if state is None:
+            state = self._states[access.touched] = _State()
         if access.writes:
-            state.writer = (command.engine, done, command.op)
+            state.writer = source
             state.readers = {}
         else:
-            state.readers[command.engine] = (done, command.op)
-
-
-def _conflicts(state: _State | None, writes: bool) -> Iterable[Need]:
-    if state is None:
-        return
-    if state.writer is not None:
-        yield state.writer
-    if writes:
-        for engine, (count, op) in state.readers.items():
-            yield engine, count, op
+            state.readers[source.engine] = source
 
 
 def _tighten(distances: Distances, source: Engine, distance: int) -> None:
