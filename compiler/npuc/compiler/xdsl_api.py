@@ -3,6 +3,8 @@
 Every other module of the compiler imports these names from here, never from ``xdsl``.
 """
 
+from collections.abc import Mapping, Sequence
+
 from xdsl.context import Context
 from xdsl.dialects import arith, math
 from xdsl.dialects.arith import Arith
@@ -167,6 +169,7 @@ __all__ = [
     "PassPipeline",
     "PatternRewriteWalker",
     "PatternRewriter",
+    "PlainOperation",
     "Printer",
     "Pure",
     "RecursiveMemoryEffect",
@@ -216,3 +219,28 @@ __all__ = [
     "var_region_def",
     "var_result_def",
 ]
+
+
+class PlainOperation(IRDLOperation):
+    """An operation made by the thousand, of which at most one operand definition is variadic.
+
+    Operands are given in one sequence, so that nothing is left to sort, which takes xDSL longer
+    than all the rest. Properties that are None are left out.
+    """
+
+    def __init__(
+        self,
+        *,
+        operands: Sequence[SSAValue] = (),
+        result_types: Sequence[Attribute] = (),
+        properties: Mapping[str, Attribute | None] | None = None,
+        regions: Sequence[Region] = (),
+    ) -> None:
+        given = {} if properties is None else properties
+        Operation.__init__(
+            self,
+            operands=operands,
+            result_types=result_types,
+            properties={name: value for name, value in given.items() if value is not None},
+            regions=regions,
+        )

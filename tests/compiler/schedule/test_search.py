@@ -313,7 +313,7 @@ def test_quotients_are_all_of_them(extent: int) -> None:
 @given(st.integers(1, 10**9), st.sampled_from([1, 8, 32, 256]))
 def test_sizes_span_the_extent(extent: int, granule: int) -> None:
     sizes = _sizes(extent, granule)
-    assert sizes == sorted(set(sizes), reverse=True)
+    assert list(sizes) == sorted(set(sizes), reverse=True)
     assert len(sizes) <= 12 + extent.bit_length() * (granule > 1)
     assert sizes[0] == extent and sizes[-1] == 1
     assert all(s <= granule or s % granule == 0 or s == extent for s in sizes)

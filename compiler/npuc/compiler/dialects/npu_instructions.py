@@ -27,6 +27,7 @@ from npuc.compiler.xdsl_api import (
     NoTerminator,
     ParsePropInAttrDict,
     Parser,
+    PlainOperation,
     Printer,
     Region,
     StringAttr,
@@ -45,7 +46,7 @@ from npuc.isa.instructions.scalar import Scalar
 
 
 @irdl_op_definition
-class ScalarOp(IRDLOperation):
+class ScalarOp(PlainOperation):
     """``npu.scalar add r6 = r7, r0, 12``: rd = ra OP (rb + imm)."""
 
     name = "npu.scalar"
@@ -90,7 +91,7 @@ class ScalarOp(IRDLOperation):
 
 
 @irdl_op_definition
-class LoopOp(IRDLOperation):
+class LoopOp(PlainOperation):
     """``npu.loop 7 { … }``: a hardware loop with a constant count."""
 
     name = "npu.loop"
@@ -111,7 +112,7 @@ class LoopOp(IRDLOperation):
 
 
 @irdl_op_definition
-class LdOp(IRDLOperation):
+class LdOp(PlainOperation):
     """Load a box; the place's offset is the SPM address."""
 
     name = "npu.ld"
@@ -141,7 +142,7 @@ class LdOp(IRDLOperation):
 
 
 @irdl_op_definition
-class StOp(IRDLOperation):
+class StOp(PlainOperation):
     """Store a box; the place's offset is the SPM address."""
 
     name = "npu.st"
@@ -165,7 +166,7 @@ class StOp(IRDLOperation):
 
 
 @irdl_op_definition
-class MmaOp(IRDLOperation):
+class MmaOp(PlainOperation):
     """The matrix command; views of acc, a, w. ``condition`` is the register to accumulate by."""
 
     name = "npu.mma"
@@ -199,7 +200,7 @@ class MmaOp(IRDLOperation):
 
 
 @irdl_op_definition
-class VexecOp(IRDLOperation):
+class VexecOp(PlainOperation):
     """The vector command; views of the kernel's inputs, then of its outputs."""
 
     name = "npu.vexec"
@@ -232,7 +233,7 @@ class VexecOp(IRDLOperation):
 
 
 @irdl_op_definition
-class NopOp(IRDLOperation):
+class NopOp(PlainOperation):
     """Wait and increment on ``queue``."""
 
     name = "npu.nop"

@@ -33,6 +33,7 @@ from npuc.compiler.xdsl_api import (
     IRDLOperation,
     ParsePropInAttrDict,
     Parser,
+    PlainOperation,
     Printer,
     SSAValue,
     StrEnum,
@@ -88,7 +89,7 @@ class Operands:
 
 
 @irdl_op_definition
-class AcquireOp(IRDLOperation):
+class AcquireOp(PlainOperation):
     """The next slot of a ring, to be filled."""
 
     name = "tile.acquire"
@@ -101,7 +102,7 @@ class AcquireOp(IRDLOperation):
 
 
 @irdl_op_definition
-class HeldOp(IRDLOperation):
+class HeldOp(PlainOperation):
     """``tile.held %ring[1]``: the second oldest slot that is held."""
 
     name = "tile.held"
@@ -135,7 +136,7 @@ class HeldOp(IRDLOperation):
 
 
 @irdl_op_definition
-class ReleaseOp(IRDLOperation):
+class ReleaseOp(PlainOperation):
     """Give back the oldest slot held of a ring."""
 
     name = "tile.release"
@@ -147,7 +148,7 @@ class ReleaseOp(IRDLOperation):
 
 
 @irdl_op_definition
-class LoadOp(IRDLOperation):
+class LoadOp(PlainOperation):
     """Move a box of a DRAM tensor into a slot; outside the tensor it is the map's fill value."""
 
     name = "tile.load"
@@ -170,7 +171,7 @@ class LoadOp(IRDLOperation):
         queue: str = "ld0",
     ) -> None:
         super().__init__(
-            operands=[*ends, list(dynamics)],
+            operands=[*ends, *dynamics],
             properties={
                 "map": MapAttr(transfer[0]),
                 "place": PlaceAttr(transfer[1]),
@@ -185,7 +186,7 @@ class LoadOp(IRDLOperation):
 
 
 @irdl_op_definition
-class StoreOp(IRDLOperation):
+class StoreOp(PlainOperation):
     """Move a slot into a box of a DRAM tensor; outside the tensor nothing is written."""
 
     name = "tile.store"
@@ -206,7 +207,7 @@ class StoreOp(IRDLOperation):
         dynamics: Sequence[SSAValue] = (),
     ) -> None:
         super().__init__(
-            operands=[*ends, list(dynamics)],
+            operands=[*ends, *dynamics],
             properties={"map": MapAttr(transfer[0]), "place": PlaceAttr(transfer[1])},
         )
 

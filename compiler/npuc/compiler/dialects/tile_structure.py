@@ -17,6 +17,7 @@ from npuc.compiler.xdsl_api import (
     NoTerminator,
     Operation,
     Parser,
+    PlainOperation,
     Printer,
     Pure,
     Region,
@@ -137,7 +138,7 @@ class CoreOp(IRDLOperation):
 
 
 @irdl_op_definition
-class BufferOp(IRDLOperation):
+class BufferOp(PlainOperation):
     """A ring of slots in SPM or ACC; in a core it outlives groups, in a group it does not."""
 
     name = "tile.buffer"
@@ -160,7 +161,7 @@ class BufferOp(IRDLOperation):
 
 
 @irdl_op_definition
-class ForOp(IRDLOperation):
+class ForOp(PlainOperation):
     """``tile.for %i = 0 to 7 step 1 { … }``: a loop with static bounds."""
 
     name = "tile.for"
@@ -215,7 +216,7 @@ class ForOp(IRDLOperation):
 
 
 @irdl_op_definition
-class AffineOp(IRDLOperation):
+class AffineOp(PlainOperation):
     """``tile.affine [4, 1], -1 (%i, %j)``: 4 * i + 1 * j - 1."""
 
     name = "tile.affine"
@@ -229,7 +230,7 @@ class AffineOp(IRDLOperation):
         self, coefficients: Sequence[int], constant: int, terms: Sequence[SSAValue]
     ) -> None:
         super().__init__(
-            operands=[list(terms)],
+            operands=terms,
             result_types=[IndexType()],
             properties={
                 "coefficients": ArrayAttr(IntAttr(c) for c in coefficients),
@@ -256,7 +257,7 @@ class AffineOp(IRDLOperation):
         printer.print_operands(self.terms)
 
 
-class _Bound(IRDLOperation):
+class _Bound(PlainOperation):
     """An index limited by a constant."""
 
     value = operand_def(IndexType())

@@ -91,9 +91,9 @@ class _Space:
         self.bounds = np.concatenate(
             [e.estimates(costs.mma, d > 1).overlapped_cycles for e in engines for d in depths]
         )
-        acc = [total_acc_bytes(problem, f) for f in self.families]
+        acc = {d: total_acc_bytes(problem, Candidates(self.tiles, OUTER_M, d, d)) for d in depths}
         self.spm = np.concatenate([once + refilled * f.depth for f in self.families])
-        self.acc = np.concatenate(acc)
+        self.acc = np.concatenate([acc[f.depth] for f in self.families])
         self._engines, self._depths = Engines.joined(engines), np.array(depths)
         self._mma = costs.mma.copy()
         self._is_true = np.full(len(self.tiles), problem.contraction is None)
@@ -213,7 +213,7 @@ def _tiles(problem: GroupProblem, target: Target) -> Ints:
         granules[N_DIM] = target.vpu.lanes
     single = single_step_dims(problem)
     sizes = [
-        [1] if d in single else _sizes(problem.extents[d], granules[d]) for d in range(PARALLEL)
+        (1,) if d in single else _sizes(problem.extents[d], granules[d]) for d in range(PARALLEL)
     ]
     cuts = np.array(_reduction_tiles(problem, granules), np.int64)
     grid = np.meshgrid(*map(np.array, sizes), np.arange(len(cuts)), indexing="ij")
@@ -236,7 +236,8 @@ def _reduction_tiles(problem: GroupProblem, granules: list[int]) -> list[tuple[i
     return sorted(set(cuts), reverse=True)
 
 
-def _sizes(extent: int, granule: int) -> list[int]:
+@lru_cache(maxsize=1024)
+def _sizes(extent: int, granule: int) -> tuple[int, ...]:
     """Distinct ceil(extent / parts), rounded up to the granule, largest first.
 
     Of many, a few are taken that grow evenly; with them the granule times powers of two, because
@@ -248,12 +249,12 @@ def _sizes(extent: int, granule: int) -> list[int]:
         sizes.add(min(extent, whole) if size > granule else size)
     ordered = sorted(sizes, reverse=True)
     if len(ordered) <= CHOICES_PER_DIM:
-        return ordered
+        return tuple(ordered)
     picks = np.geomspace(1, len(ordered), CHOICES_PER_DIM).round().astype(int) - 1
     chosen = {ordered[i] for i in picks.tolist()}
     if granule > 1:
         chosen |= {granule << shift for shift in range((extent // granule).bit_length())}
-    return sorted(chosen, reverse=True)
+    return tuple(sorted(chosen, reverse=True))
 
 
 def _quotients(extent: int) -> set[int]:
