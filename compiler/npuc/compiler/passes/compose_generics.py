@@ -86,20 +86,6 @@ def accumulators(op: GenericOp) -> list[SSAValue]:
     ]
 
 
-def _excess(pair: _Pair) -> str | None:
-    (producer, words), (consumer, more) = kernel_use(pair.producer), kernel_use(pair.consumer)
-    entries = {(e.value, e.domain) for e in inputs_of(pair.producer)}
-    entries |= {(e.value, e.domain) for e in inputs_of(pair.consumer)}
-    entries -= {(pair.producer.result, domain) for domain in "fi"}
-    converts = pair.stored not in (DType.f32, DType.i32)
-    copies = 2 if pair.consumer.epilogue_block is not None else 1
-    return KernelSize(
-        len(entries),
-        copies * producer.ops + consumer.ops + _CONVERSION.ops * (1 + converts) // 2,
-        len({*words, *more}) + _CONVERSION.params * converts,
-    ).excess
-
-
 def _is_bijective_read(pair: _Pair) -> bool:
     """Whether the consumer reads each element of the tensor exactly once, at its own point."""
     space = pair.consumer.space
@@ -125,6 +111,7 @@ class _Composition(Pattern[_Pair]):
     def __init__(self, ctx: NpuContext, source: str) -> None:
         super().__init__(ctx, source)
         self._tried: dict[tuple[_Pair | SSAValue, ...], str | None] = {}
+        self._uses: dict[GenericOp, tuple[KernelSize, tuple[int, ...]]] = {}
 
     def match(self, op: Operation) -> _Pair | None:
         if not isinstance(op, GenericOp):
@@ -155,7 +142,7 @@ class _Composition(Pattern[_Pair]):
 
     def excess(self, pair: _Pair) -> str | None:
         """The limit of a kernel that the two exceed together; built, once, when in doubt."""
-        if _excess(pair) is None:
+        if self._estimated_excess(pair) is None:
             return None
         tried = (pair, *pair.producer.operands, *pair.consumer.operands)
         if tried not in self._tried:
@@ -163,6 +150,25 @@ class _Composition(Pattern[_Pair]):
             self._tried[tried] = kernel_size(trial).excess
             trial.erase()
         return self._tried[tried]
+
+    def kernel_use(self, op: GenericOp) -> tuple[KernelSize, tuple[int, ...]]:
+        """``kernel_use`` of ``op``, whose body no pattern changes: asked for with every partner."""
+        if op not in self._uses:
+            self._uses[op] = kernel_use(op)
+        return self._uses[op]
+
+    def _estimated_excess(self, pair: _Pair) -> str | None:
+        (producer, words), (consumer, more) = map(self.kernel_use, (pair.producer, pair.consumer))
+        entries = {(e.value, e.domain) for e in inputs_of(pair.producer)}
+        entries |= {(e.value, e.domain) for e in inputs_of(pair.consumer)}
+        entries -= {(pair.producer.result, domain) for domain in "fi"}
+        converts = pair.stored not in (DType.f32, DType.i32)
+        copies = 2 if pair.consumer.epilogue_block is not None else 1
+        return KernelSize(
+            len(entries),
+            copies * producer.ops + consumer.ops + _CONVERSION.ops * (1 + converts) // 2,
+            len({*words, *more}) + _CONVERSION.params * converts,
+        ).excess
 
     def _is_finite(self, value: SSAValue) -> bool:
         array = constant_array(value, self.ctx.consts)
@@ -184,7 +190,7 @@ class ProducerIntoConsumer(_Composition):
     def check(self, found: _Pair) -> str | None:
         producer = found.producer
         consumers = users(producer.result)
-        is_cheap = kernel_size(producer).ops <= CHEAP_OPS
+        is_cheap = self.kernel_use(producer)[0].ops <= CHEAP_OPS
         if not can_pass_through(found.stored) or producer.fills is not None:
             return (
                 "not fused: the tensor between has an element type or padding that must be stored"
