@@ -217,7 +217,8 @@ def test_what_stays_and_what_is_striped_changes_no_bit(
     groups = list(dict.fromkeys(group.nodes for group in schedule.groups))
     start = int(rng.integers(1, 5))
     end = int(rng.integers(start + 1, 7))
-    stripes = (RunSchedule(groups[start], groups[end], int(rng.integers(2, 5))),)
+    turns = tuple(map(int, rng.permutation(end - start + 1)))
+    stripes = (RunSchedule(groups[start], groups[end], int(rng.integers(2, 5)), turns),)
     path = tmp_path / "schedule.json"
     path.write_text(replace(schedule, resident=kept, stripes=stripes).to_json(), encoding="utf-8")
     program = program_unless_illegal(model, replace(options, schedule=path))

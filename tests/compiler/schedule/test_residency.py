@@ -71,7 +71,7 @@ def test_tensors_padded_on_more_than_two_axes_never_stay() -> None:
         assert can_stay(jobs[1].problem, jobs[1].problem.operands[0]) == (axes <= 2)
         assert stay_candidates(jobs, tensors) == want
         assert Residency(jobs, tensors, TINY, OPTIONS).decide() == want
-        plan = plan_program(Work(jobs, tuple(tensors)), TINY, PlanOptions(OPTIONS))
+        plan = plan_program(Work(jobs, tuple(tensors)), TINY, PlanOptions(OPTIONS, stripes=False))
         assert (plan.steps[1].problem.operands[0].home is Home.spm) == (axes <= 2)
 
 

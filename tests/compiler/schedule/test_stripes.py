@@ -6,7 +6,7 @@ reads when it runs whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,9 +41,14 @@ def internal(chain: Chain) -> set[int]:
 
 
 def striped(chain: Chain, count: int, outside: int = 0) -> Striping | None:
-    """Bit n of ``outside``: tensor n is not kept in the segment's buffers, though it could be."""
+    """Bit n of ``outside``: tensor n is not kept in the segment's buffers, though it could be.
+
+    The jobs have their turns in some order or other: every one is right.
+    """
     jobs, kept = row_jobs(chain), {t for t in internal(chain) if not outside >> t & 1}
-    return stripe(jobs, 0, kept, count) if len(jobs) == len(chain.jobs) else None
+    found = stripe(jobs, 0, kept, count) if len(jobs) == len(chain.jobs) else None
+    turns = np.random.default_rng(outside + count).permutation(len(jobs))
+    return None if found is None else replace(found, turns=tuple(map(int, turns)))
 
 
 def planned(chain: Chain, striping: Striping) -> ProgramPlan:

@@ -13,8 +13,9 @@ from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
 TENSOR_ALIGNMENT = 64
-LINGER_GROUPS = (4, 1)  # how long bytes may be left alone, in groups
-LINGERING = PlanOptions(max_nodes=20_000)  # some tenths of a second where first fit does not do
+LINGER_GROUPS = 16  # how long bytes are left alone at most, in groups
+LINGER_ROUNDS = 50
+FIRST_FIT = PlanOptions(max_nodes=0)
 EFFORT = PlanOptions(max_nodes=1_000_000)  # it must fit
 ACC_WORD_BYTES = 4
 
@@ -69,14 +70,30 @@ def lay_out_core(core: npu.CoreOp, target: Target) -> CoreLayout:
 def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
     """Bytes are left alone for a while after their last use where there is room.
 
-    So whoever has them next need not wait for the last commands of the one before.
+    So whoever has them next need not wait for the last commands of the one before. Where first fit
+    exceeds the capacity, whatever lives at that time lingers half as long, until it fits.
     """
     exact = [buffer_of(op, memory) for op in buffers]
-    for longest in LINGER_GROUPS:
-        attempt = plan(_lingering(exact, memory, longest), memory.capacity_bytes, LINGERING)
+    longest = dict.fromkeys((b.id for b in exact), LINGER_GROUPS)
+    for _ in range(LINGER_ROUNDS):
+        wanted = _lingering(exact, memory, longest)
+        attempt = plan(wanted, memory.capacity_bytes, FIRST_FIT)
         if attempt.fits:
-            return replace(attempt, lower_bound_bytes=fullest(exact)[0])
-    return plan(exact, memory.capacity_bytes, EFFORT)
+            break
+        shorter = [name for name in _crowded(wanted, attempt.offsets, memory) if longest[name]]
+        if not shorter:  # the others may linger all the same
+            attempt = plan(wanted, memory.capacity_bytes, EFFORT)
+            break
+        longest.update((name, longest[name] // 2) for name in shorter)
+    if not attempt.fits:
+        attempt = plan(exact, memory.capacity_bytes, EFFORT)
+    return replace(attempt, lower_bound_bytes=fullest(exact)[0])
+
+
+def _crowded(buffers: list[Buffer], offsets: dict[str, int], memory: Memory) -> set[str]:
+    """Buffers that live while one lies beyond the capacity."""
+    beyond = [b for b in buffers if offsets[b.id] + b.size_bytes > memory.capacity_bytes]
+    return {b.id for b in buffers if any(b.lower < o.upper and o.lower < b.upper for o in beyond)}
 
 
 def buffer_of(op: npu.BufferOp, memory: Memory) -> Buffer:
@@ -90,17 +107,18 @@ def buffer_of(op: npu.BufferOp, memory: Memory) -> Buffer:
     )
 
 
-def _lingering(buffers: list[Buffer], memory: Memory, longest: int) -> list[Buffer]:
+def _lingering(buffers: list[Buffer], memory: Memory, longest: dict[str, int]) -> list[Buffer]:
     """The buffers with longer lives, small ones first, as far as the sum of live bytes allows."""
-    end = max((b.upper for b in buffers), default=0) + longest
+    end = max((b.upper for b in buffers), default=0) + LINGER_GROUPS
     live = [0] * end
     for b in buffers:
         for time in range(b.lower, b.upper):
             live[time] += b.size_bytes
     result = {}
     for b in sorted(buffers, key=lambda b: (b.size_bytes, b.lower, b.id)):
+        last = b.upper + longest[b.id]
         upper = b.upper
-        while upper < b.upper + longest and live[upper] + b.size_bytes <= memory.capacity_bytes:
+        while upper < last and live[upper] + b.size_bytes <= memory.capacity_bytes:
             live[upper] += b.size_bytes
             upper += 1
         result[b.id] = replace(b, upper=upper)

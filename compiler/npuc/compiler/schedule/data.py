@@ -37,11 +37,16 @@ class GroupSchedule:
 
 @dataclass(frozen=True)
 class RunSchedule:
-    """Groups in stripes of rows: the nodes of the first and of the last group, and how many."""
+    """Groups in stripes of rows: the nodes of the first and of the last group, and how many.
+
+    ``turns``: in which order the groups, counted from the first, have their turn in every round;
+    None: not decided, to be searched.
+    """
 
     first: tuple[str, ...]
     last: tuple[str, ...]
     stripes: int
+    turns: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,7 @@ def _parse_stripes(data: object, origin: str) -> tuple[RunSchedule, ...] | None:
 
 def _parse_run(data: object, where: str) -> RunSchedule:
     fields = [field.name for field in dataclass_fields(RunSchedule)]
-    if not isinstance(data, dict) or set(data) != set(fields):
+    if not isinstance(data, dict) or set(data) | {"turns"} != set(fields):
         given = sorted(data) if isinstance(data, dict) else type(data).__name__
         raise CompileError(
             "a run of the schedule has other fields", where, str(given), ", ".join(fields)
@@ -165,7 +170,15 @@ def _parse_run(data: object, where: str) -> RunSchedule:
     first, last = (_names(data[end], where, end, "node") for end in ("first", "last"))
     if count < 2:
         raise illegal(where, "stripes", count, "2 or more")
-    return RunSchedule(first, last, count)
+    return RunSchedule(first, last, count, _parse_turns(data.get("turns"), where))
+
+
+def _parse_turns(data: object, where: str) -> tuple[int, ...] | None:
+    if data is None:
+        return None
+    if not isinstance(data, list) or sorted(map(str, data)) != sorted(map(str, range(len(data)))):
+        raise illegal(where, "turns", data, "a permutation of 0 to the number of groups less one")
+    return tuple(_integer(turn, where, "turns") for turn in data)
 
 
 def _names(value: object, where: str, name: str, kind: str) -> tuple[str, ...]:

@@ -38,10 +38,16 @@ class Decisions:
     def of(self, work: Work) -> tuple[ProgramPlan, list[Tiling]]:
         """The steps of one core and their tilings. Raises: CompileError for a misfit."""
         plan, tilings = self._fitting(work)
+        if plan.stopped_early:
+            text = "the search for runs in stripes stopped early: the best of those seen are taken"
+            self.ctx.remarks.missed(SOURCE, text, ())
         jobs = work.jobs
         names = [work.tensors[n].name for n in sorted(plan.staying)]
         self.resident.update(dict.fromkeys(names))
-        runs = [RunSchedule(jobs[r.first].nodes, jobs[r.last].nodes, r.stripes) for r in plan.runs]
+        runs = [
+            RunSchedule(jobs[r.first].nodes, jobs[r.last].nodes, r.stripes, r.turns)
+            for r in plan.runs
+        ]
         self.runs.update(dict.fromkeys(runs))
         return plan, tilings
 

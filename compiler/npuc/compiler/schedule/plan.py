@@ -36,6 +36,7 @@ class _Planner:
     work: Work
     target: Target
     options: PlanOptions
+    stopped_early: bool = False
 
     def plan(self) -> ProgramPlan:
         segments = self._segments()
@@ -61,12 +62,14 @@ class _Planner:
         staying = set(self._staying({}, frozenset()))
         segments = Segments(work.jobs, work.tensors, self.target, search, staying)
         if self.options.runs is None:
-            return segments.choose()
+            found = segments.choose()
+            self.stopped_early = segments.stopped_early
+            return found
         return [segments.given(run) for run in self.options.runs]
 
     def _steps(self, staying: frozenset[int], segments: list[Segment]) -> ProgramPlan:
-        runs = [StripedRun(s.first, s.last, s.striping.stripes) for s in segments]
-        plan = ProgramPlan(staying=staying, runs=tuple(runs))
+        runs = [StripedRun(*s.run, s.striping.stripes, s.striping.turns) for s in segments]
+        plan = ProgramPlan([], [], staying, tuple(runs), self.stopped_early)
         whole: dict[int, int] = {}
         for tensor in sorted(staying):
             whole[tensor] = len(plan.buffers)

@@ -60,13 +60,17 @@ class Work:
     tensors: tuple[TensorFacts, ...]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class StripedRun:
-    """Jobs ``first`` to ``last`` that are computed in so many stripes of rows."""
+    """Jobs ``first`` to ``last`` that are computed in so many stripes of rows.
+
+    ``turns``: their order in every round, counted from the first, where it is decided.
+    """
 
     first: int
     last: int
     stripes: int
+    turns: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,14 @@ class ProgramPlan:
     """Steps in order and the buffers that they share.
 
     ``staying`` are the tensors that are in SPM whole, ``runs`` the jobs in stripes.
+    ``stopped_early``: runs that might have been better were not looked at.
     """
 
     steps: list[Step] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
     staying: frozenset[int] = frozenset()
     runs: tuple[StripedRun, ...] = ()
+    stopped_early: bool = False
 
     def lives(self) -> dict[int, tuple[int, int]]:
         """First and last step that uses each buffer."""

@@ -40,7 +40,8 @@ class Replay:
         """The runs of jobs in stripes, in order, or None where the file does not say."""
         if self.given.stripes is None:
             return None
-        runs = sorted(run for given in self.given.stripes for run in self._run(given))
+        found = [run for given in self.given.stripes for run in self._run(given)]
+        runs = sorted(found, key=lambda run: run.first)
         for one, other in pairwise(runs):
             if other.first <= one.last:
                 nodes = list(self.work.jobs[other.first].nodes)
@@ -57,7 +58,11 @@ class Replay:
         if firsts[0] >= lasts[-1]:
             allowed = "a group after the first one"
             raise illegal(f"{self.where}, stripes", "last", list(given.last), allowed)
-        return [StripedRun(firsts[0], lasts[-1], given.stripes)]
+        count = lasts[-1] - firsts[0] + 1
+        if given.turns is not None and len(given.turns) != count:
+            allowed = f"a permutation of 0 to {count - 1}"
+            raise illegal(f"{self.where}, stripes", "turns", list(given.turns), allowed)
+        return [StripedRun(firsts[0], lasts[-1], given.stripes, given.turns)]
 
     def check(self, plan: ProgramPlan, target: Target) -> None:
         """Raise CompileError where what stays in SPM does not fit it."""

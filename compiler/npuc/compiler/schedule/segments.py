@@ -1,29 +1,34 @@
 """Segments: which runs of jobs go in stripes, and in how many.
 
-Only runs around tensors that cannot stay in SPM whole are looked at. For each, the fewest stripes
-that fit are taken; a partition into segments and single jobs with the fewest expected cycles is
-found by dynamic programming over the jobs in order.
+Stripes serve two ends: tensors that cannot stay in SPM whole need not leave it, and engines work
+on different jobs at the same time. A partition of the jobs into segments and single jobs with the
+fewest expected cycles is found by dynamic programming. It begins with guesses that know little of
+room and rows; the segments that a partition takes are then looked at one by one, until it takes
+none that is not known.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 
-from npuc.compiler.schedule.estimate import Estimate
+from npuc.compiler.schedule.interleave import Guess, Rounds, RowWork, guess_runs, rounds_of
 from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.problem import Home
 from npuc.compiler.schedule.program import Job, StripedRun, TensorFacts, uses, whole_words
 from npuc.compiler.schedule.residency import with_homes
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
 from npuc.compiler.schedule.stripes import RowJob, Striping, stripe
-from npuc.isa.cost import transfer_rate
 from npuc.isa.target import Target
 
-MAX_SEGMENT_JOBS = 20
+MAX_SEGMENT_JOBS = 32
 STRIPE_COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 56, 80, 112)
-STEP_CYCLES = 200  # fill, drain and dispatch of one more step
 ROOM_SHARE = 8  # one part in so many of SPM is left to the rings of a segment's steps
+TRIED_PER_JOB = 3  # segments looked at closely
+FITS_TRIED, FITS_APART = 3, 2  # numbers of stripes looked at for one that fits
+NEVER = 1 << 62
+
+Run = tuple[int, int]  # first and last job
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,11 @@ class Segment:
     peak_bytes: int
     cycles: int
 
+    @property
+    def run(self) -> Run:
+        """First and last job."""
+        return self.first, self.last
+
 
 @dataclass
 class Segments:
@@ -48,6 +58,8 @@ class Segments:
     options: SearchOptions
     staying: set[int]
     row_jobs: list[RowJob | None] = field(default_factory=list)
+    stopped_early: bool = False
+    _works: dict[tuple[int, frozenset[int]], RowWork] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         made = {tensor for job in self.jobs for tensor in job.outputs}
@@ -55,23 +67,97 @@ class Segments:
 
     def choose(self) -> list[Segment]:
         """The segments of the cheapest partition, in order."""
-        singles = [self._single(n) for n in range(len(self.jobs))]
-        best: list[tuple[int, Segment | None]] = [(0, None)]
-        for end in range(1, len(self.jobs) + 1):
-            cost: tuple[int, Segment | None] = (best[end - 1][0] + singles[end - 1], None)
-            for segment in self._ending[end - 1]:
-                total = best[segment.first][0] + segment.cycles
-                if total < cost[0]:
-                    cost = (total, segment)
+        guesses = self._guesses()
+        costs = {run: guess.cycles for run, guess in guesses.items()}
+        known: dict[Run, Segment | None] = {}
+        while True:
+            chosen = self._partition(costs)
+            unknown = [run for run in chosen if run not in known]
+            if not unknown:
+                found = [segment for run in chosen if (segment := known[run]) is not None]
+                return [self._in_turns(self._best_stripes(segment)) for segment in found]
+            if len(known) > TRIED_PER_JOB * len(self.jobs):
+                self.stopped_early = True
+                costs = {run: segment.cycles for run, segment in known.items() if segment}
+                continue
+            for run in unknown:
+                known[run] = segment = self._segment(run, guesses[run].stripes)
+                costs[run] = NEVER if segment is None else segment.cycles
+
+    def _best_stripes(self, segment: Segment) -> Segment:
+        """The segment in more or fewer stripes, as long as each step of that is faster."""
+        row = self.row_jobs[segment.last]
+        counts = _counts(row) if row is not None else []
+        place = counts.index(segment.striping.stripes)
+        for step in (1, -1):
+            near = place + step
+            while 0 <= near < len(counts):
+                striping = self._striping(segment.run, segment.internal, counts[near])
+                if striping is None:
+                    break
+                other = self._measured(segment.run, striping, segment.internal)
+                if other.cycles >= segment.cycles or other.peak_bytes > self._room(segment):
+                    break
+                segment, near = other, near + step
+        return segment
+
+    def _room(self, segment: Segment) -> int:
+        """SPM bytes for the buffers of ``segment``."""
+        return self._capacity(segment.run, segment.internal)
+
+    def _in_turns(self, segment: Segment) -> Segment:
+        """The segment with its jobs in the order that keeps engines busy, as far as it fits."""
+        striping = segment.striping
+        room = max(self._room(segment), segment.peak_bytes)
+        for turns in reversed(
+            self._rounds(striping, segment.internal).better_turns(striping.turns)
+        ):
+            turned = replace(striping, turns=turns)
+            peak = self.peak(turned)
+            if peak <= room:
+                return replace(segment, striping=turned, peak_bytes=peak)
+        return segment
+
+    def _guesses(self) -> dict[Run, Guess]:
+        """Runs that are likely to gain, with their best numbers of stripes."""
+        scratch = frozenset(n for n, facts in enumerate(self.tensors) if facts.is_scratch)
+        room = self.target.spm.capacity_bytes
+        guesses = {}
+        for first in range(len(self.jobs)):
+            works = []
+            for number in range(first, min(first + MAX_SEGMENT_JOBS, len(self.jobs))):
+                if self.row_jobs[number] is None:
+                    break
+                works.append(self._work(number, scratch))
+            singly = list(accumulate(self._singles[first : first + len(works)]))
+            for n, guess in enumerate(guess_runs(works, STRIPE_COUNTS, room)):
+                if n and guess.cycles < singly[n]:
+                    guesses[first, first + n] = guess
+        return guesses
+
+    @cached_property
+    def _singles(self) -> list[int]:
+        return [self._single(n) for n in range(len(self.jobs))]
+
+    def _partition(self, costs: Mapping[Run, int]) -> list[Run]:
+        """The runs of the cheapest partition into runs and single jobs."""
+        ending: dict[int, list[tuple[int, int]]] = {}
+        for (first, last), cycles in costs.items():
+            ending.setdefault(last, []).append((first, cycles))
+        best: list[tuple[int, int]] = [(0, 0)]  # cycles of the jobs before, first of the last run
+        for last, single in enumerate(self._singles):
+            cost = (best[last][0] + single, last)
+            for first, cycles in ending.get(last, ()):
+                cost = min(cost, (best[first][0] + cycles, first))
             best.append(cost)
-        chosen: list[Segment] = []
+        runs = []
         end = len(self.jobs)
         while end:
-            last = best[end][1]
-            if last is not None:
-                chosen.append(last)
-            end = last.first if last is not None else end - 1
-        return chosen[::-1]
+            first = best[end][1]
+            if first < end - 1:
+                runs.append((first, end - 1))
+            end = first
+        return runs[::-1]
 
     def given(self, run: StripedRun) -> Segment:
         """The segment that a schedule file asks for. Raises: CompileError where it cannot be."""
@@ -88,32 +174,22 @@ class Segments:
             allowed = "runs whose tensors with windows have one writer each, row by row"
             where = f"groups {jobs[0].problem.name} to {jobs[-1].problem.name}"
             raise illegal(where, "stripes", run.stripes, allowed)
-        return self._measured(run.first, run.last, (striping, internal))
+        if run.turns is None:
+            return self._in_turns(self._measured((run.first, run.last), striping, internal))
+        striping = replace(striping, turns=run.turns)
+        return self._measured((run.first, run.last), striping, internal)
 
-    def _measured(self, first: int, last: int, found: tuple[Striping, frozenset[int]]) -> Segment:
-        striping, internal = found
-        cycles = self._cycles(striping, internal)
-        return Segment(first, last, striping, internal, self.peak(striping), cycles)
+    def _measured(self, run: Run, striping: Striping, internal: frozenset[int]) -> Segment:
+        cycles = self._rounds(striping, internal).cycles(striping.turns)
+        return Segment(*run, striping, internal, self.peak(striping), cycles)
+
+    def _rounds(self, striping: Striping, internal: frozenset[int]) -> Rounds:
+        numbers = range(striping.first, striping.first + len(striping.rows))
+        return rounds_of(striping, [self._work(n, internal) for n in numbers])
 
     def _single(self, number: int) -> int:
         problem = with_homes(self.jobs[number], self.staying)
         return choose_tiling(problem, self.target, self.options).estimate.overlapped_cycles
-
-    @cached_property
-    def _ending(self) -> list[list[Segment]]:
-        """Segments by their last job."""
-        found: list[list[Segment]] = [[] for _ in self.jobs]
-        for first in range(len(self.jobs)):
-            for last in range(first + 1, min(first + MAX_SEGMENT_JOBS, len(self.jobs))):
-                if self.row_jobs[last] is None or self.row_jobs[first] is None:
-                    break
-                internal = self._internal(first, last)
-                if not self._is_worth_a_look(first, last, internal - self.staying):
-                    continue
-                segment = self._segment(first, last, internal)
-                if segment is not None:
-                    found[last].append(segment)
-        return found
 
     @cached_property
     def _lives(self) -> dict[int, tuple[int, int]]:
@@ -129,38 +205,28 @@ class Segments:
                     inside.add(tensor)
         return frozenset(inside)
 
-    def _is_worth_a_look(self, first: int, last: int, large: frozenset[int]) -> bool:
-        """Whether both ends hand on a tensor that cannot stay whole; else a shorter run does."""
-        return not large.isdisjoint(self.jobs[first].outputs) and not large.isdisjoint(
-            self.jobs[last].inputs
-        )
-
-    def _fewest(self, first: int, last: int, internal: frozenset[int], capacity: int) -> int:
-        """Stripes below which not even one job's internal tensors fit."""
-        largest = max(
-            sum(self.tensors[t].n_bytes for t in internal.intersection(job.tensors))
-            for job in self.jobs[first : last + 1]
-        )
-        return -(-largest // max(capacity, 1))
-
-    def _segment(self, first: int, last: int, internal: frozenset[int]) -> Segment | None:
-        rows = [job for job in self.row_jobs[first : last + 1] if job is not None]
-        outside = self._outside_bytes(first, last, internal)
-        capacity = self.target.spm.capacity_bytes * (ROOM_SHARE - 1) // ROOM_SHARE - outside
-        fewest = self._fewest(first, last, internal, capacity)
-        counts = [n for n in STRIPE_COUNTS if fewest <= n <= rows[-1].extent]
-        found: Segment | None = None
-        while counts:  # more stripes need less room: halve what is left
-            middle = len(counts) // 2
-            striping = stripe(rows, first, set(internal), counts[middle])
+    def _segment(self, run: Run, stripes: int) -> Segment | None:
+        """The run in so many stripes, or the fewest more that fit of a few numbers."""
+        row = self.row_jobs[run[1]]
+        counts = [n for n in _counts(row) if n >= stripes] if row is not None else []
+        internal = self._internal(*run)
+        for count in counts[: FITS_TRIED * FITS_APART : FITS_APART]:
+            striping = self._striping(run, internal, count)
             if striping is None:
                 return None
-            if self.peak(striping) <= capacity:
-                found = self._measured(first, last, (striping, internal))
-                counts = counts[:middle]
-            else:
-                counts = counts[middle + 1 :]
-        return found
+            if self.peak(striping) <= self._capacity(run, internal):
+                return self._measured(run, striping, internal)
+        return None
+
+    def _striping(self, run: Run, internal: frozenset[int], stripes: int) -> Striping | None:
+        first, last = run
+        rows = [job for job in self.row_jobs[first : last + 1] if job is not None]
+        return stripe(rows, first, set(internal), stripes)
+
+    def _capacity(self, run: Run, internal: frozenset[int]) -> int:
+        """SPM bytes for the buffers of a segment."""
+        all_bytes = self.target.spm.capacity_bytes
+        return all_bytes - all_bytes // ROOM_SHARE - self._outside_bytes(*run, internal)
 
     def _outside_bytes(self, first: int, last: int, internal: frozenset[int]) -> int:
         """Bytes of whole tensors that stay during the segment."""
@@ -174,8 +240,9 @@ class Segments:
         """The most bytes of buffers that are alive at once in the segment."""
         change = [0] * (len(striping.order) + 1)
         for (begin, end), n_bytes in self._pieces(striping):
-            change[begin] += whole_words(n_bytes, self.target)
-            change[end + 1] -= whole_words(n_bytes, self.target)
+            rounded = whole_words(n_bytes, self.target)
+            change[begin] += rounded
+            change[end + 1] -= rounded
         return max(accumulate(change))
 
     def _pieces(self, striping: Striping) -> Iterator[tuple[tuple[int, int], int]]:
@@ -193,26 +260,26 @@ class Segments:
                 continue
             low, high = striping.held[tensor][s]
             kept, last = striping.kept[tensor], end
-            made = [n for n in range(s + 1, len(kept)) if striping.buffer_of(tensor, n) == n]
-            if made and kept[made[0]][1] > kept[made[0]][0]:  # the next buffer copies from this one
-                last = max(end, lives[tensor, made[0]][0])
+            later = range(s + 1, len(kept))
+            made = next((n for n in later if striping.buffer_of(tensor, n) == n), None)
+            if made is not None and kept[made][1] > kept[made][0]:  # that buffer copies from this
+                last = max(end, lives[tensor, made][0])
             yield (begin, last), high - low
 
-    def _cycles(self, striping: Striping, internal: frozenset[int]) -> int:
-        mxu = vpu = moved = 0
-        for number in range(striping.first, striping.first + len(striping.rows)):
-            estimate = self._resident_estimate(number, internal)
-            mxu, vpu = mxu + estimate.mxu_cycles, vpu + estimate.vpu_cycles
-            moved += estimate.dram_bytes
-        copied = sum(high - low for kept in striping.kept.values() for low, high in kept)
-        vpu += copied // (4 * self.target.vpu.lanes)
-        steps = len(striping.order)
-        busiest = max(mxu, vpu, int(moved / transfer_rate(self.target)))
-        return busiest + steps * STEP_CYCLES
-
-    def _resident_estimate(self, number: int, internal: frozenset[int]) -> Estimate:
-        job = self.jobs[number]
+    def _work(self, number: int, internal: frozenset[int]) -> RowWork:
+        """The job when ``internal`` and what stays are in SPM, and constants are fetched whole."""
+        job, row_job = self.jobs[number], self.row_jobs[number]
+        assert row_job is not None, "jobs without rows are in no segment"
         constants = {t: Home.fetched for t in job.inputs if self.tensors[t].segment == "constant"}
         homes = constants | dict.fromkeys(self.staying | internal, Home.spm)
-        problem = with_homes(job, homes)
-        return choose_tiling(problem, self.target, self.options).estimate
+        key = number, frozenset(homes).intersection(job.tensors)
+        if key not in self._works:
+            problem = with_homes(job, homes)
+            choice = choose_tiling(problem, self.target, self.options)
+            self._works[key] = RowWork(row_job, problem, choice, self.target)
+        return self._works[key]
+
+
+def _counts(last: RowJob) -> list[int]:
+    """How many stripes a run may have that ends with the job ``last``."""
+    return [n for n in STRIPE_COUNTS if n <= last.extent]

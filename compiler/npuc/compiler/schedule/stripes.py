@@ -120,7 +120,8 @@ class Striping:
     """Rows of every job and bytes of every internal tensor, per stripe.
 
     ``rows[j][s]`` are the rows that job j computes; ``held[t][s]`` the bytes of tensor t that its
-    buffer holds and ``kept[t][s]`` those of them that come from the stripe before.
+    buffer holds and ``kept[t][s]`` those of them that come from the stripe before. In a
+    round every job runs one stripe, by ``turns``.
     """
 
     first: int
@@ -129,12 +130,14 @@ class Striping:
     held: dict[int, list[Range]] = field(default_factory=dict)
     kept: dict[int, list[Range]] = field(default_factory=dict)
     depths: list[int] = field(default_factory=list)
+    turns: tuple[int, ...] = ()
 
     @cached_property
     def order(self) -> list[tuple[int, int]]:
         """(job, stripe) in the order of execution: a job runs one stripe behind its producers."""
+        turn = {job: n for n, job in enumerate(self.turns)}
         items = [
-            (s + self.depths[j], -self.depths[j], j, s)
+            (s + self.depths[j], turn[j], j, s)
             for j, ranges in enumerate(self.rows)
             for s, (low, high) in enumerate(ranges)
             if high > low
@@ -143,10 +146,16 @@ class Striping:
 
     def buffer_of(self, tensor: int, s: int) -> int:
         """The stripe that made the buffer of ``s``: one that gains no rows uses the one before."""
-        held = self.held[tensor]
-        while s and held[s][1] == held[s - 1][1]:
-            s -= 1
-        return s
+        return self._makers[tensor][s]
+
+    @cached_property
+    def _makers(self) -> dict[int, list[int]]:
+        makers: dict[int, list[int]] = {}
+        for tensor, held in self.held.items():
+            gains = [s for s in range(len(held)) if not s or held[s][1] != held[s - 1][1]]
+            ends = [*gains[1:], len(held)]
+            makers[tensor] = [s for s, end in zip(gains, ends, strict=True) for _ in range(s, end)]
+        return makers
 
 
 def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int) -> Striping | None:
@@ -162,7 +171,9 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
                 return None
     needs = _Needs(unit, stripes, internal)
     rows = [needs.rows(job) for job in reversed(jobs)][::-1]
-    result = Striping(first, stripes, rows, depths=_depths(jobs))
+    depths = _depths(jobs)
+    turns = tuple(sorted(range(len(jobs)), key=lambda j: (depths[j], j)))
+    result = Striping(first, stripes, rows, depths=depths, turns=turns)
     writers = [t for job in jobs for t, _ in job.writes]
     for tensor in sorted(internal):
         held, kept = _held(needs.lows[tensor], needs.highs[tensor])

@@ -1,0 +1,261 @@
+"""In which order the stripes of a segment follow each other, so that both engines stay busy.
+
+In a round each job of a segment runs at most one stripe, and all of them are independent: their
+inputs come from rounds before. Engines take commands in program order, so that vector work is
+hidden only if the jobs that follow have matrix work that needs the vector unit little: the
+accumulator holds two tiles of a job. Orders are compared by playing all rounds.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import ceil, prod
+
+import numpy as np
+import numpy.typing as npt
+
+from npuc.compiler.schedule.problem import N_DIM, PARALLEL, GroupProblem, Home
+from npuc.compiler.schedule.program import tensor_bytes
+from npuc.compiler.schedule.search import Choice
+from npuc.compiler.schedule.stripes import RowJob, Striping
+from npuc.compiler.schedule.tiling import single_step_dims
+from npuc.isa.cost import mma_cycles, transfer_rate
+from npuc.isa.target import Target
+
+MAX_PLAYED = 12_000  # pieces, while one segment's order is looked for
+ACC_SLOTS = 2
+CAUTION = 1.01
+NEVER = 1 << 61
+STEP_CYCLES = 40  # nops and dispatch of one more piece, on each engine
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a job asks of the engines, in cycles, when its rows are one piece.
+
+    ``fetched`` are the transfers of constants, which come whole before the first stripe.
+    """
+
+    mxu: int
+    vpu: int
+    loads: int
+    stores: int
+    fetched: int
+
+    @staticmethod
+    def of(problem: GroupProblem, choice: Choice, target: Target) -> "Load":
+        """The load of one job with the tiling that was chosen for it."""
+        rate = transfer_rate(target)
+        fetched = [o for o in problem.operands if o.home is Home.fetched]
+        outputs = [problem.operands[n] for n in problem.vector.outputs]
+        fetches = ceil(sum(map(tensor_bytes, fetched)) / rate)
+        stores = ceil(sum(tensor_bytes(o) for o in outputs if not o.is_resident) / rate)
+        estimate = choice.estimate
+        all_loads = max(ceil(estimate.dram_bytes / rate) - fetches - stores, 0)
+        return Load(estimate.mxu_cycles, estimate.vpu_cycles, all_loads, stores, fetches)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One stripe of a job: cycles of the engines and of its transfers, and output tiles."""
+
+    job: int
+    mxu: int
+    vpu: int
+    tiles: int
+    loads: int
+    stores: int
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The pieces of each round, and for each job those whose results it reads."""
+
+    pieces: tuple[tuple[Piece, ...], ...]
+    producers: tuple[tuple[int, ...], ...]
+
+    def cycles(self, turns: Sequence[int]) -> int:
+        """Cycles of all rounds, when the jobs of each run in the order of ``turns``.
+
+        Loads are issued a round before they are used, stores take no engine's time.
+        """
+        rank = {job: n for n, job in enumerate(turns)}
+        mxu = vpu = dma = issued = 0
+        done = [0] * len(self.producers)  # when each job ended its last round
+        for pieces in self.pieces:
+            ends = list(done)
+            begun = max(mxu, vpu)
+            for piece in sorted(pieces, key=lambda piece: rank[piece.job]):
+                ready = max((done[p] for p in self.producers[piece.job]), default=0)
+                if piece.loads:
+                    dma = max(dma, issued) + piece.loads
+                    ready = max(ready, dma)
+                if piece.mxu:
+                    mxu, vpu = _drained(piece, max(mxu, ready) + STEP_CYCLES, vpu)
+                else:
+                    vpu = max(vpu, ready) + piece.vpu + STEP_CYCLES
+                dma += piece.stores
+                ends[piece.job] = vpu
+            done, issued = ends, begun
+        return max(mxu, vpu, dma)
+
+    def better_turns(self, turns: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Orders of the jobs, each faster than the one before it; the first is the one given.
+
+        One job at a time is moved to where the rounds are shortest, those without matrix work
+        first, until none gains or ``MAX_PLAYED`` pieces were played.
+        """
+        found, fewest = [turns], self.cycles(turns)
+        left = MAX_PLAYED // sum(len(pieces) for pieces in self.pieces)
+        jobs = sorted(turns, key=self._matrix_cycles)
+        idle = 0  # jobs since the last gain
+        while left > 0 and idle < len(jobs):
+            job = jobs.pop(0)
+            jobs.append(job)
+            idle += 1
+            rest = tuple(j for j in found[-1] if j != job)
+            for place in range(len(turns)):
+                moved = (*rest[:place], job, *rest[place:])
+                cycles = self.cycles(moved)
+                left -= 1
+                if cycles < fewest:
+                    fewest, idle = cycles, 0
+                    found.append(moved)
+        return found
+
+    def _matrix_cycles(self, job: int) -> int:
+        return sum(p.mxu for pieces in self.pieces for p in pieces if p.job == job)
+
+
+def _drained(piece: Piece, mxu: int, vpu: int) -> tuple[int, int]:
+    """When the engines are done with a piece whose tiles the vector unit drains."""
+    slots = [0] * ACC_SLOTS
+    multiply, drain = piece.mxu // piece.tiles, piece.vpu // piece.tiles
+    for tile in range(piece.tiles):
+        mxu = max(mxu, slots[tile % ACC_SLOTS]) + multiply
+        vpu = max(mxu, vpu) + drain
+        slots[tile % ACC_SLOTS] = vpu
+    return mxu, vpu
+
+
+@dataclass(frozen=True)
+class RowWork:
+    """A job as pieces are made of it; ``problem`` has its operands where the segment has them."""
+
+    job: RowJob
+    problem: GroupProblem
+    choice: Choice
+    target: Target
+    known: dict[int, int] = field(default_factory=dict)
+
+    @cached_property
+    def weight_cycles(self) -> int:
+        """What one row costs, whose products load all weights."""
+        return self._product_cycles(1)
+
+    @cached_property
+    def constant_bytes(self) -> int:
+        """Bytes of the constants, which are in SPM as long as the segment runs."""
+        return sum(tensor_bytes(o) for o in self.problem.operands if o.home is Home.fetched)
+
+    @cached_property
+    def result_bytes(self) -> int:
+        """Bytes of the results, of which the stripes that are alive are in SPM."""
+        return sum(tensor_bytes(self.problem.operands[n]) for n in self.problem.vector.outputs)
+
+    @cached_property
+    def load(self) -> Load:
+        """The whole job at once."""
+        return Load.of(self.problem, self.choice, self.target)
+
+    def piece(self, number: int, rows: int, is_first: bool) -> Piece:
+        """The piece of so many rows: a part of the whole, but no less than one product takes."""
+        extent, load = self.job.extent, self.load
+        tiles = prod(self.choice.tiling.trips(self.problem)[:PARALLEL])
+        return Piece(
+            number,
+            max(ceil(load.mxu * rows / extent), self._product_cycles(rows)),
+            ceil(load.vpu * rows / extent),
+            ceil(tiles * rows / extent),
+            load.loads * rows // extent + (load.fetched if is_first else 0),
+            load.stores * rows // extent,
+        )
+
+    def _product_cycles(self, rows: int) -> int:
+        """The products of so many rows, each as one command: weights are loaded all the same."""
+        if rows not in self.known:
+            self.known[rows] = self._products(rows)
+        return self.known[rows]
+
+    def _products(self, rows: int) -> int:
+        if self.problem.contraction is None:
+            return 0
+        extents = [rows if d == self.job.dim else e for d, e in enumerate(self.problem.extents)]
+        single = single_step_dims(self.problem)
+        products = prod(extents[d] for d in single)
+        m = prod(extents[d] for d in range(N_DIM) if d not in single)
+        a = self.problem.operands[self.problem.contraction.a]
+        k, n = prod(extents[PARALLEL:]), extents[N_DIM]
+        return products * int(mma_cycles(self.target, m, k, n, dtype=a.dtype))
+
+
+def rounds_of(striping: Striping, works: Sequence[RowWork]) -> Rounds:
+    """The pieces of all rounds of ``striping``; ``works`` are those of its jobs."""
+    makers: dict[int, list[int]] = {}
+    for number, work in enumerate(works):
+        for tensor, _ in work.job.writes:
+            makers.setdefault(tensor, []).append(number)
+    producers = tuple(
+        tuple(p for tensor, _ in work.job.reads for p in makers.get(tensor, ())) for work in works
+    )
+    rounds: dict[int, list[Piece]] = {}
+    begun: set[int] = set()
+    for number, s in striping.order:
+        low, high = striping.rows[number][s]
+        piece = works[number].piece(number, high - low, number not in begun)
+        begun.add(number)
+        rounds.setdefault(s + striping.depths[number], []).append(piece)
+    return Rounds(tuple(tuple(pieces) for pieces in rounds.values()), producers)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """About what a run takes, in its best number of stripes."""
+
+    cycles: int
+    stripes: int
+
+
+def guess_runs(works: Sequence[RowWork], counts: Sequence[int], room_bytes: int) -> list[Guess]:
+    """For each run of jobs from the first one on: what is not the busiest engine's shows once.
+
+    Two stripes of every result are taken to be in SPM. Guesses are high by ``CAUTION``, so that
+    what is known to be good is not given up for what is not known.
+    """
+    if not works:
+        return []
+    stripes = np.array(counts, np.int64)
+    loads = [work.load for work in works]
+    mxu = np.maximum(
+        _column(load.mxu for load in loads), _column(w.weight_cycles for w in works) * stripes
+    )
+    vpu = _column(load.vpu for load in loads)
+    moved = _column(load.loads + load.stores + load.fetched for load in loads)
+    room = (
+        _column(w.constant_bytes for w in works)
+        + 2 * _column(w.result_bytes for w in works) // stripes
+    )
+    mxu, vpu, moved, room = (np.cumsum(part, axis=0) for part in (mxu, vpu, moved, room))
+    busiest = np.maximum(mxu, vpu)
+    steps = np.arange(1, len(works) + 1)[:, None] * stripes
+    cycles = np.maximum(busiest, moved) + (mxu + vpu - busiest) // stripes + steps * STEP_CYCLES
+    extents = _column(work.job.extent for work in works)
+    cycles[(stripes > extents) | (room > room_bytes)] = NEVER
+    best = cycles.argmin(axis=1)
+    return [
+        Guess(int(row[n] * CAUTION), int(stripes[n])) for row, n in zip(cycles, best, strict=True)
+    ]
+
+
+def _column(values: Iterable[int]) -> npt.NDArray[np.int64]:
+    return np.array(list(values), np.int64)[:, None]
