@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,11 +118,13 @@ def test_accesses_that_later_ones_stand_for_are_forgotten_without_a_trace(
         ]
         assert waits(handover.enter(touches)) == waits(all_kept.enter(touches))
         usage = Usage(issued(ld0=1, ld1=1, st=1, vpu=1), ())
-        before = list(all_kept._past)
+        before = all_kept._past
         for one in (handover, all_kept):
             one.leave(touches, usage)
-        numbered = [replace(t, count=all_kept.issued[t.engine] - 1 + t.count) for t in touches]
-        all_kept._past = [*before, *numbered]
+        numbered = [
+            replace(t, count=all_kept.issued[t.engine.value] - 1 + t.count) for t in touches
+        ]
+        all_kept._past = np.concatenate([before, all_kept._table(numbered)])
 
 
 def test_what_no_engine_waits_for_is_not_kept_layer_by_layer() -> None:

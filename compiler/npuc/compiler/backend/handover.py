@@ -5,7 +5,10 @@ engine (and one of the two writes) waits in a ``nop`` until those accesses are c
 are implied by what the engine knows already, through earlier waits of any engine, are left out.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from npuc.compiler.backend.registers import COUNT_REGISTERS
 from npuc.compiler.dialects.npu import NopOp, Order, Usage
@@ -25,10 +28,6 @@ class Extent:
     low: int
     high: int
 
-    def overlaps(self, other: "Extent") -> bool:
-        """Whether the two share a byte."""
-        return self.memory == other.memory and self.low < other.high and other.low < self.high
-
 
 @dataclass(frozen=True)
 class PlacedTouch:
@@ -40,121 +39,152 @@ class PlacedTouch:
     count: int
 
 
-Clock = dict[Engine, int]  # commands known to be complete, per engine
+Clock = list[int]  # commands known to be complete, by the engine's code
+Int64s = npt.NDArray[np.int64]
+ENGINES = len(Engine)
+SOURCES = [engine.value for engine in COUNT_REGISTERS]
+MEMORY, LOW, HIGH, ENGINE, WRITES, COUNT = range(6)  # columns of a table of touches
 
 
 @dataclass
 class Handover:
     """Accesses of earlier groups of a core that some engine may still have to wait for.
 
-    ``_known`` is what each engine knows to be complete; ``_history`` what it knew when it had
-    done so many commands (at the ends of groups).
+    ``_past`` is a table with one of them per row; ``_known`` is what each engine knows to be
+    complete; ``_history`` what it knew when it had done so many commands (at the ends of groups).
     """
 
     core: int
-    issued: Clock = field(default_factory=lambda: dict.fromkeys(COUNT_REGISTERS, 0))
-    _past: list[PlacedTouch] = field(default_factory=list)
-    _known: dict[Engine, Clock] = field(
-        default_factory=lambda: {e: dict.fromkeys(COUNT_REGISTERS, 0) for e in COUNT_REGISTERS}
-    )
-    _history: dict[Engine, list[tuple[int, Clock]]] = field(
-        default_factory=lambda: {e: [] for e in COUNT_REGISTERS}
+    issued: Clock = field(default_factory=lambda: [0] * ENGINES)
+    _memories: dict[str, int] = field(default_factory=dict)
+    _past: Int64s = field(default_factory=lambda: np.zeros((0, 6), np.int64))
+    _known: list[Clock] = field(default_factory=lambda: [[0] * ENGINES for _ in range(ENGINES)])
+    _history: list[list[tuple[int, Clock]]] = field(
+        default_factory=lambda: [[] for _ in range(ENGINES)]
     )
 
     def enter(self, touches: list[PlacedTouch]) -> list[NopOp]:
         """The nops that a group with ``touches`` starts with."""
         nops: list[NopOp] = []
+        table = self._table(touches)
+        counts = np.where(_conflicts(table, self._past), self._past[:, COUNT], 0)
         for engine in COUNT_REGISTERS:
-            own = [touch for touch in touches if touch.engine is engine]
-            needed = self._needed(engine, own)
-            essential = self._essential(engine, needed)
+            own = counts[table[:, ENGINE] == engine.value].max(axis=0, initial=0)
+            needed = self._needed(engine.value, own)
             waits = [
-                self._wait(source, needed[source])
-                for source in COUNT_REGISTERS
-                if source in essential
+                self._wait(Engine(s), needed[s]) for s in self._essential(engine.value, needed)
             ]
             nops += [
                 NopOp(engine.name, Order(tuple(waits[start : start + MAX_WAITS])))
                 for start in range(0, len(waits), MAX_WAITS)
             ]
             for source, count in needed.items():
-                _join(self._known[engine], self._knowledge(source, count))
+                _join(self._known[engine.value], self._knowledge(source, count))
         return nops
 
     def leave(self, touches: list[PlacedTouch], usage: Usage) -> None:
         """Account for the group that ``enter`` was called for."""
-        new = [
-            replace(touch, count=self.issued[touch.engine] + touch.count)
-            for touch in touches
-            if touch.extent.memory not in NEVER_WRITTEN
-        ]
-        at_entry = {engine: dict(clock) for engine, clock in self._known.items()}
+        new = self._table([t for t in touches if t.extent.memory not in NEVER_WRITTEN])
+        new[:, COUNT] += np.array(self.issued)[new[:, ENGINE]]
+        at_entry = [list(clock) for clock in self._known]
         for known in usage.known:
-            clock = self._known[known.engine]
-            _join(clock, at_entry[known.source])
-            _join(clock, {known.source: self.issued[known.source] + known.count})
-        for engine in self.issued:
-            self.issued[engine] += usage.issued[engine.value]
-            self._history[engine].append((self.issued[engine], dict(self._known[engine])))
-        older = [past for past in self._past if not any(_covers(touch, past) for touch in new)]
-        self._past = [touch for touch in (*older, *new) if not self._known_to_all(touch)]
+            clock, source = self._known[known.engine.value], known.source.value
+            _join(clock, at_entry[source])
+            clock[source] = max(clock[source], self.issued[source] + known.count)
+        for engine in SOURCES:
+            self.issued[engine] += usage.issued[engine]
+            self._history[engine].append((self.issued[engine], list(self._known[engine])))
+        older = self._past[~_covered(self._past, new)]
+        table = np.concatenate([older, new])
+        known_to_all = np.array(
+            [
+                min(self._known[e][source] for e in SOURCES if e != source)
+                for source in range(ENGINES)
+            ]
+        )
+        self._past = table[table[:, COUNT] > known_to_all[table[:, ENGINE]]]
 
-    def _needed(self, engine: Engine, own: list[PlacedTouch]) -> Clock:
-        needed: Clock = {}
-        known = self._known[engine]
-        for past in self._past:
-            if past.engine is engine or past.count <= known[past.engine]:
-                continue
-            if any(_conflict(touch, past) for touch in own):
-                needed[past.engine] = max(past.count, needed.get(past.engine, 0))
+    def _table(self, touches: list[PlacedTouch]) -> Int64s:
+        rows = [
+            (
+                self._memories.setdefault(t.extent.memory, len(self._memories)),
+                t.extent.low,
+                t.extent.high,
+                t.engine.value,
+                t.writes,
+                t.count,
+            )
+            for t in touches
+        ]
+        return np.array(rows, np.int64).reshape(-1, 6)
+
+    def _needed(self, engine: int, own: Int64s) -> dict[int, int]:
+        """Counts by source that ``engine`` must wait for.
+
+        ``own``: by past touch, its count where it is in conflict with one of the engine's, else 0.
+        """
+        needed = {}
+        for source in SOURCES:
+            of_source = self._past[:, ENGINE] == source
+            count = int(own[of_source].max(initial=0))
+            if source != engine and count > self._known[engine][source]:
+                needed[source] = count
         return needed
 
-    def _essential(self, engine: Engine, needed: Clock) -> set[Engine]:
+    def _essential(self, engine: int, needed: dict[int, int]) -> list[int]:
         """Sources whose wait the other waits do not imply."""
-        essential = set()
+        essential = []
         for source, count in needed.items():
-            implied = dict(self._known[engine])
+            implied = list(self._known[engine])
             for other, other_count in needed.items():
-                if other is not source:
+                if other != source:
                     _join(implied, self._knowledge(other, other_count))
             if implied[source] < count:
-                essential.add(source)
+                essential.append(source)
         return essential
 
-    def _knowledge(self, source: Engine, count: int) -> Clock:
+    def _knowledge(self, source: int, count: int) -> Clock:
         """What a wait for ``count`` commands of ``source`` makes known."""
-        clock = {source: count}
+        clock = [0] * ENGINES
         for reached, known in reversed(self._history[source]):
             if reached <= count:
-                _join(clock, known)
+                clock = list(known)
                 break
+        clock[source] = max(clock[source], count)
         return clock
 
     def _wait(self, source: Engine, count: int) -> Wait:
-        distance = self.issued[source] - count
+        distance = self.issued[source.value] - count
         imm = max(-distance, WAIT_IMM_MIN)
         return Wait(Counter(self.core, source), COUNT_REGISTERS[source], imm)
 
-    def _known_to_all(self, touch: PlacedTouch) -> bool:
-        others = [engine for engine in COUNT_REGISTERS if engine is not touch.engine]
-        return all(self._known[engine][touch.engine] >= touch.count for engine in others)
-
 
 def _join(clock: Clock, other: Clock) -> None:
-    for engine, count in other.items():
-        clock[engine] = max(count, clock.get(engine, 0))
+    clock[:] = map(max, clock, other)
 
 
-def _covers(later: PlacedTouch, past: PlacedTouch) -> bool:
-    """Whether whoever must wait for ``past`` must wait for ``later``, which comes after it."""
-    return (
-        later.engine is past.engine
-        and (later.writes or not past.writes)
-        and later.extent.memory == past.extent.memory
-        and later.extent.low <= past.extent.low
-        and past.extent.high <= later.extent.high
+def _conflicts(touches: Int64s, past: Int64s) -> npt.NDArray[np.bool_]:
+    """(touches, past): whether they share a byte, their engines differ and one of them writes."""
+    a, b = touches[:, None], past[None]
+    found: npt.NDArray[np.bool_] = (
+        (a[..., MEMORY] == b[..., MEMORY])
+        & (a[..., LOW] < b[..., HIGH])
+        & (b[..., LOW] < a[..., HIGH])
+        & (a[..., ENGINE] != b[..., ENGINE])
+        & ((a[..., WRITES] | b[..., WRITES]) != 0)
     )
+    return found
 
 
-def _conflict(a: PlacedTouch, b: PlacedTouch) -> bool:
-    return (a.writes or b.writes) and a.extent.overlaps(b.extent)
+def _covered(past: Int64s, later: Int64s) -> npt.NDArray[np.bool_]:
+    """By past touch: whether who must wait for it must wait for one of ``later`` of its engine."""
+    a, b = past[:, None], later[None]
+    covers = (
+        (a[..., MEMORY] == b[..., MEMORY])
+        & (a[..., ENGINE] == b[..., ENGINE])
+        & (b[..., WRITES] >= a[..., WRITES])
+        & (b[..., LOW] <= a[..., LOW])
+        & (a[..., HIGH] <= b[..., HIGH])
+    )
+    found: npt.NDArray[np.bool_] = covers.any(axis=1)
+    return found
