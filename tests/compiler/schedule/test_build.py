@@ -15,7 +15,7 @@ from npuc.compiler.dialects import tile
 from npuc.compiler.schedule.build import GroupMemory, build_group
 from npuc.compiler.schedule.problem import GroupProblem
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
-from npuc.compiler.schedule.stripes import restrict
+from npuc.compiler.schedule.striping.rows import restrict
 from npuc.compiler.schedule.tiling import Candidates, Tiling, acc_bytes, spm_bytes, transfer_counts
 from npuc.compiler.xdsl_api import Block, Builtin, Context, ModuleOp, Parser, Region
 from npuc.isa.descriptors import Space

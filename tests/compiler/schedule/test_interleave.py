@@ -5,7 +5,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npuc.compiler.schedule.interleave import STEP_CYCLES, Piece, Rounds
+from npuc.compiler.schedule.striping.interleave import STEP_CYCLES, Piece, Rounds
 
 
 def piece(job: int, mxu: int = 0, vpu: int = 0, tiles: int = 1, loads: int = 0) -> Piece:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from npuc.compiler.schedule.problem import GroupProblem, Home, Operand
 from npuc.compiler.schedule.program import Job, ProgramPlan, Step
 from npuc.compiler.schedule.search import SearchOptions
-from npuc.compiler.schedule.segments import Segments
-from npuc.compiler.schedule.stripe_steps import StripeSteps
-from npuc.compiler.schedule.stripes import RowJob, Striping, stripe
+from npuc.compiler.schedule.striping.rows import RowJob, Striping, stripe
+from npuc.compiler.schedule.striping.segments import Segments
+from npuc.compiler.schedule.striping.steps import StripeSteps
 from tests.compiler.schedule.chains import Chain, add_conv, add_pool, add_sum, chains
 from tests.compiler.schedule.problems import TINY, elementwise, transpose
 

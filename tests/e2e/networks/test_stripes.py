@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def case_of(name: str, notation: str) -> Case:
     return g.b.case(name, last if notation == "qdq" else g.b.node("Identity", last), kind=F32)
 
 
-def compiled(case: Case, level: int) -> tuple[Program, list[str]]:
+def compiled(case: Case, level: int, schedule: Path | None = None) -> tuple[Program, list[str]]:
     """The program at ``level``, and the names of the buffers that outlive a group."""
     names: list[str] = []
 
@@ -104,7 +105,7 @@ def compiled(case: Case, level: int) -> tuple[Program, list[str]]:
             buffers = [b for core in cores for b in core.body.block.ops if isinstance(b, BufferOp)]
             names.extend(b.buffer_name.data for b in buffers)
 
-    options = CompileOptions(TARGET, level)
+    options = CompileOptions(TARGET, level, schedule=schedule)
     result = compile_model(
         case.model.SerializeToString(), options, observers=Observers(after_stage=watch)
     )

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem, Operand
 from npuc.compiler.schedule.program import Job, TensorFacts, Work, tensor_bytes
-from npuc.compiler.schedule.stripes import Range, RowReads, restrict, row_dim
+from npuc.compiler.schedule.striping.rows import Range, RowReads, restrict, row_dim
 from npuc.isa.cost import mma_cycles, transfer_rate
 from npuc.isa.target import Target
 

@@ -7,8 +7,8 @@ from npuc.compiler.schedule.problem import Home
 from npuc.compiler.schedule.program import Buffer, Job, ProgramPlan, Step, StripedRun, Work
 from npuc.compiler.schedule.residency import Residency, with_homes
 from npuc.compiler.schedule.search import SearchOptions
-from npuc.compiler.schedule.segments import ROOM_SHARE, Segment, Segments
-from npuc.compiler.schedule.stripe_steps import StripeSteps
+from npuc.compiler.schedule.striping.segments import ROOM_SHARE, Segment, Segments
+from npuc.compiler.schedule.striping.steps import StripeSteps
 from npuc.isa.target import Target
 
 

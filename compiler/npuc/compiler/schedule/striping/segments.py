@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 
-from npuc.compiler.schedule.interleave import Guess, Rounds, RowWork, guess_runs, rounds_of
 from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.problem import Home
 from npuc.compiler.schedule.program import Job, StripedRun, TensorFacts, uses, whole_words
 from npuc.compiler.schedule.residency import with_homes
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
-from npuc.compiler.schedule.stripes import RowJob, Striping, stripe
+from npuc.compiler.schedule.striping.interleave import Guess, Rounds, RowWork, guess_runs, rounds_of
+from npuc.compiler.schedule.striping.rows import RowJob, Striping, stripe
 from npuc.isa.target import Target
 
 MAX_SEGMENT_JOBS = 32
@@ -75,7 +75,7 @@ class Segments:
             unknown = [run for run in chosen if run not in known]
             if not unknown:
                 found = [segment for run in chosen if (segment := known[run]) is not None]
-                return [self._in_turns(self._best_stripes(segment)) for segment in found]
+                return [self._in_turns(segment) for segment in found]
             if len(known) > TRIED_PER_JOB * len(self.jobs):
                 self.stopped_early = True
                 costs = {run: segment.cycles for run, segment in known.items() if segment}
@@ -215,7 +215,7 @@ class Segments:
             if striping is None:
                 return None
             if self.peak(striping) <= self._capacity(run, internal):
-                return self._measured(run, striping, internal)
+                return self._best_stripes(self._measured(run, striping, internal))
         return None
 
     def _striping(self, run: Run, internal: frozenset[int], stripes: int) -> Striping | None:
@@ -240,8 +240,9 @@ class Segments:
         """The most bytes of buffers that are alive at once in the segment."""
         change = [0] * (len(striping.order) + 1)
         for (begin, end), n_bytes in self._pieces(striping):
-            change[begin] += whole_words(n_bytes, self.target)
-            change[end + 1] -= whole_words(n_bytes, self.target)
+            rounded = whole_words(n_bytes, self.target)
+            change[begin] += rounded
+            change[end + 1] -= rounded
         return max(accumulate(change))
 
     def _pieces(self, striping: Striping) -> Iterator[tuple[tuple[int, int], int]]:
@@ -259,9 +260,10 @@ class Segments:
                 continue
             low, high = striping.held[tensor][s]
             kept, last = striping.kept[tensor], end
-            made = [n for n in range(s + 1, len(kept)) if striping.buffer_of(tensor, n) == n]
-            if made and kept[made[0]][1] > kept[made[0]][0]:  # the next buffer copies from this one
-                last = max(end, lives[tensor, made[0]][0])
+            later = range(s + 1, len(kept))
+            made = next((n for n in later if striping.buffer_of(tensor, n) == n), None)
+            if made is not None and kept[made][1] > kept[made][0]:  # that buffer copies from this
+                last = max(end, lives[tensor, made][0])
             yield (begin, last), high - low
 
     def _work(self, number: int, internal: frozenset[int]) -> RowWork:

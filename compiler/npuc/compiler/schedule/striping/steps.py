@@ -13,7 +13,7 @@ from npuc.compiler.schedule.problem import (
     VectorWork,
 )
 from npuc.compiler.schedule.program import Buffer, Job, ProgramPlan, Step, TensorFacts
-from npuc.compiler.schedule.stripes import Striping, restrict, row_dim
+from npuc.compiler.schedule.striping.rows import Striping, restrict, row_dim
 from npuc.isa.descriptors import Kernel, Output, Params, Stream
 from npuc.isa.dtypes import DType
 

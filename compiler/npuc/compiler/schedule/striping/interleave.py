@@ -17,16 +17,19 @@ import numpy.typing as npt
 from npuc.compiler.schedule.problem import N_DIM, PARALLEL, GroupProblem, Home
 from npuc.compiler.schedule.program import tensor_bytes
 from npuc.compiler.schedule.search import Choice
-from npuc.compiler.schedule.stripes import RowJob, Striping
+from npuc.compiler.schedule.striping.rows import RowJob, Striping
 from npuc.compiler.schedule.tiling import single_step_dims
 from npuc.isa.cost import mma_cycles, transfer_rate
 from npuc.isa.target import Target
 
 MAX_PLAYED = 12_000  # pieces, while one segment's order is looked for
 ACC_SLOTS = 2
-CAUTION = 1.01
+GUESSED_SHARE = 0.94
 NEVER = 1 << 61
 STEP_CYCLES = 40  # nops and dispatch of one more piece, on each engine
+
+
+Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -149,11 +152,6 @@ class RowWork:
     known: dict[int, int] = field(default_factory=dict)
 
     @cached_property
-    def weight_cycles(self) -> int:
-        """What one row costs, whose products load all weights."""
-        return self._product_cycles(1)
-
-    @cached_property
     def constant_bytes(self) -> int:
         """Bytes of the constants, which are in SPM as long as the segment runs."""
         return sum(tensor_bytes(o) for o in self.problem.operands if o.home is Home.fetched)
@@ -182,21 +180,28 @@ class RowWork:
         )
 
     def _product_cycles(self, rows: int) -> int:
-        """The products of so many rows, each as one command: weights are loaded all the same."""
         if rows not in self.known:
-            self.known[rows] = self._products(rows)
+            self.known[rows] = int(self.products(np.array([rows]))[0])
         return self.known[rows]
 
-    def _products(self, rows: int) -> int:
+    def products(self, rows: Int64s) -> Int64s:
+        """Cycles of the products of so many rows, each as one command: all load all weights."""
         if self.problem.contraction is None:
-            return 0
-        extents = [rows if d == self.job.dim else e for d, e in enumerate(self.problem.extents)]
+            return np.zeros_like(rows)
         single = single_step_dims(self.problem)
+        extents = [rows if d == self.job.dim else e for d, e in enumerate(self.problem.extents)]
         products = prod(extents[d] for d in single)
         m = prod(extents[d] for d in range(N_DIM) if d not in single)
         a = self.problem.operands[self.problem.contraction.a]
         k, n = prod(extents[PARALLEL:]), extents[N_DIM]
-        return products * int(mma_cycles(self.target, m, k, n, dtype=a.dtype))
+        cycles: Int64s = products * mma_cycles(self.target, m, k, n, dtype=a.dtype)
+        return cycles
+
+    def mxu_cycles(self, stripes: Int64s) -> Int64s:
+        """Cycles of the matrix engine in so many equal stripes."""
+        rows = -(-self.job.extent // stripes)
+        cycles: Int64s = np.maximum(stripes * self.products(rows), self.load.mxu)
+        return cycles
 
 
 def rounds_of(striping: Striping, works: Sequence[RowWork]) -> Rounds:
@@ -229,16 +234,14 @@ class Guess:
 def guess_runs(works: Sequence[RowWork], counts: Sequence[int], room_bytes: int) -> list[Guess]:
     """For each run of jobs from the first one on: what is not the busiest engine's shows once.
 
-    Two stripes of every result are taken to be in SPM. Guesses are high by ``CAUTION``, so that
-    what is known to be good is not given up for what is not known.
+    Two stripes of every result are taken to be in SPM. Guesses are the share
+    ``GUESSED_SHARE`` of what is expected, so that more runs are looked at than seem to be worth it.
     """
     if not works:
         return []
     stripes = np.array(counts, np.int64)
     loads = [work.load for work in works]
-    mxu = np.maximum(
-        _column(load.mxu for load in loads), _column(w.weight_cycles for w in works) * stripes
-    )
+    mxu = np.array([work.mxu_cycles(stripes) for work in works])
     vpu = _column(load.vpu for load in loads)
     moved = _column(load.loads + load.stores + load.fetched for load in loads)
     room = (
@@ -253,9 +256,10 @@ def guess_runs(works: Sequence[RowWork], counts: Sequence[int], room_bytes: int)
     cycles[(stripes > extents) | (room > room_bytes)] = NEVER
     best = cycles.argmin(axis=1)
     return [
-        Guess(int(row[n] * CAUTION), int(stripes[n])) for row, n in zip(cycles, best, strict=True)
+        Guess(int(row[n] * GUESSED_SHARE), int(stripes[n]))
+        for row, n in zip(cycles, best, strict=True)
     ]
 
 
-def _column(values: Iterable[int]) -> npt.NDArray[np.int64]:
+def _column(values: Iterable[int]) -> Int64s:
     return np.array(list(values), np.int64)[:, None]

@@ -1,0 +1,1 @@
+"""Runs of jobs computed a few rows at a time: rows, rounds, segments and their steps."""
