@@ -51,6 +51,30 @@ def test_what_stays_leaves_every_job_its_room(chain: Chain) -> None:
         assert live + spm_bytes(problem, tiling, SMALL) <= SMALL.spm.capacity_bytes
 
 
+@settings(max_examples=40)
+@given(CHAINS, st.integers(10, 14))
+def test_stripes_and_what_stays_fit_together_at_every_step(chain: Chain, size: int) -> None:
+    """The jobs of a segment run at the same time: what one of them uses is there for all."""
+    target = replace(TINY, spm=replace(TINY.spm, capacity_bytes=1 << size))
+    plan = plan_program(Work(tuple(chain.jobs), tuple(chain.tensors)), target, PlanOptions(OPTIONS))
+    assert max(plan.live_bytes(target)) <= target.spm.capacity_bytes
+
+
+def test_what_touches_a_segment_is_there_while_all_of_it_runs() -> None:
+    """One tensor enters the segment and another leaves it: its stripes see both."""
+    problem = sum_of((1, 1, 8, 64), [True] * 4)
+    jobs = [Job(problem, (n, n, n + 1), (f"n{n}",)) for n in range(4)]
+    tensors = [TensorFacts(f"t{n}", 512, "scratch" if 0 < n < 4 else "input") for n in range(5)]
+    target = replace(TINY, spm=replace(TINY.spm, capacity_bytes=8192))
+
+    def staying(taken: dict[tuple[int, int], int]) -> set[int]:
+        return Residency(jobs, tensors, target, OPTIONS, taken, frozenset({2})).decide()
+
+    assert staying({(1, 2): 8192 - 2 * 512}) == {1, 3}
+    assert len(staying({(1, 2): 8192 - 2 * 512 + 64})) == 1
+    assert staying({(1, 2): 8192 - 512 + 64}) == set()
+
+
 def padded(axes: int) -> Job:
     """A sum whose first operand is padded on ``axes`` axes."""
     problem = sum_of((3, 4, 5, 6), [True] * 4)

@@ -7,7 +7,7 @@ from npuc.compiler.schedule.problem import Home
 from npuc.compiler.schedule.program import Buffer, Job, ProgramPlan, Step, StripedRun, Work
 from npuc.compiler.schedule.residency import Residency, with_homes
 from npuc.compiler.schedule.search import SearchOptions
-from npuc.compiler.schedule.striping.segments import ROOM_SHARE, Segment, Segments
+from npuc.compiler.schedule.striping.segments import ROOM_SHARE, Run, Segment, Segments
 from npuc.compiler.schedule.striping.steps import StripeSteps
 from npuc.isa.target import Target
 
@@ -42,10 +42,10 @@ class _Planner:
         segments = self._segments()
         internal = frozenset[int]().union(*(s.internal for s in segments))
         rings = self.target.spm.capacity_bytes // ROOM_SHARE
-        taken = {n: s.peak_bytes + rings for s in segments for n in range(s.first, s.last + 1)}
+        taken = {segment.run: segment.peak_bytes + rings for segment in segments}
         return self._steps(self._staying(taken, internal), segments)
 
-    def _staying(self, taken: Mapping[int, int], internal: frozenset[int]) -> frozenset[int]:
+    def _staying(self, taken: Mapping[Run, int], internal: frozenset[int]) -> frozenset[int]:
         """The tensors in SPM whole; ``taken`` and ``internal``: see ``Residency``."""
         if self.options.staying is not None:
             return self.options.staying - internal

@@ -64,26 +64,29 @@ def room_needed(problem: GroupProblem, target: Target, options: SearchOptions) -
 class Residency:
     """Decides which tensors stay.
 
-    ``taken`` are SPM bytes in use during some jobs whatever stays; ``internal`` are tensors that
-    segments keep in their own buffers.
+    ``taken`` are SPM bytes in use during runs of jobs, first to last, whatever stays: the jobs of
+    such a segment run at the same time. ``internal`` are tensors that segments keep in their own
+    buffers.
     """
 
     jobs: Sequence[Job]
     tensors: Sequence[TensorFacts]
     target: Target
     options: SearchOptions
-    taken: Mapping[int, int] = field(default_factory=dict)
+    taken: Mapping[tuple[int, int], int] = field(default_factory=dict)
     internal: AbstractSet[int] = frozenset()
 
     def decide(self) -> set[int]:
         """The tensors that stay in SPM whole."""
         candidates = stay_candidates(self.jobs, self.tensors) - self.internal
-        lives = uses(self.jobs)
+        used = uses(self.jobs)
+        lives = {tensor: self._life(used[tensor]) for tensor in candidates}
+        taken = {n: size for (a, b), size in self.taken.items() for n in range(a, b + 1)}
         live = [
-            self.taken[n] if n in self.taken else self._room(job, candidates)
+            taken[n] if n in taken else self._room(job, candidates)
             for n, job in enumerate(self.jobs)
         ]
-        ranked = sorted(candidates, key=lambda t: (-self._worth(t, lives[t]), t))
+        ranked = sorted(candidates, key=lambda t: (-self._worth(t, used[t]), t))
         chosen: set[int] = set()
         for tensor in ranked:
             n_bytes = whole_words(self.tensors[tensor].n_bytes, self.target)
@@ -92,20 +95,29 @@ class Residency:
                 chosen.add(tensor)
                 for p in span:
                     live[p] += n_bytes
-        while crowding := self._crowding(chosen, candidates, lives):
+        while crowding := self._crowding(chosen, candidates, (lives, taken)):
             chosen.remove(max(crowding, key=ranked.index))
         return chosen
 
+    def _life(self, used: tuple[int, int]) -> tuple[int, int]:
+        """First and last job during which a tensor is in SPM that is ``used`` by these."""
+        touched = [run for run in self.taken if run[0] <= used[1] and used[0] <= run[1]]
+        return min([used[0], *(a for a, _ in touched)]), max([used[1], *(b for _, b in touched)])
+
     def _crowding(
-        self, chosen: set[int], candidates: set[int], lives: Mapping[int, tuple[int, int]]
+        self,
+        chosen: set[int],
+        candidates: set[int],
+        found: tuple[Mapping[int, tuple[int, int]], Mapping[int, int]],
     ) -> set[int]:
         """What stays during some job beside which its rings do not fit.
 
         Rings of candidates that did not stay after all come on top of the room planned for.
         """
+        lives, taken = found
         for n, job in enumerate(self.jobs):
             alive = {t for t in chosen if lives[t][0] <= n <= lives[t][1]}
-            if not alive or n in self.taken or not (candidates - chosen).intersection(job.tensors):
+            if not alive or n in taken or not (candidates - chosen).intersection(job.tensors):
                 continue
             live = sum(whole_words(self.tensors[t].n_bytes, self.target) for t in alive)
             if live + self._room(job, chosen) > self.target.spm.capacity_bytes:
