@@ -75,6 +75,7 @@ def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
     """
     exact = [buffer_of(op, memory) for op in buffers]
     longest = dict.fromkeys((b.id for b in exact), LINGER_GROUPS)
+    attempt: Plan | None = None
     for _ in range(LINGER_ROUNDS):
         wanted = _lingering(exact, memory, longest)
         attempt = plan(wanted, memory.capacity_bytes, FIRST_FIT)
@@ -85,7 +86,7 @@ def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
             attempt = plan(wanted, memory.capacity_bytes, EFFORT)
             break
         longest.update((name, longest[name] // 2) for name in shorter)
-    if not attempt.fits:
+    if attempt is None or not attempt.fits:
         attempt = plan(exact, memory.capacity_bytes, EFFORT)
     return replace(attempt, lower_bound_bytes=fullest(exact)[0])
 
