@@ -13,11 +13,15 @@ from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
 from npuc.compiler.schedule import cores as splitting
+from npuc.compiler.schedule.data import parse_schedule
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.emulator.machine import RunOptions, load, run
 from npuc.emulator.timing.timing import time_streams
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
+from tests.compiler.ops.case import F32, Builder
+from tests.e2e.networks.test_stripes import conv
+from tests.e2e.random_graphs import Grower
 from tests.e2e.whole_path import MNIST, assert_same_bits
 
 QDQ, FP32 = MNIST / "mnist_cnn_qdq_int8.onnx", MNIST / "mnist_cnn_fp32.onnx"
@@ -51,6 +55,34 @@ def test_cores_change_no_bit(
     assert busy > 1, "one core has all the work: nothing is tried"
     got = run(split, images(batch), RunOptions(strict=True)).outputs
     assert_same_bits(got, want, f"{cores} cores")
+
+
+@pytest.mark.parametrize("cores", [2, 4])
+def test_striped_runs_wait_for_other_cores_only_before_they_start(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of pooling read rows of other cores; what has no windows goes in stripes with it."""
+    monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)
+    g = Grower(Builder(cores), "float")
+    g.start((1, 8, 96, 96))
+    for _ in range(2):
+        conv(g, 8)
+        last = g.seen[-1].name
+        pooled = g.b.node("MaxPool", last, kernel_shape=[3, 3], pads=[1] * 4)
+        g.settle(pooled, (1, 8, 96, 96))
+        conv(g, 8, kernel=1)
+    case = g.b.case("Conv", g.b.node("Identity", g.seen[-1].name), kind=F32)
+
+    def compiled(level: int, cores: int) -> Program:
+        options = CompileOptions("server", level, cores=cores)
+        found = compile_model(case.model.SerializeToString(), options).program
+        assert found is not None
+        return found
+
+    split = compiled(2, cores)
+    assert parse_schedule(split.debug.schedule_json, "text").stripes
+    want = run(compiled(0, 1), case.inputs).outputs
+    assert_same_bits(run(split, case.inputs, RunOptions(strict=True)).outputs, want, "split")
 
 
 def test_images_of_a_batch_stay_apart() -> None:

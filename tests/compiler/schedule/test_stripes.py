@@ -15,7 +15,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from npuc.compiler.schedule.problem import GroupProblem, Home, Operand
-from npuc.compiler.schedule.program import Job, ProgramPlan, Step
+from npuc.compiler.schedule.program import Job, ProgramPlan, Step, Work
 from npuc.compiler.schedule.search import SearchOptions
 from npuc.compiler.schedule.striping.rows import RowJob, Striping, stripe
 from npuc.compiler.schedule.striping.segments import Segments
@@ -199,7 +199,7 @@ def test_the_peak_covers_the_buffers_of_the_steps(case: tuple[Chain, int, int]) 
     striping = striped(*case)
     if striping is None:
         reject()
-    segments = Segments(chain.jobs, chain.tensors, TINY, SearchOptions(), set())
+    segments = Segments(Work(tuple(chain.jobs), tuple(chain.tensors)), TINY, SearchOptions(), set())
     assert segments.peak(striping) >= max(planned(chain, striping).live_bytes(TINY))
 
 

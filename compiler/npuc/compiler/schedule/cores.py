@@ -95,7 +95,9 @@ class _Splitter:
         numbers = [n for n, cut in enumerate(self.cuts) if _size(cut.ranges[core])]
         jobs = [self._part(n, core, offsets) for n in numbers]
         waits = tuple(exchanges.get(n, Exchange()) for n in numbers)
-        return Share(core, Work(tuple(jobs), tuple(facts)), tuple(numbers), waits, offsets)
+        readers = [i for i, n in enumerate(numbers) if self._shared_reads(self.work.jobs[n])]
+        work = Work(tuple(jobs), tuple(facts), frozenset(readers))
+        return Share(core, work, tuple(numbers), waits, offsets)
 
     def _part(self, number: int, core: int, offsets: Mapping[int, int]) -> Job:
         job, cut = self.work.jobs[number], self.cuts[number]

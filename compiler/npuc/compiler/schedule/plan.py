@@ -60,7 +60,7 @@ class _Planner:
             return []
         work, search = self.work, self.options.search
         staying = set(self._staying({}, frozenset()))
-        segments = Segments(work.jobs, work.tensors, self.target, search, staying)
+        segments = Segments(work, self.target, search, staying)
         if self.options.runs is None:
             found = segments.choose()
             self.stopped_early = segments.stopped_early

@@ -54,10 +54,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Work:
-    """All jobs of a program in order, and the tensors that they number."""
+    """All jobs of a core in order, and the tensors that they number.
+
+    ``readers``: the jobs that read what other cores write, and so wait for their signals.
+    """
 
     jobs: tuple[Job, ...]
     tensors: tuple[TensorFacts, ...]
+    readers: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

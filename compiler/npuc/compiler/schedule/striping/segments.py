@@ -7,14 +7,14 @@ room and rows; the segments that a partition takes are then looked at one by one
 none that is not known.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 
 from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.problem import Home
-from npuc.compiler.schedule.program import Job, StripedRun, TensorFacts, uses, whole_words
+from npuc.compiler.schedule.program import StripedRun, Work, uses, whole_words
 from npuc.compiler.schedule.residency import with_homes
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
 from npuc.compiler.schedule.striping.interleave import Guess, Rounds, RowWork, guess_runs, rounds_of
@@ -50,10 +50,13 @@ class Segment:
 
 @dataclass
 class Segments:
-    """Finds the segments of a program; ``staying`` are tensors that are in SPM whole anyway."""
+    """Finds the segments of a core; ``staying`` are tensors that are in SPM whole anyway.
 
-    jobs: Sequence[Job]
-    tensors: Sequence[TensorFacts]
+    A job that reads what other cores write is in a segment only as its first: a segment then waits
+    for others before it starts and nowhere else, so that cores cannot wait for each other.
+    """
+
+    work: Work
     target: Target
     options: SearchOptions
     staying: set[int]
@@ -62,6 +65,7 @@ class Segments:
     _works: dict[tuple[int, frozenset[int]], RowWork] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.jobs, self.tensors = self.work.jobs, self.work.tensors
         made = {tensor for job in self.jobs for tensor in job.outputs}
         self.row_jobs = [RowJob.of(job, made) for job in self.jobs]
 
@@ -126,7 +130,7 @@ class Segments:
         for first in range(len(self.jobs)):
             works = []
             for number in range(first, min(first + MAX_SEGMENT_JOBS, len(self.jobs))):
-                if self.row_jobs[number] is None:
+                if self.row_jobs[number] is None or not self._may_join(number, first):
                     break
                 works.append(self._work(number, scratch))
             singly = list(accumulate(self._singles[first : first + len(works)]))
@@ -134,6 +138,10 @@ class Segments:
                 if n and guess.cycles < singly[n]:
                     guesses[first, first + n] = guess
         return guesses
+
+    def _may_join(self, number: int, first: int) -> bool:
+        """Whether what the job waits for stands at the beginning of the run from ``first``."""
+        return number == first or number not in self.work.readers
 
     @cached_property
     def _singles(self) -> list[int]:
@@ -163,7 +171,11 @@ class Segments:
         """The segment that a schedule file asks for. Raises: CompileError where it cannot be."""
         jobs = self.jobs[run.first : run.last + 1]
         rows = []
-        for job, found in zip(jobs, self.row_jobs[run.first : run.last + 1], strict=True):
+        for number, job in enumerate(jobs, start=run.first):
+            found = self.row_jobs[number]
+            if not self._may_join(number, run.first):
+                allowed = "runs in which none but the first group reads what other cores write"
+                raise illegal(f"group {job.problem.name}", "stripes", run.stripes, allowed)
             if found is None or found.extent < run.stripes:
                 allowed = "groups whose results have at least as many rows, one after another"
                 raise illegal(f"group {job.problem.name}", "stripes", run.stripes, allowed)
