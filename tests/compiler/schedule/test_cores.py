@@ -59,7 +59,7 @@ def test_cores_change_no_bit(
 
 @pytest.mark.parametrize("cores", [2, 4])
 def test_striped_runs_wait_for_other_cores_only_before_they_start(
-    cores: int, monkeypatch: pytest.MonkeyPatch
+    cores: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Windows of pooling read rows of other cores; what has no windows goes in stripes with it."""
     monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)
@@ -73,8 +73,8 @@ def test_striped_runs_wait_for_other_cores_only_before_they_start(
         conv(g, 8, kernel=1)
     case = g.b.case("Conv", g.b.node("Identity", g.seen[-1].name), kind=F32)
 
-    def compiled(level: int, cores: int) -> Program:
-        options = CompileOptions("server", level, cores=cores)
+    def compiled(level: int, cores: int, schedule: Path | None = None) -> Program:
+        options = CompileOptions("server", level, cores=cores, schedule=schedule)
         found = compile_model(case.model.SerializeToString(), options).program
         assert found is not None
         return found
@@ -83,6 +83,10 @@ def test_striped_runs_wait_for_other_cores_only_before_they_start(
     assert parse_schedule(split.debug.schedule_json, "text").stripes
     want = run(compiled(0, 1), case.inputs).outputs
     assert_same_bits(run(split, case.inputs, RunOptions(strict=True)).outputs, want, "split")
+    dumped = tmp_path / "schedule.json"
+    dumped.write_text(split.debug.schedule_json, encoding="utf-8")
+    replayed = compiled(2, cores, dumped)
+    assert all(map(np.array_equal, replayed.code, split.code))
 
 
 def test_images_of_a_batch_stay_apart() -> None:

@@ -44,7 +44,16 @@ TILINGS = st.builds(
     st.integers(1, 3),
 )
 NODES = st.lists(st.text()).map(tuple)
-RUNS = st.lists(st.builds(RunSchedule, NODES, NODES, st.integers(2, 99))).map(tuple)
+TURNS = st.integers(2, 9).flatmap(lambda n: st.permutations(range(n))).map(tuple)
+RUN = st.builds(
+    RunSchedule,
+    NODES,
+    NODES,
+    st.integers(2, 99),
+    st.none() | TURNS,
+    st.none() | st.integers(0, 9),
+)
+RUNS = st.lists(RUN).map(tuple)
 SCHEDULES = st.builds(
     Schedule,
     st.lists(st.builds(GroupSchedule, NODES, st.text(), TILINGS)).map(tuple),

@@ -1,4 +1,4 @@
-"""Decisions that do not fit together: what stays gives way to the rings."""
+"""Decisions that do not fit together give way; those of a file are found in the program."""
 
 from __future__ import annotations
 
@@ -10,12 +10,24 @@ import pytest
 from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.schedule import decisions
+from npuc.compiler.schedule.data import RunSchedule, Schedule
 from npuc.compiler.schedule.plan import PlanOptions, plan_program
-from npuc.compiler.schedule.program import Buffer, ProgramPlan, Work
+from npuc.compiler.schedule.program import (
+    Buffer,
+    Job,
+    ProgramPlan,
+    StripedRun,
+    TensorFacts,
+    Work,
+)
+from npuc.compiler.schedule.replay import Replay
 from npuc.emulator.machine import run
+from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
+from tests.compiler.schedule.problems import elementwise
 from tests.e2e.whole_path import MNIST
 
+A, B = ("a",), ("b",)
 MODEL = MNIST / "mnist_cnn_qdq_int8.onnx"
 
 
@@ -37,3 +49,22 @@ def test_nothing_stays_where_rings_would_not_fit(monkeypatch: pytest.MonkeyPatch
     x = {"x": np.random.default_rng(0).standard_normal((1, 1, 28, 28)).astype(np.float32)}
     for name, value in run(want, x).outputs.items():
         np.testing.assert_array_equal(run(result.program, x).outputs[name], value)
+
+
+def test_runs_are_found_by_nodes_length_and_core() -> None:
+    """One node can be several groups: the first of them begins the run unless turns say else."""
+    problem = elementwise((1, 1, 4, 8), [True] * 4)
+    jobs = tuple(Job(problem, (n, n, n + 1), nodes) for n, nodes in enumerate((A, A, B)))
+    tensors = tuple(TensorFacts(f"t{n}", 32, "scratch") for n in range(4))
+
+    def runs(core: int | None, *given: RunSchedule) -> tuple[StripedRun, ...] | None:
+        return Replay(Schedule(stripes=given), Work(jobs, tensors, core=core), "text").runs()
+
+    assert runs(None, RunSchedule(A, B, 2)) == (StripedRun(0, 2, 2),)
+    assert runs(None, RunSchedule(A, B, 2, (2, 0, 1))) == (StripedRun(0, 2, 2, (2, 0, 1)),)
+    assert runs(None, RunSchedule(A, B, 2, (1, 0))) == (StripedRun(1, 2, 2, (1, 0)),)
+    own, other = RunSchedule(A, B, 2, (1, 0), 1), RunSchedule(A, B, 3, (0, 1), 0)
+    assert runs(1, own, other) == (StripedRun(1, 2, 2, (1, 0)),)
+    assert runs(None, own, other) == ()
+    with pytest.raises(CompileError, match="permutation of 0 to 2"):
+        runs(None, RunSchedule(A, B, 2, (0, 1, 2, 3)))

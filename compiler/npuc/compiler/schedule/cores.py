@@ -96,7 +96,7 @@ class _Splitter:
         jobs = [self._part(n, core, offsets) for n in numbers]
         waits = tuple(exchanges.get(n, Exchange()) for n in numbers)
         readers = [i for i, n in enumerate(numbers) if self._shared_reads(self.work.jobs[n])]
-        work = Work(tuple(jobs), tuple(facts), frozenset(readers))
+        work = Work(tuple(jobs), tuple(facts), frozenset(readers), core)
         return Share(core, work, tuple(numbers), waits, offsets)
 
     def _part(self, number: int, core: int, offsets: Mapping[int, int]) -> Job:

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from dataclasses import fields as dataclass_fields
 from math import prod
 
 from npuc.compiler.schedule.legal import illegal
@@ -22,6 +21,7 @@ VERSION = 2
 MAX_DEPTH = 3
 _PARTS = ("version", "resident", "stripes", "groups")
 _FIELDS = ("nodes", "shape", "tile", "order", "depth", "acc_depth")
+_RUN_FIELDS, _RUN_OPTIONS = ("first", "last", "stripes"), ("turns", "core")
 _NOTES = ("product",)  # written for readers; never read back
 
 
@@ -40,13 +40,15 @@ class RunSchedule:
     """Groups in stripes of rows: the nodes of the first and of the last group, and how many.
 
     ``turns``: in which order the groups, counted from the first, have their turn in every round;
-    None: not decided, to be searched.
+    None: not decided, to be searched. ``core``: whose groups they are, where several share the
+    work; None: those of every core.
     """
 
     first: tuple[str, ...]
     last: tuple[str, ...]
     stripes: int
     turns: tuple[int, ...] | None = None
+    core: int | None = None
 
 
 @dataclass(frozen=True)
@@ -160,17 +162,18 @@ def _parse_stripes(data: object, origin: str) -> tuple[RunSchedule, ...] | None:
 
 
 def _parse_run(data: object, where: str) -> RunSchedule:
-    fields = [field.name for field in dataclass_fields(RunSchedule)]
-    if not isinstance(data, dict) or set(data) | {"turns"} != set(fields):
+    if not isinstance(data, dict) or set(data) - set(_RUN_OPTIONS) != set(_RUN_FIELDS):
         given = sorted(data) if isinstance(data, dict) else type(data).__name__
-        raise CompileError(
-            "a run of the schedule has other fields", where, str(given), ", ".join(fields)
-        )
+        allowed = f"{', '.join(_RUN_FIELDS)}, and perhaps {', '.join(_RUN_OPTIONS)}"
+        raise CompileError("a run of the schedule has other fields", where, str(given), allowed)
     count = _integer(data["stripes"], where, "stripes")
     first, last = (_names(data[end], where, end, "node") for end in ("first", "last"))
     if count < 2:
         raise illegal(where, "stripes", count, "2 or more")
-    return RunSchedule(first, last, count, _parse_turns(data.get("turns"), where))
+    core = data.get("core")
+    if core is not None and _integer(core, where, "core") < 0:
+        raise illegal(where, "core", core, "0 or more")
+    return RunSchedule(first, last, count, _parse_turns(data.get("turns"), where), core)
 
 
 def _parse_turns(data: object, where: str) -> tuple[int, ...] | None:

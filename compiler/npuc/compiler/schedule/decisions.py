@@ -34,9 +34,11 @@ class Decisions:
         search = _plan_options(self.ctx).search
         self._tilings = Tilings(self.ctx.target, search, self.given, self.ctx.remarks)
         self._stale: dict[tuple[str, ...], None] = {}
+        self._cores: set[int | None] = {None}
 
     def of(self, work: Work) -> tuple[ProgramPlan, list[Tiling]]:
         """The steps of one core and their tilings. Raises: CompileError for a misfit."""
+        self._cores.add(work.core)
         plan, tilings = self._fitting(work)
         if plan.stopped_early:
             text = "the search for runs in stripes stopped early: the best of those seen are taken"
@@ -45,7 +47,7 @@ class Decisions:
         names = [work.tensors[n].name for n in sorted(plan.staying)]
         self.resident.update(dict.fromkeys(names))
         runs = [
-            RunSchedule(jobs[r.first].nodes, jobs[r.last].nodes, r.stripes, r.turns)
+            RunSchedule(jobs[r.first].nodes, jobs[r.last].nodes, r.stripes, r.turns, work.core)
             for r in plan.runs
         ]
         self.runs.update(dict.fromkeys(runs))
@@ -73,6 +75,9 @@ class Decisions:
         decided = tuple(self._tilings.decided.values())
         for nodes in self._stale:
             self._report_stale("a tensor or run", nodes)
+        runs = self.given.stripes or () if self.given is not None else ()
+        for run in [run for run in runs if run.core not in self._cores]:
+            self._report_stale("a run of another core", run.first)
         for group in self.given.groups if self.given is not None else ():
             if (group.nodes, group.shape) not in self._tilings.decided:
                 self._report_stale("a group", group.nodes)

@@ -57,11 +57,13 @@ class Work:
     """All jobs of a core in order, and the tensors that they number.
 
     ``readers``: the jobs that read what other cores write, and so wait for their signals.
+    ``core``: whose they are, where several share the work.
     """
 
     jobs: tuple[Job, ...]
     tensors: tuple[TensorFacts, ...]
     readers: frozenset[int] = frozenset()
+    core: int | None = None
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ class Replay:
         """The runs of jobs in stripes, in order, or None where the file does not say."""
         if self.given.stripes is None:
             return None
-        found = [run for given in self.given.stripes for run in self._run(given)]
+        mine = [given for given in self.given.stripes if given.core in (None, self.work.core)]
+        found = [run for given in mine for run in self._run(given)]
         runs = sorted(found, key=lambda run: run.first)
         for one, other in pairwise(runs):
             if other.first <= one.last:
@@ -58,11 +59,13 @@ class Replay:
         if firsts[0] >= lasts[-1]:
             allowed = "a group after the first one"
             raise illegal(f"{self.where}, stripes", "last", list(given.last), allowed)
-        count = lasts[-1] - firsts[0] + 1
-        if given.turns is not None and len(given.turns) != count:
-            allowed = f"a permutation of 0 to {count - 1}"
-            raise illegal(f"{self.where}, stripes", "turns", list(given.turns), allowed)
-        return [StripedRun(firsts[0], lasts[-1], given.stripes, given.turns)]
+        ends = [(a, b) for a in firsts for b in reversed(lasts) if a < b]  # the widest one first
+        if given.turns is not None:
+            ends = [(a, b) for a, b in ends if b - a + 1 == len(given.turns)]
+        if not ends:
+            allowed = f"a permutation of 0 to {lasts[-1] - firsts[0]}"
+            raise illegal(f"{self.where}, stripes", "turns", list(given.turns or ()), allowed)
+        return [StripedRun(*ends[0], given.stripes, given.turns)]
 
     def check(self, plan: ProgramPlan, target: Target) -> None:
         """Raise CompileError where what stays in SPM does not fit it."""
