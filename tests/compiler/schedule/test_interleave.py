@@ -5,7 +5,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npuc.compiler.schedule.striping.interleave import STEP_CYCLES, Piece, Rounds
+from npuc.compiler.schedule.striping.interleave import STEP_CYCLES, Piece, Rounds, _drained
 
 
 def piece(job: int, mxu: int = 0, vpu: int = 0, tiles: int = 1, loads: int = 0) -> Piece:
@@ -67,3 +67,17 @@ def test_better_turns_get_better_and_never_beat_the_best(pieces: list[Piece], co
     assert cycles == sorted(set(cycles), reverse=True)
     every = [played.cycles(turns) for turns in permutations(range(len(pieces)))]
     assert cycles[-1] >= min(every) >= max(sum(p.mxu for p in pieces), sum(p.vpu for p in pieces))
+
+
+@given(st.integers(0, 3000), st.integers(0, 3000), st.integers(1, 500), st.integers(0, 500))
+def test_many_tiles_are_played_as_if_one_by_one(
+    mxu: int, vpu: int, multiply: int, drain: int
+) -> None:
+    tiles = 40
+    played = _drained(piece(0, multiply * tiles, drain * tiles, tiles), mxu, vpu)
+    slots = [0, 0]
+    for tile in range(tiles):
+        mxu = max(mxu, slots[tile % 2]) + multiply
+        vpu = max(mxu, vpu) + drain
+        slots[tile % 2] = vpu
+    assert played == (mxu, vpu)

@@ -7,6 +7,7 @@ enough room for the rings of a tiling that costs next to nothing more than the b
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from npuc.compiler.schedule.problem import GroupProblem, Home
 from npuc.compiler.schedule.program import (
@@ -79,9 +80,8 @@ class Residency:
     def decide(self) -> set[int]:
         """The tensors that stay in SPM whole."""
         candidates = stay_candidates(self.jobs, self.tensors) - self.internal
-        used = uses(self.jobs)
+        used, taken = uses(self.jobs), self._taken
         lives = {tensor: self._life(used[tensor]) for tensor in candidates}
-        taken = {n: size for (a, b), size in self.taken.items() for n in range(a, b + 1)}
         live = [
             taken[n] if n in taken else self._room(job, candidates)
             for n, job in enumerate(self.jobs)
@@ -95,9 +95,14 @@ class Residency:
                 chosen.add(tensor)
                 for p in span:
                     live[p] += n_bytes
-        while crowding := self._crowding(chosen, candidates, (lives, taken)):
+        while crowding := self._crowding(chosen, candidates, lives):
             chosen.remove(max(crowding, key=ranked.index))
         return chosen
+
+    @cached_property
+    def _taken(self) -> dict[int, int]:
+        """``taken`` by job."""
+        return {n: size for (a, b), size in self.taken.items() for n in range(a, b + 1)}
 
     def _life(self, used: tuple[int, int]) -> tuple[int, int]:
         """First and last job during which a tensor is in SPM that is ``used`` by these."""
@@ -105,19 +110,15 @@ class Residency:
         return min([used[0], *(a for a, _ in touched)]), max([used[1], *(b for _, b in touched)])
 
     def _crowding(
-        self,
-        chosen: set[int],
-        candidates: set[int],
-        found: tuple[Mapping[int, tuple[int, int]], Mapping[int, int]],
+        self, chosen: set[int], candidates: set[int], lives: Mapping[int, tuple[int, int]]
     ) -> set[int]:
         """What stays during some job beside which its rings do not fit.
 
         Rings of candidates that did not stay after all come on top of the room planned for.
         """
-        lives, taken = found
         for n, job in enumerate(self.jobs):
             alive = {t for t in chosen if lives[t][0] <= n <= lives[t][1]}
-            if not alive or n in taken or not (candidates - chosen).intersection(job.tensors):
+            if not alive or n in self._taken or not (candidates - chosen).intersection(job.tensors):
                 continue
             live = sum(whole_words(self.tensors[t].n_bytes, self.target) for t in alive)
             if live + self._room(job, chosen) > self.target.spm.capacity_bytes:

@@ -12,24 +12,21 @@ from functools import cached_property
 from math import ceil, prod
 
 import numpy as np
-import numpy.typing as npt
 
 from npuc.compiler.schedule.problem import N_DIM, PARALLEL, GroupProblem, Home
 from npuc.compiler.schedule.program import tensor_bytes
 from npuc.compiler.schedule.search import Choice
 from npuc.compiler.schedule.striping.rows import RowJob, Striping
-from npuc.compiler.schedule.tiling import single_step_dims
+from npuc.compiler.schedule.tiling import Ints, single_step_dims
 from npuc.isa.cost import mma_cycles, transfer_rate
 from npuc.isa.target import Target
 
 MAX_PLAYED = 12_000  # pieces, while one segment's order is looked for
 ACC_SLOTS = 2
+STEADY_TILES = 2 + ACC_SLOTS  # from then on each tile takes what the busier engine takes
 GUESSED_SHARE = 0.94
 NEVER = 1 << 61
 STEP_CYCLES = 40  # nops and dispatch of one more piece, on each engine
-
-
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -134,11 +131,13 @@ def _drained(piece: Piece, mxu: int, vpu: int) -> tuple[int, int]:
     """When the engines are done with a piece whose tiles the vector unit drains."""
     slots = [0] * ACC_SLOTS
     multiply, drain = piece.mxu // piece.tiles, piece.vpu // piece.tiles
-    for tile in range(piece.tiles):
+    played = min(piece.tiles, STEADY_TILES)
+    for tile in range(played):
         mxu = max(mxu, slots[tile % ACC_SLOTS]) + multiply
         vpu = max(mxu, vpu) + drain
         slots[tile % ACC_SLOTS] = vpu
-    return mxu, vpu
+    rest = (piece.tiles - played) * max(multiply, drain)
+    return mxu + rest, vpu + rest
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ class RowWork:
             self.known[rows] = int(self.products(np.array([rows]))[0])
         return self.known[rows]
 
-    def products(self, rows: Int64s) -> Int64s:
+    def products(self, rows: Ints) -> Ints:
         """Cycles of the products of so many rows, each as one command: all load all weights."""
         if self.problem.contraction is None:
             return np.zeros_like(rows)
@@ -194,13 +193,13 @@ class RowWork:
         m = prod(extents[d] for d in range(N_DIM) if d not in single)
         a = self.problem.operands[self.problem.contraction.a]
         k, n = prod(extents[PARALLEL:]), extents[N_DIM]
-        cycles: Int64s = products * mma_cycles(self.target, m, k, n, dtype=a.dtype)
+        cycles: Ints = products * mma_cycles(self.target, m, k, n, dtype=a.dtype)
         return cycles
 
-    def mxu_cycles(self, stripes: Int64s) -> Int64s:
+    def mxu_cycles(self, stripes: Ints) -> Ints:
         """Cycles of the matrix engine in so many equal stripes."""
         rows = -(-self.job.extent // stripes)
-        cycles: Int64s = np.maximum(stripes * self.products(rows), self.load.mxu)
+        cycles: Ints = np.maximum(stripes * self.products(rows), self.load.mxu)
         return cycles
 
 
@@ -261,5 +260,5 @@ def guess_runs(works: Sequence[RowWork], counts: Sequence[int], room_bytes: int)
     ]
 
 
-def _column(values: Iterable[int]) -> Int64s:
+def _column(values: Iterable[int]) -> Ints:
     return np.array(list(values), np.int64)[:, None]

@@ -17,7 +17,14 @@ from npuc.compiler.schedule.problem import Home
 from npuc.compiler.schedule.program import StripedRun, Work, uses, whole_words
 from npuc.compiler.schedule.residency import with_homes
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
-from npuc.compiler.schedule.striping.interleave import Guess, Rounds, RowWork, guess_runs, rounds_of
+from npuc.compiler.schedule.striping.interleave import (
+    NEVER,
+    Guess,
+    Rounds,
+    RowWork,
+    guess_runs,
+    rounds_of,
+)
 from npuc.compiler.schedule.striping.rows import RowJob, Striping, stripe
 from npuc.isa.target import Target
 
@@ -26,7 +33,6 @@ STRIPE_COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 56, 80
 ROOM_SHARE = 8  # one part in so many of SPM is left to the rings of a segment's steps
 TRIED_PER_JOB = 3  # segments looked at closely
 FITS_TRIED, FITS_APART = 3, 2  # numbers of stripes looked at for one that fits
-NEVER = 1 << 62
 
 Run = tuple[int, int]  # first and last job
 
@@ -100,26 +106,20 @@ class Segments:
                 if striping is None:
                     break
                 other = self._measured(segment.run, striping, segment.internal)
-                if other.cycles >= segment.cycles or other.peak_bytes > self._room(segment):
+                room = self._capacity(segment.run, segment.internal)
+                if other.cycles >= segment.cycles or other.peak_bytes > room:
                     break
                 segment, near = other, near + step
         return segment
 
-    def _room(self, segment: Segment) -> int:
-        """SPM bytes for the buffers of ``segment``."""
-        return self._capacity(segment.run, segment.internal)
-
     def _in_turns(self, segment: Segment) -> Segment:
         """The segment with its jobs in the order that keeps engines busy, as far as it fits."""
-        striping = segment.striping
-        room = max(self._room(segment), segment.peak_bytes)
-        for turns in reversed(
-            self._rounds(striping, segment.internal).better_turns(striping.turns)
-        ):
-            turned = replace(striping, turns=turns)
-            peak = self.peak(turned)
-            if peak <= room:
-                return replace(segment, striping=turned, peak_bytes=peak)
+        striping, internal = segment.striping, segment.internal
+        room = max(self._capacity(segment.run, internal), segment.peak_bytes)
+        for turns in reversed(self._rounds(striping, internal).better_turns(striping.turns)):
+            turned = self._measured(segment.run, replace(striping, turns=turns), internal)
+            if turned.peak_bytes <= room:
+                return turned
         return segment
 
     def _guesses(self) -> dict[Run, Guess]:
@@ -170,7 +170,6 @@ class Segments:
     def given(self, run: StripedRun) -> Segment:
         """The segment that a schedule file asks for. Raises: CompileError where it cannot be."""
         jobs = self.jobs[run.first : run.last + 1]
-        rows = []
         for number, job in enumerate(jobs, start=run.first):
             found = self.row_jobs[number]
             if not self._may_join(number, run.first):
@@ -179,17 +178,16 @@ class Segments:
             if found is None or found.extent < run.stripes:
                 allowed = "groups whose results have at least as many rows, one after another"
                 raise illegal(f"group {job.problem.name}", "stripes", run.stripes, allowed)
-            rows.append(found)
-        internal = self._internal(run.first, run.last)
-        striping = stripe(rows, run.first, set(internal), run.stripes)
+        ends = run.first, run.last
+        internal = self._internal(*ends)
+        striping = self._striping(ends, internal, run.stripes)
         if striping is None:
             allowed = "runs whose tensors with windows have one writer each, row by row"
             where = f"groups {jobs[0].problem.name} to {jobs[-1].problem.name}"
             raise illegal(where, "stripes", run.stripes, allowed)
         if run.turns is None:
-            return self._in_turns(self._measured((run.first, run.last), striping, internal))
-        striping = replace(striping, turns=run.turns)
-        return self._measured((run.first, run.last), striping, internal)
+            return self._in_turns(self._measured(ends, striping, internal))
+        return self._measured(ends, replace(striping, turns=run.turns), internal)
 
     def _measured(self, run: Run, striping: Striping, internal: frozenset[int]) -> Segment:
         cycles = self._rounds(striping, internal).cycles(striping.turns)

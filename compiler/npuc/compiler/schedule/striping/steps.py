@@ -1,7 +1,6 @@
 """From rows per stripe to steps: restricted problems over the buffers of each stripe."""
 
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from npuc.compiler.schedule.problem import (
@@ -24,14 +23,13 @@ COPY_ROWS = 2  # dimension of a copy's only axis: the innermost parallel one is 
 class StripeSteps:
     """Appends the steps of segments to ``plan``.
 
-    ``whole`` maps tensors that stay in SPM whole to their buffers (or is a set of them, where only
-    bytes matter).
+    ``whole`` maps tensors that stay in SPM whole to their buffers.
     """
 
     jobs: Sequence[Job]
     tensors: Sequence[TensorFacts]
     plan: ProgramPlan
-    whole: Mapping[int, int] | AbstractSet[int]
+    whole: Mapping[int, int]
     held: dict[tuple[int, int], int] = field(default_factory=dict)
     constants: dict[int, int] = field(default_factory=dict)
     fetched: set[int] = field(default_factory=set)
@@ -95,23 +93,21 @@ class StripeSteps:
             placed = self._place(striping, job, operand, s)
             if placed is not None:
                 operands[n], buffer = placed
-                if buffer is not None:
-                    buffers.append((n, buffer))
+                buffers.append((n, buffer))
         self.plan.steps.append(
             Step(replace(problem, operands=tuple(operands)), number, tuple(buffers))
         )
 
     def _place(
         self, striping: Striping, job: Job, operand: Operand, s: int
-    ) -> tuple[Operand, int | None] | None:
+    ) -> tuple[Operand, int] | None:
         """The operand in its buffer, or None where it stays in DRAM."""
         tensor = job.tensor(operand)
         found = self._held_at(striping, tensor, s) if tensor in striping.held else None
         if found is not None:
             return replace(operand, home=Home.spm, base=operand.base - found[1]), found[0]
         if tensor in self.whole:
-            buffer = self.whole[tensor] if isinstance(self.whole, Mapping) else None
-            return replace(operand, home=Home.spm), buffer
+            return replace(operand, home=Home.spm), self.whole[tensor]
         if self.tensors[tensor].segment != "constant":
             return None
         if tensor not in self.constants:
