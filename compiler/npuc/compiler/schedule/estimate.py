@@ -161,10 +161,13 @@ class Engines:
         return Estimates(cycles, overlapped, mxu, self.vpu, self.dma, self.moved)
 
 
-def estimate(problem: GroupProblem, target: Target, candidates: Candidates) -> Estimates:
-    """Cycles and DRAM bytes of every candidate tiling."""
-    costs = tile_costs(problem, target, candidates.tiles)
-    return estimate_from(problem, target, candidates, costs)
+def estimate(
+    problem: GroupProblem, target: Target, candidates: Candidates, row_cycles: int | None = None
+) -> Estimates:
+    """Cycles and DRAM bytes of every candidate tiling; ``row_cycles``: see ``tile_costs``."""
+    costs = tile_costs(problem, target, candidates.tiles, row_cycles)
+    engines = Engines.of(problem, target, candidates.order, costs)
+    return engines.estimates(costs.mma, candidates.depth > 1)
 
 
 def tile_costs(
@@ -182,14 +185,6 @@ def tile_costs(
         bursts,
         tuple(transfer_cycles(target, b) for b in bursts),
     )
-
-
-def estimate_from(
-    problem: GroupProblem, target: Target, candidates: Candidates, costs: TileCosts
-) -> Estimates:
-    """Cycles and DRAM bytes of the candidates whose tiles cost ``costs``."""
-    engines = Engines.of(problem, target, candidates.order, costs)
-    return engines.estimates(costs.mma, candidates.depth > 1)
 
 
 def fetch_bursts(operand: Operand, target: Target) -> int:
