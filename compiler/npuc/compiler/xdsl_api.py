@@ -1,4 +1,4 @@
-"""Everything that npuc takes from xDSL, in one place: an xDSL release is met by mending this file.
+"""Everything that npuc takes from xDSL, in one place: a release is met here and in xdsl_checks.
 
 Every other module of the compiler imports these names from here, never from ``xdsl``.
 """
@@ -71,7 +71,6 @@ from xdsl.irdl import (
     attr_def,
     base,
     irdl_attr_definition,
-    irdl_op_definition,
     operand_def,
     opt_attr_def,
     opt_operand_def,
@@ -113,6 +112,8 @@ from xdsl.transforms.common_subexpression_elimination import cse
 from xdsl.transforms.dead_code_elimination import dce
 from xdsl.utils.exceptions import ArgSpecParseError, ParseError, VerifyException
 from xdsl.utils.str_enum import StrEnum
+
+from npuc.compiler.xdsl_checks import irdl_op_definition
 
 __all__ = [
     "AffineConstantExpr",

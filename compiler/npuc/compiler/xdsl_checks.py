@@ -1,0 +1,182 @@
+"""An operation's definition as a few predicates, made once: xDSL reads it anew at every check.
+
+With ``xdsl_api``, through which it is used, the only file that knows xDSL. The predicates only ever
+accept: what they do not know or do not like is left to xDSL, which words the complaint.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from xdsl import irdl
+from xdsl.ir import Attribute, Operation, Region, SSAValue
+from xdsl.irdl.constraints import VerificationContext
+from xdsl.irdl.operations import OptionalDef, OptPropertyDef, VariadicDef
+from xdsl.traits import OpTrait
+from xdsl.utils.exceptions import VerifyException
+
+Accepts = Callable[[Attribute], bool]
+_Operation = TypeVar("_Operation", bound=irdl.IRDLOperation)
+
+
+def irdl_op_definition(cls: type[_Operation]) -> type[_Operation]:
+    """The decorator of xDSL, with a quick way to the same verdict on each operation."""
+    own_check = cls.verify_
+    defined = irdl.irdl_op_definition(cls)
+    structure = Structure(defined.get_irdl_definition())
+
+    def verify_(self: _Operation) -> None:
+        structure.verify(self)
+        own_check(self)
+
+    setattr(defined, "verify_", verify_)  # noqa: B010  # as xDSL does: it has no name for the type
+    return defined
+
+
+@dataclass
+class Structure:
+    """What a definition says of an operation's parts; read when the first one is verified."""
+
+    definition: irdl.OpDef
+
+    def verify(self, op: Operation) -> None:
+        """Raise VerifyException where ``op`` is not as defined."""
+        if not self._is_plain or not self._accepts(op):
+            self.definition.verify(op)
+            return
+        for trait in self._traits:
+            trait.verify(op)
+
+    def _accepts(self, op: Operation) -> bool:
+        return (
+            not op.successors
+            and self._operands.accepts(op.operands)
+            and self._results.accepts(op.results)
+            and self._properties.accepts(op.properties)
+            and self._accepts_regions(op.regions)
+        )
+
+    def _accepts_regions(self, regions: Sequence[Region]) -> bool:
+        return len(regions) == len(self.definition.regions) and all(
+            region.first_block is not None and region.first_block is region.last_block
+            for region in regions
+        )
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether the predicates say all there is to say."""
+        definition = self.definition
+        any_arguments = irdl.RangeOf(irdl.AnyAttr())
+        variables = [
+            *(part.constr.variables() for _, part in definition.operands),
+            *(part.constr.variables() for _, part in definition.results),
+            *(part.constr.variables() for part in definition.properties.values()),
+        ]
+        return (
+            all(isinstance(option, irdl.ParsePropInAttrDict) for option in definition.options)
+            and not definition.successors
+            and not definition.attributes
+            and not any(variables)
+            and all(
+                type(region) is irdl.SingleBlockRegionDef and region.entry_args == any_arguments
+                for _, region in definition.regions
+            )
+            and self._operands.is_known
+            and self._results.is_known
+        )
+
+    @cached_property
+    def _operands(self) -> "_Values":
+        return _Values([part for _, part in self.definition.operands])
+
+    @cached_property
+    def _results(self) -> "_Values":
+        return _Values([part for _, part in self.definition.results])
+
+    @cached_property
+    def _properties(self) -> "_Properties":
+        return _Properties(self.definition.properties)
+
+    @cached_property
+    def _traits(self) -> list[OpTrait]:
+        """Those that check anything."""
+        return [t for t in self.definition.traits if type(t).verify is not OpTrait.verify]
+
+
+class _Values:
+    """Operands or results: at most one part of their definition may be of any number."""
+
+    def __init__(self, parts: Sequence[irdl.OperandDef | irdl.ResultDef]) -> None:
+        several = [n for n, part in enumerate(parts) if isinstance(part, VariadicDef)]
+        each = [constraint for part in parts if (constraint := _of_each(part)) is not None]
+        self.is_known = len(several) <= 1 and len(each) == len(parts)
+        self._accepted = [_accepts(constraint) for constraint in each]
+        self._several = several[0] if several else None
+        self._most = 1 if several and isinstance(parts[several[0]], OptionalDef) else None
+
+    def accepts(self, values: Sequence[SSAValue]) -> bool:
+        accepted, place = self._accepted, self._several
+        if place is not None:
+            count = len(values) - len(accepted) + 1
+            if count < 0 or (self._most is not None and count > self._most):
+                return False
+            accepted = [*accepted[:place], *accepted[place : place + 1] * count]
+            accepted += self._accepted[place + 1 :]
+        if len(values) != len(accepted):
+            return False
+        return all(accepts(value.type) for accepts, value in zip(accepted, values, strict=True))
+
+
+class _Properties:
+    """Properties by name."""
+
+    def __init__(self, definitions: Mapping[str, irdl.PropertyDef]) -> None:
+        self._accepted = {name: _accepts(part.constr) for name, part in definitions.items()}
+        self._needed = {
+            name for name, part in definitions.items() if not isinstance(part, OptPropertyDef)
+        }
+
+    def accepts(self, properties: Mapping[str, Attribute]) -> bool:
+        if not self._needed <= properties.keys():
+            return False
+        for name, value in properties.items():
+            accepts = self._accepted.get(name)
+            if accepts is None or not accepts(value):
+                return False
+        return True
+
+
+def _of_each(part: irdl.OperandDef | irdl.ResultDef) -> irdl.AttrConstraint | None:
+    """What every value of ``part`` must satisfy; None where there is more to it."""
+    constraint = part.constr
+    is_single = not isinstance(part, VariadicDef)
+    if is_single and isinstance(constraint, irdl.RangeLengthConstraint):
+        if constraint.length != irdl.EqIntConstraint(1):
+            return None
+        constraint = constraint.constraint
+    return constraint.constr if isinstance(constraint, irdl.RangeOf) else None
+
+
+def _accepts(constraint: irdl.AttrConstraint) -> Accepts:
+    """``constraint``, which names no variables, as a predicate."""
+    if type(constraint) is irdl.AnyAttr:
+        return lambda _: True
+    if type(constraint) is irdl.BaseAttr:
+        kind = constraint.attr
+        return lambda attribute: isinstance(attribute, kind)
+    if type(constraint) is irdl.EqAttrConstraint:
+        only = constraint.attr
+        return lambda attribute: bool(attribute == only)
+    if type(constraint) is irdl.AnyOf:
+        choices = [_accepts(choice) for choice in constraint.attr_constrs]
+        return lambda attribute: any(accepts(attribute) for accepts in choices)
+
+    def accepts_slowly(attribute: Attribute) -> bool:
+        try:
+            constraint.verify(attribute, VerificationContext())
+        except VerifyException:
+            return False
+        return True
+
+    return accepts_slowly

@@ -1,0 +1,146 @@
+"""Quick checks of operations' structure come to xDSL's verdict, whatever is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+from xdsl.irdl import OpDef
+
+from npuc.compiler.driver import compile_model
+from npuc.compiler.options import CompileOptions
+from npuc.compiler.pipeline import Observers
+from npuc.compiler.xdsl_api import (
+    ArrayAttr,
+    Attribute,
+    Block,
+    IntAttr,
+    IRDLOperation,
+    ModuleOp,
+    Region,
+    SSAValue,
+    StringAttr,
+    UnitAttr,
+    VerifyException,
+)
+from npuc.compiler.xdsl_checks import Structure
+from tests.compiler.ops.cases import Builder, qlinear_conv
+
+STRANGE = (UnitAttr(), IntAttr(-1), StringAttr("?"), ArrayAttr([UnitAttr()]), ArrayAttr([]))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an operation is made of; ``blocks`` by region."""
+
+    operands: tuple[SSAValue, ...]
+    result_types: tuple[Attribute, ...]
+    properties: dict[str, Attribute]
+    blocks: tuple[int, ...] = ()
+    attributes: dict[str, Attribute] = field(default_factory=dict)
+
+    def build(self, kind: type[IRDLOperation]) -> IRDLOperation:
+        """An operation of ``kind`` that stands nowhere."""
+        return kind.create(
+            operands=self.operands,
+            result_types=self.result_types,
+            properties=dict(self.properties),
+            attributes=dict(self.attributes),
+            regions=[Region([Block() for _ in range(count)]) for count in self.blocks],
+        )
+
+    def mutants(self) -> Iterator[Parts]:
+        """These parts, then one after another of them missing, strange or too many."""
+        yield self
+        stranger = Block(arg_types=[UnitAttr()]).args[0]
+        for n in range(len(self.operands)):
+            before, after = self.operands[:n], self.operands[n + 1 :]
+            for instead in ((), (stranger,), (self.operands[n], self.operands[n])):
+                yield replace(self, operands=(*before, *instead, *after))
+        yield replace(self, operands=(*self.operands, stranger))
+        for n, kind in enumerate(self.result_types):
+            for others in ((), (UnitAttr(),), (kind, kind)):
+                types = (*self.result_types[:n], *others, *self.result_types[n + 1 :])
+                yield replace(self, result_types=types)
+        yield replace(self, result_types=(*self.result_types, UnitAttr()))
+        for name in (*self.properties, "stray"):
+            rest = {key: value for key, value in self.properties.items() if key != name}
+            yield replace(self, properties=rest)
+            for strange in STRANGE:
+                yield replace(self, properties={**rest, name: strange})
+        for n, count in enumerate(self.blocks):
+            for other in (0, count + 1):
+                yield replace(self, blocks=(*self.blocks[:n], other, *self.blocks[n + 1 :]))
+            yield replace(self, blocks=(*self.blocks[:n], *self.blocks[n + 1 :]))
+        yield replace(self, blocks=(*self.blocks, 1))
+        yield replace(self, attributes={"more": UnitAttr()})
+
+
+def complaint(check: Structure | OpDef, op: IRDLOperation) -> str | None:
+    """What is said against ``op``, in whole."""
+    try:
+        check.verify(op)
+    except VerifyException as error:
+        return str(error)
+    return None
+
+
+def parts_of(op: IRDLOperation) -> Parts:
+    return Parts(
+        tuple(op.operands),
+        tuple(result.type for result in op.results),
+        dict(op.properties),
+        tuple(len(region.blocks) for region in op.regions),
+    )
+
+
+@pytest.fixture(scope="module")
+def operations() -> dict[type[IRDLOperation], list[Parts]]:
+    """Parts of the first operations of every kind that two small models have after any stage."""
+    found: dict[type[IRDLOperation], list[Parts]] = {}
+
+    def keep(_: str, module: ModuleOp) -> None:
+        for op in module.walk():
+            if isinstance(op, IRDLOperation) and type(op).__module__.startswith("npuc."):
+                of_kind = found.setdefault(type(op), [])
+                if len(of_kind) < 3:
+                    of_kind.append(parts_of(op))
+
+    b = Builder()
+    pooled = b.node("MaxPool", b.input((1, 4, 9, 9)), kernel_shape=[3, 3])
+    nets = (qlinear_conv("QLinearConv").model, b.model(b.node("Softmax", b.node("Relu", pooled))))
+    for model in nets:
+        options = CompileOptions(target="tiny")
+        compile_model(model.SerializeToString(), options, observers=Observers(keep, keep))
+    return found
+
+
+def test_every_mutant_gets_the_verdict_of_xdsl(
+    operations: dict[type[IRDLOperation], list[Parts]],
+) -> None:
+    assert len(operations) > 30
+    verdicts = set()
+    for kind, examples in operations.items():
+        definition = kind.get_irdl_definition()
+        structure = Structure(definition)
+        for parts in examples:
+            for mutant in parts.mutants():
+                op = mutant.build(kind)
+                said = complaint(definition, op)
+                assert complaint(structure, op) == said, (kind.name, mutant)
+                verdicts.add(said is None)
+    assert verdicts == {True, False}
+
+
+def test_what_is_well_formed_needs_no_second_reading(
+    operations: dict[type[IRDLOperation], list[Parts]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the quick way is no way at all; operations with operand segments are not plain."""
+    read: list[str] = []
+    monkeypatch.setattr(OpDef, "verify", lambda definition, _: read.append(definition.name))
+    for kind, examples in operations.items():
+        structure = Structure(kind.get_irdl_definition())
+        for parts in examples:
+            complaint(structure, parts.build(kind))
+    assert set(read) <= {"tile.mma", "tile.vexec", "nn.generic"}
