@@ -10,11 +10,15 @@ from functools import cached_property
 from typing import TypeVar
 
 from xdsl import irdl
+from xdsl.dialects.builtin import DenseArrayBase, i32
 from xdsl.ir import Attribute, Operation, Region, SSAValue
 from xdsl.irdl.constraints import VerificationContext
 from xdsl.irdl.operations import OptionalDef, OptPropertyDef, VariadicDef
 from xdsl.traits import OpTrait
 from xdsl.utils.exceptions import VerifyException
+
+MOST_VALUES = 1 << 31
+_READ_OPTIONS = (irdl.ParsePropInAttrDict, irdl.AttrSizedOperandSegments)
 
 Accepts = Callable[[Attribute], bool]
 _Operation = TypeVar("_Operation", bound=irdl.IRDLOperation)
@@ -51,8 +55,8 @@ class Structure:
     def _accepts(self, op: Operation) -> bool:
         return (
             not op.successors
-            and self._operands.accepts(op.operands)
-            and self._results.accepts(op.results)
+            and self._operands.accepts(op.operands, op.properties)
+            and self._results.accepts(op.results, op.properties)
             and self._properties.accepts(op.properties)
             and self._accepts_regions(op.regions)
         )
@@ -74,7 +78,7 @@ class Structure:
             *(part.constr.variables() for part in definition.properties.values()),
         ]
         return (
-            all(isinstance(option, irdl.ParsePropInAttrDict) for option in definition.options)
+            all(isinstance(option, _READ_OPTIONS) for option in definition.options)
             and not definition.successors
             and not definition.attributes
             and not any(variables)
@@ -88,7 +92,10 @@ class Structure:
 
     @cached_property
     def _operands(self) -> "_Values":
-        return _Values([part for _, part in self.definition.operands])
+        options = self.definition.options
+        sized = [o for o in options if isinstance(o, irdl.AttrSizedOperandSegments)]
+        name = sized[0].attribute_name if sized and sized[0].as_property else None
+        return _Values([part for _, part in self.definition.operands], name)
 
     @cached_property
     def _results(self) -> "_Values":
@@ -105,31 +112,57 @@ class Structure:
 
 
 class _Values:
-    """Operands or results: at most one part of their definition may be of any number."""
+    """Operands or results: one part of their definition may be of any number.
 
-    def __init__(self, parts: Sequence[irdl.OperandDef | irdl.ResultDef]) -> None:
-        several = [n for n, part in enumerate(parts) if isinstance(part, VariadicDef)]
+    ``sizes_name``: the property that tells how many values each part has, where there is one.
+    """
+
+    def __init__(
+        self, parts: Sequence[irdl.OperandDef | irdl.ResultDef], sizes_name: str | None = None
+    ) -> None:
         each = [constraint for part in parts if (constraint := _of_each(part)) is not None]
-        self.is_known = len(several) <= 1 and len(each) == len(parts)
+        several = [n for n, part in enumerate(parts) if isinstance(part, VariadicDef)]
+        self.is_known = len(each) == len(parts) and (len(several) <= 1 or sizes_name is not None)
+        self._sizes_name = sizes_name
         self._accepted = [_accepts(constraint) for constraint in each]
         self._several = several[0] if several else None
-        self._most = 1 if several and isinstance(parts[several[0]], OptionalDef) else None
+        self._ranges = [_range_of(part) for part in parts]
+        self._expanded: dict[Attribute | int, list[Accepts] | None] = {}
 
-    def accepts(self, values: Sequence[SSAValue]) -> bool:
-        accepted, place = self._accepted, self._several
-        if place is not None:
-            count = len(values) - len(accepted) + 1
-            if count < 0 or (self._most is not None and count > self._most):
-                return False
-            accepted = [*accepted[:place], *accepted[place : place + 1] * count]
-            accepted += self._accepted[place + 1 :]
-        if len(values) != len(accepted):
+    def accepts(self, values: Sequence[SSAValue], properties: Mapping[str, Attribute]) -> bool:
+        """Whether number and types of ``values`` are as defined."""
+        known: Attribute | int | None = len(values)
+        if self._sizes_name is not None:
+            known = properties.get(self._sizes_name)
+        if known is None:
+            return False
+        if known not in self._expanded:
+            self._expanded[known] = self._expand(known)
+        accepted = self._expanded[known]
+        if accepted is None or len(values) != len(accepted):
             return False
         return all(accepts(value.type) for accepts, value in zip(accepted, values, strict=True))
 
+    def _expand(self, known: Attribute | int) -> list[Accepts] | None:
+        """What each value must be, by their number or the numbers of each part; None: invalid."""
+        if isinstance(known, int):
+            counts = [1] * len(self._accepted)
+            if self._several is not None:
+                counts[self._several] = known - len(counts) + 1
+        elif isinstance(known, DenseArrayBase) and known.elt_type == i32:
+            counts = [int(count) for count in known.get_values()]
+        else:
+            return None
+        if len(counts) != len(self._ranges):
+            return None
+        if any(count not in allowed for count, allowed in zip(counts, self._ranges, strict=True)):
+            return None
+        pairs = zip(self._accepted, counts, strict=True)
+        return [accepts for accepts, count in pairs for _ in range(count)]
+
 
 class _Properties:
-    """Properties by name."""
+    """Properties by name; the sizes of operand segments are looked at with the operands."""
 
     def __init__(self, definitions: Mapping[str, irdl.PropertyDef]) -> None:
         self._accepted = {name: _accepts(part.constr) for name, part in definitions.items()}
@@ -138,6 +171,7 @@ class _Properties:
         }
 
     def accepts(self, properties: Mapping[str, Attribute]) -> bool:
+        """Whether those that are needed are there, and all as defined."""
         if not self._needed <= properties.keys():
             return False
         for name, value in properties.items():
@@ -145,6 +179,13 @@ class _Properties:
             if accepts is None or not accepts(value):
                 return False
         return True
+
+
+def _range_of(part: irdl.OperandDef | irdl.ResultDef) -> range:
+    """How many values ``part`` may have."""
+    if isinstance(part, OptionalDef):
+        return range(2)
+    return range(MOST_VALUES) if isinstance(part, VariadicDef) else range(1, 2)
 
 
 def _of_each(part: irdl.OperandDef | irdl.ResultDef) -> irdl.AttrConstraint | None:

@@ -11,6 +11,7 @@ from npuc.compiler.dialects.npu_attributes import (
     References,
     ReferencesAttr,
 )
+from npuc.compiler.dialects.shared_attributes import int_attr, text_attr
 from npuc.compiler.dialects.tile_attributes import (
     KernelAttr,
     ParamsAttr,
@@ -59,11 +60,11 @@ class ScalarOp(PlainOperation):
     def __init__(self, mnemonic: str, rd: int, sources: tuple[int, int], imm: int = 0) -> None:
         super().__init__(
             properties={
-                "mnemonic": StringAttr(mnemonic),
-                "rd": IntAttr(rd),
-                "ra": IntAttr(sources[0]),
-                "rb": IntAttr(sources[1]),
-                "imm": IntAttr(imm),
+                "mnemonic": text_attr(mnemonic),
+                "rd": int_attr(rd),
+                "ra": int_attr(sources[0]),
+                "rb": int_attr(sources[1]),
+                "imm": int_attr(imm),
             }
         )
 
@@ -100,7 +101,7 @@ class LoopOp(PlainOperation):
     traits = traits_def(NoTerminator())
 
     def __init__(self, count: int, body: Region | None = None) -> None:
-        super().__init__(regions=[body or Region(Block())], properties={"count": IntAttr(count)})
+        super().__init__(regions=[body or Region(Block())], properties={"count": int_attr(count)})
 
     @classmethod
     def parse(cls, parser: Parser) -> "LoopOp":
@@ -192,7 +193,7 @@ class MmaOp(PlainOperation):
             properties={
                 "views": ArrayAttr(ViewAttr(v) for v in views),
                 "accumulate": UnitAttr() if always else None,
-                "condition": IntAttr(register) if register else None,
+                "condition": int_attr(register) if register else None,
                 "references": _optional(references),
                 "order": OrderAttr(order),
             }

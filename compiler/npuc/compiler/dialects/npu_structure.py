@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from npuc.compiler.dialects.npu_attributes import Usage, UsageAttr
+from npuc.compiler.dialects.shared_attributes import int_attr, text_attr
 from npuc.compiler.dialects.tile_attributes import BufferType, DramType
 from npuc.compiler.dialects.tile_structure import SegmentAttr
 from npuc.compiler.xdsl_api import (
@@ -15,6 +16,7 @@ from npuc.compiler.xdsl_api import (
     IRDLOperation,
     NoTerminator,
     Parser,
+    PlainOperation,
     Printer,
     Region,
     StringAttr,
@@ -90,7 +92,7 @@ class Life:
 
 
 @irdl_op_definition
-class BufferOp(IRDLOperation):
+class BufferOp(PlainOperation):
     """``npu.buffer "conv1/x" : !tile.buffer<spm 64 x 2> in 0 to 0 at 4096``; at: after place."""
 
     name = "npu.buffer"
@@ -108,9 +110,9 @@ class BufferOp(IRDLOperation):
             properties={
                 "buffer_name": StringAttr(name),
                 "buffer_type": buffer_type,
-                "first": IntAttr(life.first),
-                "last": IntAttr(life.last),
-                "offset": None if offset is None else IntAttr(offset),
+                "first": int_attr(life.first),
+                "last": int_attr(life.last),
+                "offset": None if offset is None else int_attr(offset),
             }
         )
 
@@ -138,7 +140,7 @@ class BufferOp(IRDLOperation):
 
 
 @irdl_op_definition
-class GroupOp(IRDLOperation):
+class GroupOp(PlainOperation):
     """One group's instructions. Its commands name ``tensors`` and ``buffers`` by number."""
 
     name = "npu.group"
@@ -162,7 +164,7 @@ class GroupOp(IRDLOperation):
             properties={
                 "group_name": StringAttr(name),
                 "usage": UsageAttr(usage),
-                "tensors": ArrayAttr(StringAttr(t) for t in tensors),
-                "buffers": ArrayAttr(StringAttr(b) for b in buffers),
+                "tensors": ArrayAttr(text_attr(t) for t in tensors),
+                "buffers": ArrayAttr(text_attr(b) for b in buffers),
             },
         )

@@ -7,6 +7,7 @@ them with ``Operands`` while building.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from npuc.compiler.dialects.shared_attributes import int_attr, segment_sizes
 from npuc.compiler.dialects.tile_attributes import (
     BufferSpec,
     BufferType,
@@ -112,7 +113,7 @@ class HeldOp(PlainOperation):
 
     def __init__(self, buffer: SSAValue, age: int = 0) -> None:
         super().__init__(
-            operands=[buffer], result_types=[SlotType()], properties={"age": IntAttr(age)}
+            operands=[buffer], result_types=[SlotType()], properties={"age": int_attr(age)}
         )
 
     def verify_(self) -> None:
@@ -216,7 +217,7 @@ class StoreOp(PlainOperation):
 
 
 @irdl_op_definition
-class MmaOp(IRDLOperation):
+class MmaOp(PlainOperation):
     """``acc (+)= a x w``; views of rank 4 (m0 m1 m2 n), 6 (m0 m1 m2 k0 k1 k2), 4 (k0 k1 k2 n).
 
     It accumulates with ``accumulate``, or where the value of ``accumulate_if`` is not 0.
@@ -243,9 +244,11 @@ class MmaOp(IRDLOperation):
         accumulate: bool = False,
         condition: SSAValue | None = None,
     ) -> None:
+        conditions = [] if condition is None else [condition]
         super().__init__(
-            operands=[*(slot for slot, _ in viewed), condition, list(dynamics)],
+            operands=[*(slot for slot, _ in viewed), *conditions, *dynamics],
             properties={
+                "operandSegmentSizes": segment_sizes(1, 1, 1, len(conditions), len(dynamics)),
                 "views": ArrayAttr(ViewAttr(view) for _, view in viewed),
                 "accumulate": UnitAttr() if accumulate else None,
             },
@@ -261,7 +264,7 @@ class MmaOp(IRDLOperation):
 
 
 @irdl_op_definition
-class VexecOp(IRDLOperation):
+class VexecOp(PlainOperation):
     """Run a vector kernel; every view has rank 7 (4 parallel, 3 reduction dimensions)."""
 
     name = "tile.vexec"
@@ -286,8 +289,9 @@ class VexecOp(IRDLOperation):
     ) -> None:
         views = [view for _, view in (*ins, *outs)]
         super().__init__(
-            operands=[[s for s, _ in ins], [s for s, _ in outs], list(dynamics)],
+            operands=[*(slot for slot, _ in (*ins, *outs)), *dynamics],
             properties={
+                "operandSegmentSizes": segment_sizes(len(ins), len(outs), len(dynamics)),
                 "kernel": KernelAttr(kernel[0]),
                 "params": None if kernel[1] is None else ParamsAttr(kernel[1]),
                 "views": ArrayAttr(ViewAttr(view) for view in views),
@@ -296,13 +300,14 @@ class VexecOp(IRDLOperation):
 
     def verify_(self) -> None:
         kernel, views = self.kernel.data, [v.data for v in self.views.data]
-        slots = (*self.ins, *self.outs)
-        if (len(self.ins), len(self.outs)) != (len(kernel.inputs), len(kernel.outputs)):
+        ins, outs, dynamics = self.ins, self.outs, self.dynamics
+        slots = (*ins, *outs)
+        if (len(ins), len(outs)) != (len(kernel.inputs), len(kernel.outputs)):
             raise VerifyException("a kernel's streams and a vexec's slots differ in number")
         if [len(v.extents) for v in views] != [7] * len(slots):
             raise VerifyException("a vexec has one view of rank 7 per slot")
         registers = self.params.data.registers if self.params else ()
-        check_numbers(views, registers, len(self.dynamics))
+        check_numbers(views, registers, len(dynamics))
         for view, slot in zip(views, slots, strict=True):
             check_view(view, slot_spec(slot))
 

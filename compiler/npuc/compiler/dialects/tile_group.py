@@ -8,10 +8,10 @@ from npuc.compiler.dialects.tile_structure import CoreOp
 from npuc.compiler.xdsl_api import (
     Block,
     HasParent,
-    IRDLOperation,
     IsolatedFromAbove,
     NoTerminator,
     Parser,
+    PlainOperation,
     Printer,
     Region,
     SSAValue,
@@ -27,7 +27,7 @@ from npuc.compiler.xdsl_api import (
 
 
 @irdl_op_definition
-class GroupOp(IRDLOperation):
+class GroupOp(PlainOperation):
     """Work of one fused group: ``tile.group "conv1" (%a = %x : !tile.dram<…>, …) { … }``.
 
     Isolated from above; the arguments are distinct DRAM tensors and buffers of the core.
@@ -44,7 +44,7 @@ class GroupOp(IRDLOperation):
     ) -> None:
         region = body or Region(Block(arg_types=[a.type for a in arguments]))
         super().__init__(
-            operands=[list(arguments)],
+            operands=arguments,
             regions=[region],
             properties={"group_name": StringAttr(name)},
         )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from npuc.compiler.dialects.shared_attributes import int_attr, text_attr
 from npuc.compiler.dialects.tile_attributes import BufferType, DramType
 from npuc.compiler.xdsl_api import (
     ArrayAttr,
@@ -147,7 +148,7 @@ class BufferOp(PlainOperation):
     assembly_format = "$buffer_name attr-dict `:` type($buffer)"
 
     def __init__(self, name: str, buffer_type: BufferType) -> None:
-        super().__init__(result_types=[buffer_type], properties={"buffer_name": StringAttr(name)})
+        super().__init__(result_types=[buffer_type], properties={"buffer_name": text_attr(name)})
 
     def verify_(self) -> None:
         spec = self.buffer.type.data
@@ -174,7 +175,7 @@ class ForOp(PlainOperation):
     def __init__(self, lower: int, upper: int, step: int = 1, body: Region | None = None) -> None:
         super().__init__(
             regions=[body or Region(Block(arg_types=[IndexType()]))],
-            properties={"lower": IntAttr(lower), "upper": IntAttr(upper), "step": IntAttr(step)},
+            properties={"lower": int_attr(lower), "upper": int_attr(upper), "step": int_attr(step)},
         )
 
     @property
@@ -233,8 +234,8 @@ class AffineOp(PlainOperation):
             operands=terms,
             result_types=[IndexType()],
             properties={
-                "coefficients": ArrayAttr(IntAttr(c) for c in coefficients),
-                "constant": IntAttr(constant),
+                "coefficients": ArrayAttr(int_attr(c) for c in coefficients),
+                "constant": int_attr(constant),
             },
         )
 
@@ -267,7 +268,7 @@ class _Bound(PlainOperation):
 
     def __init__(self, value: SSAValue, limit: int) -> None:
         super().__init__(
-            operands=[value], result_types=[IndexType()], properties={"limit": IntAttr(limit)}
+            operands=[value], result_types=[IndexType()], properties={"limit": int_attr(limit)}
         )
 
     @classmethod
