@@ -11,7 +11,6 @@ from npuc.compiler.dialects.npu_attributes import (
     References,
     ReferencesAttr,
 )
-from npuc.compiler.dialects.shared_attributes import int_attr, text_attr
 from npuc.compiler.dialects.tile_attributes import (
     KernelAttr,
     ParamsAttr,
@@ -20,6 +19,7 @@ from npuc.compiler.dialects.tile_attributes import (
 )
 from npuc.compiler.dialects.tile_commands import QueueAttr, QueueName
 from npuc.compiler.dialects.tile_text import Place
+from npuc.compiler.shared_attributes import int_attr, text_attr
 from npuc.compiler.xdsl_api import (
     ArrayAttr,
     Block,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from npuc.compiler.dialects.npu_attributes import Usage, UsageAttr
-from npuc.compiler.dialects.shared_attributes import int_attr, text_attr
 from npuc.compiler.dialects.tile_attributes import BufferType, DramType
 from npuc.compiler.dialects.tile_structure import SegmentAttr
+from npuc.compiler.shared_attributes import int_attr, text_attr
 from npuc.compiler.xdsl_api import (
     ArrayAttr,
     Block,

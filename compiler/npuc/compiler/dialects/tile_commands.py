@@ -7,7 +7,6 @@ them with ``Operands`` while building.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from npuc.compiler.dialects.shared_attributes import int_attr, segment_sizes
 from npuc.compiler.dialects.tile_attributes import (
     BufferSpec,
     BufferType,
@@ -25,6 +24,7 @@ from npuc.compiler.dialects.tile_verify import (
     check_transfer,
     check_view,
 )
+from npuc.compiler.shared_attributes import int_attr, segment_sizes
 from npuc.compiler.xdsl_api import (
     ArrayAttr,
     AttrSizedOperandSegments,

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from npuc.compiler.dialects.shared_attributes import int_attr, text_attr
 from npuc.compiler.dialects.tile_attributes import BufferType, DramType
+from npuc.compiler.shared_attributes import int_attr, text_attr
 from npuc.compiler.xdsl_api import (
     ArrayAttr,
     Block,
