@@ -13,7 +13,6 @@ from npuc.compiler.backend.place_memory import PlaceMemory
 from npuc.compiler.context import NpuContext
 from npuc.compiler.legality import check_legality
 from npuc.compiler.passes.absorb_pads import AbsorbPads
-from npuc.compiler.passes.absorb_transposes import AbsorbTransposes
 from npuc.compiler.passes.check_groups import CheckGroups
 from npuc.compiler.passes.compose_generics import ComposeGenerics
 from npuc.compiler.passes.copy_outputs import CopyOutputs
@@ -24,7 +23,9 @@ from npuc.compiler.passes.form_groups import FormGroups
 from npuc.compiler.passes.place_pieces import PlacePieces
 from npuc.compiler.passes.schedule_groups import ScheduleGroups
 from npuc.compiler.passes.sink_dequantize import SinkDequantize
-from npuc.compiler.passes.sink_transposes import SinkTransposes
+from npuc.compiler.passes.transposes.absorb import AbsorbTransposes
+from npuc.compiler.passes.transposes.shuffles import AbsorbShuffles
+from npuc.compiler.passes.transposes.sink import SinkTransposes
 from npuc.compiler.quant.fold_qdq import FoldQdq
 from npuc.compiler.quant.fold_zero_points import FoldZeroPoints
 from npuc.compiler.quant.lower_elementwise import LowerElementwise
@@ -77,6 +78,7 @@ STAGES: tuple[Stage, ...] = (
         (
             AbsorbTransposes(),
             ComposeGenerics(),
+            AbsorbShuffles(),
             CopyOutputs(),  # after compose-generics: a copy stays a copy
             PlacePieces(),  # after copy-outputs: an output is never a piece of something else
             FormGroups(),  # last: it closes what is fused

@@ -1,11 +1,18 @@
 """Rounds of stripes against schedules worked out by hand, and orders against all permutations."""
 
+from dataclasses import replace
 from itertools import permutations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npuc.compiler.schedule.striping.interleave import STEP_CYCLES, Piece, Rounds, _drained
+from npuc.compiler.schedule.striping.interleave import (
+    NEVER,
+    STEP_CYCLES,
+    Accumulator,
+    Piece,
+    Rounds,
+)
 
 
 def piece(job: int, mxu: int = 0, vpu: int = 0, tiles: int = 1, loads: int = 0) -> Piece:
@@ -32,6 +39,15 @@ def test_the_accumulator_holds_two_tiles() -> None:
     assert both.cycles((0, 1)) == vector + 10 + 100 + 100 + 10
 
 
+def test_the_accumulator_holds_what_fits_of_all_jobs() -> None:
+    jobs = tuple(replace(piece(n, mxu=100, vpu=10), tile_bytes=40) for n in range(1, 4))
+    together = replace(rounds((piece(0, vpu=1000), *jobs)), acc_bytes=80)
+    # two products are done at 280, both drained at 1060; the third waits for the first drain
+    assert together.cycles((0, 1, 2, 3)) == 1000 + STEP_CYCLES + 10 + 100 + 10
+    roomy = replace(together, acc_bytes=120)
+    assert roomy.cycles((0, 1, 2, 3)) == 1000 + STEP_CYCLES + 3 * 10
+
+
 def test_a_round_waits_for_results_of_the_round_before() -> None:
     chain = rounds((piece(0, mxu=500, vpu=50),), (piece(1, vpu=70),), reads={1: (0,)})
     assert chain.cycles((0, 1)) == STEP_CYCLES + 550 + 70 + STEP_CYCLES
@@ -41,6 +57,8 @@ def test_loads_are_issued_one_round_ahead() -> None:
     first, second = piece(0, vpu=1000), piece(1, vpu=10, loads=600)
     assert rounds((first,), (second,)).cycles((0, 1)) == 1010 + 2 * STEP_CYCLES
     assert rounds((second,), (first,)).cycles((0, 1)) == 600 + 1010 + 2 * STEP_CYCLES
+    crowded = replace(rounds((first,), (second,)), is_ahead=False)
+    assert crowded.cycles((0, 1)) == 1000 + 600 + 10 + 2 * STEP_CYCLES
 
 
 PIECES = st.builds(
@@ -74,7 +92,8 @@ def test_many_tiles_are_played_as_if_one_by_one(
     mxu: int, vpu: int, multiply: int, drain: int
 ) -> None:
     tiles = 40
-    played = _drained(piece(0, multiply * tiles, drain * tiles, tiles), mxu, vpu)
+    whole = piece(0, multiply * tiles, drain * tiles, tiles)
+    played = Accumulator(NEVER).drained(whole, mxu, vpu)
     slots = [0, 0]
     for tile in range(tiles):
         mxu = max(mxu, slots[tile % 2]) + multiply

@@ -20,7 +20,7 @@ from npuc.compiler.schedule.search import SearchOptions
 from npuc.compiler.schedule.striping.rows import RowJob, Striping, stripe
 from npuc.compiler.schedule.striping.segments import Segments
 from npuc.compiler.schedule.striping.steps import StripeSteps
-from tests.compiler.schedule.chains import Chain, add_conv, add_pool, add_sum, chains
+from tests.compiler.schedule.chains import Chain, add_concat, add_conv, add_pool, add_sum, chains
 from tests.compiler.schedule.problems import TINY, elementwise, transpose
 
 Int64s = npt.NDArray[np.int64]
@@ -218,6 +218,21 @@ def test_plain_chains_do_go_in_stripes(count: int, is_residual: bool) -> None:
     assert len({job for job, _ in striping.order}) == len(chain.jobs)
     # the second convolution needs one row more than it computes
     assert striping.rows[0][0][1] == 2 * striping.rows[-1][0][1] + 1
+    carry_out(chain, striping)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_windows_over_results_side_by_side_go_in_stripes(count: int) -> None:
+    chain = Chain()
+    chain.seen.append((chain.tensor(10 * 6 * 2, "input"), (1, 10, 6, 2)))
+    add_conv(chain, (1, 1, 0), 3)
+    add_concat(chain, (1, 1, 0))
+    add_conv(chain, (3, 1, 1), 3)
+    striping = striped(chain.finish(), count)
+    assert striping is not None
+    shared = chain.jobs[1].outputs[0]
+    assert chain.jobs[2].outputs == (shared,)
+    assert any(high > low for low, high in striping.kept[shared])
     carry_out(chain, striping)
 
 

@@ -112,6 +112,11 @@ def used_arguments(block: Block | None) -> tuple[bool, ...]:
     return () if block is None else tuple(bool(list(arg.uses)) for arg in block.args)
 
 
+def moved_region(region: Region) -> Region | None:
+    """A copy of ``region``; None where it is empty."""
+    return None if region.first_block is None else region.clone()
+
+
 @dataclass(frozen=True)
 class Frame:
     """What stays of the generic that hosts the fusion: space without inputs, result, reduction."""

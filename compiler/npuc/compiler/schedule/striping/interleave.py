@@ -3,9 +3,11 @@
 In a round each job of a segment runs at most one stripe, and all of them are independent: their
 inputs come from rounds before. Engines take commands in program order, so that vector work is
 hidden only if the jobs that follow have matrix work that needs the vector unit little: the
-accumulator holds two tiles of a job. Orders are compared by playing all rounds.
+accumulator holds two tiles of a job, and no more than fit of all. Orders are compared by playing
+all rounds.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +20,7 @@ from npuc.compiler.schedule.program import tensor_bytes
 from npuc.compiler.schedule.search import Choice
 from npuc.compiler.schedule.striping.rows import RowJob, Striping
 from npuc.compiler.schedule.tiling import Ints, single_step_dims
-from npuc.isa.cost import mma_cycles, transfer_rate
+from npuc.isa.cost import ACC_BYTES, mma_cycles, transfer_rate
 from npuc.isa.target import Target
 
 MAX_PLAYED = 12_000  # pieces, while one segment's order is looked for
@@ -57,7 +59,10 @@ class Load:
 
 @dataclass(frozen=True)
 class Piece:
-    """One stripe of a job: cycles of the engines and of its transfers, and output tiles."""
+    """One stripe of a job: cycles of the engines and of its transfers, output tiles.
+
+    ``tile_bytes`` are what each of these takes in the accumulator until it is drained.
+    """
 
     job: int
     mxu: int
@@ -65,22 +70,30 @@ class Piece:
     tiles: int
     loads: int
     stores: int
+    tile_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """The pieces of each round, and for each job those whose results it reads."""
+    """The pieces of each round, and for each job those whose results it reads.
+
+    ``acc_bytes`` are those of the accumulator; ``is_ahead`` says that loads come a round before
+    they are used, for which there must be room.
+    """
 
     pieces: tuple[tuple[Piece, ...], ...]
     producers: tuple[tuple[int, ...], ...]
+    acc_bytes: int = NEVER
+    is_ahead: bool = True
 
     def cycles(self, turns: Sequence[int]) -> int:
         """Cycles of all rounds, when the jobs of each run in the order of ``turns``.
 
-        Loads are issued a round before they are used, stores take no engine's time.
+        Stores take no engine's time.
         """
         rank = {job: n for n, job in enumerate(turns)}
         mxu = vpu = dma = issued = 0
+        accumulator = Accumulator(self.acc_bytes)
         done = [0] * len(self.producers)  # when each job ended its last round
         for pieces in self.pieces:
             ends = list(done)
@@ -88,10 +101,10 @@ class Rounds:
             for piece in sorted(pieces, key=lambda piece: rank[piece.job]):
                 ready = max((done[p] for p in self.producers[piece.job]), default=0)
                 if piece.loads:
-                    dma = max(dma, issued) + piece.loads
+                    dma = max(dma, issued if self.is_ahead else max(mxu, vpu)) + piece.loads
                     ready = max(ready, dma)
                 if piece.mxu:
-                    mxu, vpu = _drained(piece, max(mxu, ready) + STEP_CYCLES, vpu)
+                    mxu, vpu = accumulator.drained(piece, max(mxu, ready) + STEP_CYCLES, vpu)
                 else:
                     vpu = max(vpu, ready) + piece.vpu + STEP_CYCLES
                 dma += piece.stores
@@ -127,17 +140,31 @@ class Rounds:
         return sum(p.mxu for pieces in self.pieces for p in pieces if p.job == job)
 
 
-def _drained(piece: Piece, mxu: int, vpu: int) -> tuple[int, int]:
-    """When the engines are done with a piece whose tiles the vector unit drains."""
-    slots = [0] * ACC_SLOTS
-    multiply, drain = piece.mxu // piece.tiles, piece.vpu // piece.tiles
-    played = min(piece.tiles, STEADY_TILES)
-    for tile in range(played):
-        mxu = max(mxu, slots[tile % ACC_SLOTS]) + multiply
-        vpu = max(mxu, vpu) + drain
-        slots[tile % ACC_SLOTS] = vpu
-    rest = (piece.tiles - played) * max(multiply, drain)
-    return mxu + rest, vpu + rest
+class Accumulator:
+    """Tiles that are multiplied and not yet drained, first in, first out."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self.free_bytes = capacity_bytes
+        self.tiles: deque[tuple[int, int]] = deque()  # when it is drained, its bytes
+
+    def drained(self, piece: Piece, mxu: int, vpu: int) -> tuple[int, int]:
+        """When the engines are done with a piece whose tiles the vector unit drains."""
+        slots = [0] * ACC_SLOTS
+        multiply, drain = piece.mxu // piece.tiles, piece.vpu // piece.tiles
+        played = min(piece.tiles, STEADY_TILES)
+        for tile in range(played):
+            mxu = max(mxu, slots[tile % ACC_SLOTS])
+            while self.free_bytes < piece.tile_bytes and self.tiles:
+                end, freed = self.tiles.popleft()
+                mxu = max(mxu, end)
+                self.free_bytes += freed
+            mxu += multiply
+            vpu = max(mxu, vpu) + drain
+            slots[tile % ACC_SLOTS] = vpu
+            self.tiles.append((vpu, piece.tile_bytes))
+            self.free_bytes -= piece.tile_bytes
+        rest = (piece.tiles - played) * max(multiply, drain)
+        return mxu + rest, vpu + rest
 
 
 @dataclass(frozen=True)
@@ -161,6 +188,20 @@ class RowWork:
         return sum(tensor_bytes(self.problem.operands[n]) for n in self.problem.vector.outputs)
 
     @cached_property
+    def streamed_bytes(self) -> int:
+        """Bytes that come from DRAM by rows: what is neither a constant nor in SPM."""
+        operands = [self.problem.operands[n] for n in self.problem.inputs]
+        streamed = [o for o in operands if not o.is_resident and o.home is not Home.fetched]
+        return sum(map(tensor_bytes, streamed))
+
+    @cached_property
+    def acc_bytes(self) -> int:
+        """Bytes of all that the matrix engine hands over."""
+        if self.problem.contraction is None:
+            return 0
+        return ACC_BYTES * prod(self.problem.extents[:PARALLEL])
+
+    @cached_property
     def load(self) -> Load:
         """The whole job at once."""
         return Load.of(self.problem, self.choice, self.target)
@@ -169,13 +210,17 @@ class RowWork:
         """The piece of so many rows: a part of the whole, but no less than one product takes."""
         extent, load = self.job.extent, self.load
         tiles = prod(self.choice.tiling.trips(self.problem)[:PARALLEL])
+        acc_bytes = self.acc_bytes * rows // extent
+        slot = self.target.acc.capacity_bytes // ACC_SLOTS
+        n_tiles = max(ceil(tiles * rows / extent), ceil(acc_bytes / slot))
         return Piece(
             number,
             max(ceil(load.mxu * rows / extent), self._product_cycles(rows)),
             ceil(load.vpu * rows / extent),
-            ceil(tiles * rows / extent),
+            n_tiles,
             load.loads * rows // extent + (load.fetched if is_first else 0),
             load.stores * rows // extent,
+            acc_bytes // n_tiles,
         )
 
     def _product_cycles(self, rows: int) -> int:
@@ -219,7 +264,8 @@ def rounds_of(striping: Striping, works: Sequence[RowWork]) -> Rounds:
         piece = works[number].piece(number, high - low, number not in begun)
         begun.add(number)
         rounds.setdefault(s + striping.depths[number], []).append(piece)
-    return Rounds(tuple(tuple(pieces) for pieces in rounds.values()), producers)
+    capacity = works[0].target.acc.capacity_bytes if works else NEVER
+    return Rounds(tuple(tuple(pieces) for pieces in rounds.values()), producers, capacity)
 
 
 @dataclass(frozen=True)

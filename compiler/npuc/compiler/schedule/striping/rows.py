@@ -162,7 +162,8 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
     """``jobs``, which begin at number ``first``, in ``stripes`` stripes.
 
     Results that are not ``internal`` go elsewhere in equal parts, or sooner where jobs of the
-    segment read them. None where rows that stay would be copied before they are complete.
+    segment read them. None where rows that stay would be copied before they are complete: the
+    first job that writes a stripe copies them, so all that write it must run in one round.
     """
     unit: dict[int, int] = {}
     for job in jobs:
@@ -174,10 +175,13 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
     depths = _depths(jobs)
     turns = tuple(sorted(range(len(jobs)), key=lambda j: (depths[j], j)))
     result = Striping(first, stripes, rows, depths=depths, turns=turns)
-    writers = [t for job in jobs for t, _ in job.writes]
+    rounds: dict[int, set[int]] = {}
+    for job, depth in zip(jobs, depths, strict=True):
+        for tensor, _ in job.writes:
+            rounds.setdefault(tensor, set()).add(depth)
     for tensor in sorted(internal):
         held, kept = _held(needs.lows[tensor], needs.highs[tensor])
-        if any(high > low for low, high in kept) and writers.count(tensor) > 1:
+        if any(high > low for low, high in kept) and len(rounds[tensor]) > 1:
             return None
         result.held[tensor], result.kept[tensor] = held, kept
     if not _writers_agree(jobs, result, internal, unit):

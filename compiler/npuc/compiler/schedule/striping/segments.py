@@ -7,10 +7,10 @@ room and rows; the segments that a partition takes are then looked at one by one
 none that is not known.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.problem import Home
@@ -25,7 +25,7 @@ from npuc.compiler.schedule.striping.interleave import (
     guess_runs,
     rounds_of,
 )
-from npuc.compiler.schedule.striping.rows import RowJob, Striping, stripe
+from npuc.compiler.schedule.striping.rows import Range, RowJob, Striping, stripe
 from npuc.isa.target import Target
 
 MAX_SEGMENT_JOBS = 32
@@ -116,7 +116,8 @@ class Segments:
         """The segment with its jobs in the order that keeps engines busy, as far as it fits."""
         striping, internal = segment.striping, segment.internal
         room = max(self._capacity(segment.run, internal), segment.peak_bytes)
-        for turns in reversed(self._rounds(striping, internal).better_turns(striping.turns)):
+        rounds = replace(self._rounds(striping, internal), is_ahead=True)  # the planner tries to
+        for turns in reversed(rounds.better_turns(striping.turns)):
             turned = self._measured(segment.run, replace(striping, turns=turns), internal)
             if turned.peak_bytes <= room:
                 return turned
@@ -182,7 +183,7 @@ class Segments:
         internal = self._internal(*ends)
         striping = self._striping(ends, internal, run.stripes)
         if striping is None:
-            allowed = "runs whose tensors with windows have one writer each, row by row"
+            allowed = "runs whose tensors with windows are written in one round, row by row"
             where = f"groups {jobs[0].problem.name} to {jobs[-1].problem.name}"
             raise illegal(where, "stripes", run.stripes, allowed)
         if run.turns is None:
@@ -195,7 +196,10 @@ class Segments:
 
     def _rounds(self, striping: Striping, internal: frozenset[int]) -> Rounds:
         numbers = range(striping.first, striping.first + len(striping.rows))
-        return rounds_of(striping, [self._work(n, internal) for n in numbers])
+        run = striping.first, numbers.stop - 1
+        works = [self._work(n, internal) for n in numbers]
+        is_ahead = self._is_roomy(run, striping, internal)
+        return replace(rounds_of(striping, works), is_ahead=is_ahead)
 
     def _single(self, number: int) -> int:
         problem = with_homes(self.jobs[number], self.staying)
@@ -248,14 +252,23 @@ class Segments:
 
     def peak(self, striping: Striping) -> int:
         """The most bytes of buffers that are alive at once in the segment."""
+        return max(self._alive(striping, self._pieces(striping)))
+
+    def _is_roomy(self, run: Run, striping: Striping, internal: frozenset[int]) -> bool:
+        """Whether there is room for what the next stripe needs from DRAM beside the buffers."""
+        pieces = chain(self._pieces(striping), self._streamed(striping))
+        return max(self._alive(striping, pieces)) <= self._capacity(run, internal)
+
+    def _alive(self, striping: Striping, pieces: Iterable[tuple[Range, int]]) -> Iterator[int]:
+        """Bytes that are alive at each place of the order."""
         change = [0] * (len(striping.order) + 1)
-        for (begin, end), n_bytes in self._pieces(striping):
+        for (begin, end), n_bytes in pieces:
             rounded = whole_words(n_bytes, self.target)
             change[begin] += rounded
             change[end + 1] -= rounded
-        return max(accumulate(change))
+        return accumulate(change)
 
-    def _pieces(self, striping: Striping) -> Iterator[tuple[tuple[int, int], int]]:
+    def _pieces(self, striping: Striping) -> Iterator[tuple[Range, int]]:
         """Life, as positions in the order, and bytes of every buffer of the segment."""
         lives: dict[tuple[int, int], tuple[int, int]] = {}  # (tensor, stripe), or (constant, -1)
         for position, (index, s) in enumerate(striping.order):
@@ -275,6 +288,17 @@ class Segments:
             if made is not None and kept[made][1] > kept[made][0]:  # that buffer copies from this
                 last = max(end, lives[tensor, made][0])
             yield (begin, last), high - low
+
+    def _streamed(self, striping: Striping) -> Iterator[tuple[Range, int]]:
+        """Life and bytes of what comes from DRAM: each stripe's from the one before."""
+        internal, before = frozenset(striping.held), dict[int, int]()
+        for position, (index, s) in enumerate(striping.order):
+            work = self._work(striping.first + index, internal)
+            low, high = striping.rows[index][s]
+            if work.streamed_bytes:
+                n_bytes = work.streamed_bytes * (high - low) // work.job.extent
+                yield (before.get(index, position), position), n_bytes
+                before[index] = position
 
     def _work(self, number: int, internal: frozenset[int]) -> RowWork:
         """The job when ``internal`` and what stays are in SPM, and constants are fetched whole."""

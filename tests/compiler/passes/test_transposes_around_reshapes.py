@@ -16,7 +16,7 @@ from npuc.compiler.dialects.nn import TransposeOp
 from npuc.compiler.driver import compile_model
 from npuc.compiler.interpreter import evaluate
 from npuc.compiler.options import CompileOptions
-from npuc.compiler.passes.transposes_and_reshapes import axis_parts, common_axes
+from npuc.compiler.passes.transposes.around_reshapes import axis_parts, common_axes
 
 Shape = tuple[int, ...]
 

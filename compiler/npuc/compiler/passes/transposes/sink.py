@@ -28,7 +28,7 @@ from npuc.compiler.ops.structured import Made
 from npuc.compiler.passes.rewriting import Pattern, apply_patterns, constant_array, rebuilt, replace
 from npuc.compiler.passes.simplify_movement import movement_patterns
 from npuc.compiler.passes.sink_pieces import ConcatOfTransposes, PartOfTranspose
-from npuc.compiler.passes.transposes_and_reshapes import (
+from npuc.compiler.passes.transposes.around_reshapes import (
     TransposeOfJoinedAxes,
     TransposesAroundReshape,
 )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from npuc.compiler.context import npu_context
 from npuc.compiler.dialects.nn import GenericOp, TransposeOp
-from npuc.compiler.passes.generic_parts import Frame, Input, Inputs, inputs_of
+from npuc.compiler.passes.generic_parts import Frame, Input, Inputs, inputs_of, moved_region
 from npuc.compiler.passes.rewriting import Pattern, apply_patterns, replace, single_user
 from npuc.compiler.xdsl_api import (
     Context,
@@ -12,15 +12,7 @@ from npuc.compiler.xdsl_api import (
     ModulePass,
     Operation,
     PatternRewriter,
-    Region,
 )
-
-
-def _moved(region: Region) -> Region | None:
-    """The region, taken from its operation; None where it is empty."""
-    if region.first_block is None:
-        return None
-    return region.clone()
 
 
 class TransposedInput(Pattern[int]):
@@ -43,7 +35,7 @@ class TransposedInput(Pattern[int]):
         entries[found] = Input(
             transpose.x, tuple(forms), entries[found].fill, entries[found].domain
         )
-        new = Frame.of(op).build(Inputs(entries), op.body.clone(), _moved(op.epilogue))
+        new = Frame.of(op).build(Inputs(entries), op.body.clone(), moved_region(op.epilogue))
         replace(rewriter, op, new, [transpose])
         return "a transpose of an input became part of the index map"
 
@@ -62,7 +54,9 @@ class TransposedResult(Pattern[GenericOp]):
         old = Frame.of(found)
         forms = tuple(old.result_forms[axis] for axis in op.permutation)
         frame = Frame(old.extents, old.parallel, forms, op.result.type, old.reduction)
-        new = frame.build(Inputs(inputs_of(found)), found.body.clone(), _moved(found.epilogue))
+        new = frame.build(
+            Inputs(inputs_of(found)), found.body.clone(), moved_region(found.epilogue)
+        )
         replace(rewriter, op, new, [found])
         return "a transpose of a result became part of the index map"
 
