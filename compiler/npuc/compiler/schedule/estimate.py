@@ -21,6 +21,7 @@ from npuc.compiler.schedule.tiling import (
     boxes,
     counts_from_trips,
     distinct,
+    take_tiles,
     trip_counts,
 )
 from npuc.isa.cost import (
@@ -242,7 +243,7 @@ def mma_per_tile(
 def _is_transposed(w: Operand, tiles: Ints) -> npt.NDArray[np.bool_]:
     """Under which tiles W's n dimension does not lie side by side in SPM."""
     rows, inverse = distinct(tiles, sorted(w.dims))
-    strides = slot_strides(w, boxes(w, tiles[rows]))[:, PARALLEL - 1]
+    strides = slot_strides(w, boxes(w, take_tiles(tiles, rows)))[:, PARALLEL - 1]
     result: npt.NDArray[np.bool_] = (strides != w.dtype.bytes)[inverse]
     return result
 
@@ -255,7 +256,7 @@ def _vexec_per_tile(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
     numbers = (*problem.vector.inputs, *problem.vector.outputs)
     walked = (problem.operands[n].dims for n in numbers if n >= 0)
     rows, inverse = distinct(tiles, sorted(frozenset(dims).union(*walked)))
-    tiles = tiles[rows]
+    tiles = take_tiles(tiles, rows)
     streams = _streams(problem, target, tiles)
     ports = _port_cycles(streams, tiles, dims)
     if any(d >= PARALLEL for d in dims):
@@ -322,7 +323,9 @@ def _bursts(target: Target, operand: Operand, tiles: Ints) -> Ints:
     if operand.is_resident:
         return np.zeros(len(tiles), np.int64)
     rows, inverse = distinct(tiles, sorted(operand.dims))
-    clipped = np.minimum(boxes(operand, tiles[rows]), np.asarray(operand.shape, np.int64))
+    clipped = np.minimum(
+        boxes(operand, take_tiles(tiles, rows)), np.asarray(operand.shape, np.int64)
+    )
     strides = np.broadcast_to(np.asarray(operand.strides, np.int64), clipped.shape)
     runs = contiguous_runs(clipped, strides, operand.dtype.bytes)
     return transfer_bursts(target, *runs)[inverse]

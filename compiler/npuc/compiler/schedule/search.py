@@ -31,6 +31,7 @@ from npuc.compiler.schedule.tiling import (
     ring_bytes,
     single_step_dims,
     slot_bytes,
+    take_tiles,
     total_acc_bytes,
     total_spm_bytes,
 )
@@ -107,7 +108,7 @@ class _Space:
         family, row = np.divmod(candidates, len(self.tiles))
         new = np.unique(row[~self._is_true[row]])
         if len(new):
-            self._mma[new] = mma_per_tile(self.problem, self.target, self.tiles[new])
+            self._mma[new] = mma_per_tile(self.problem, self.target, take_tiles(self.tiles, new))
             self._is_true[new] = True
         order, depth = np.divmod(family, len(self._depths))
         engines = self._engines.take(order * len(self.tiles) + row)
@@ -122,12 +123,13 @@ class _Space:
         """Tiles that fit with one slot a ring; bytes of rings filled once, and of refilled ones."""
         problem, target = self.problem, self.target
         tiles = _tiles(problem, target)
-        tiles = tiles[_suits_machine(problem, tiles)]
+        tiles = take_tiles(tiles, _suits_machine(problem, tiles))
         one_slot = Candidates(tiles, OUTER_M, 1, 1)
-        tiles = tiles[total_acc_bytes(problem, one_slot) <= target.acc.capacity_bytes]
+        has_room = total_acc_bytes(problem, one_slot) <= target.acc.capacity_bytes
+        tiles = take_tiles(tiles, has_room)
         once, refilled = ring_bytes(problem, tiles, target)
         fits = once + refilled <= target.spm.capacity_bytes
-        return tiles[fits], once[fits], refilled[fits]
+        return take_tiles(tiles, fits), once[fits], refilled[fits]
 
 
 def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions) -> Choice:
@@ -182,7 +184,10 @@ def _promising(space: _Space, fitting: Ints) -> Ints:
     that no candidate within the tolerance is lost.
     """
     bounds = space.bounds[fitting]
-    probes = fitting[np.argsort(bounds, kind="stable")[:PROBES]]
+    low = np.arange(len(bounds))
+    if len(bounds) > PROBES:
+        low = np.flatnonzero(bounds <= np.partition(bounds, PROBES)[PROBES])
+    probes = fitting[low[np.argsort(bounds[low], kind="stable")[:PROBES]]]
     fewest = int(space.estimates(probes).overlapped_cycles.min())
     return fitting[bounds <= _near(fewest)]
 
@@ -196,15 +201,20 @@ def _largest(space: _Space, fitting: Ints) -> Ints:
 
 def _suits_machine(problem: GroupProblem, tiles: Ints) -> npt.NDArray[np.bool_]:
     """Which tiles a view can name the true extents of, and make no deeper nest than allowed."""
-    ragged = np.asarray(problem.extents) % tiles != 0
-    loops = tiles < np.asarray(problem.extents)
-    result: npt.NDArray[np.bool_] = ragged.sum(axis=1) <= MAX_RAGGED_DIMS
-    result &= loops.sum(axis=1) <= MAX_LOOP_NEST
+    ragged, loops = np.zeros((2, len(tiles)), np.int64)
+    for dim, extent in enumerate(problem.extents):
+        if extent > 1:
+            ragged += extent % tiles[:, dim] != 0
+            loops += tiles[:, dim] < extent
+    result: npt.NDArray[np.bool_] = (ragged <= MAX_RAGGED_DIMS) & (loops <= MAX_LOOP_NEST)
     return result
 
 
 def _tiles(problem: GroupProblem, target: Target) -> Ints:
-    """Every tile of the search, (n, 7): sizes per dimension, largest first."""
+    """Every tile of the search, (n, 7): sizes per dimension, largest first.
+
+    All sizes of one dimension lie side by side: that is how costs are computed.
+    """
     granules = [1] * len(problem.extents)
     if problem.contraction is not None:
         granules[N_DIM] = target.mxu.cols
@@ -217,8 +227,8 @@ def _tiles(problem: GroupProblem, target: Target) -> Ints:
     ]
     cuts = np.array(_reduction_tiles(problem, granules), np.int64)
     grid = np.meshgrid(*map(np.array, sizes), np.arange(len(cuts)), indexing="ij")
-    flat = np.stack([axis.reshape(-1) for axis in grid], axis=1)
-    return np.concatenate([flat[:, :PARALLEL], cuts[flat[:, PARALLEL]]], axis=1)
+    flat = [axis.reshape(-1) for axis in grid]
+    return np.stack([*flat[:PARALLEL], *cuts.T[:, flat[PARALLEL]]]).T
 
 
 def _reduction_tiles(problem: GroupProblem, granules: list[int]) -> list[tuple[int, ...]]:

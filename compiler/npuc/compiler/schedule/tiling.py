@@ -15,6 +15,7 @@ OUTER_M = (0, 1, 2, 3)
 OUTER_N = (3, 0, 1, 2)
 ACC_WORD_BYTES = 4
 MANY_TILES = 64  # from here on it pays to look for tiles that are alike
+MOST_PER_TILE = 16  # combinations of sizes that are looked through, per tile
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,11 @@ class Candidates:
 
 def trip_counts(problem: GroupProblem, tiles: Ints) -> Ints:
     """Trip counts (n, 7) of every tile."""
-    return -(-np.asarray(problem.extents, np.int64) // tiles)
+    trips = np.ones_like(tiles)
+    for dim, extent in enumerate(problem.extents):
+        if extent > 1:
+            trips[:, dim] = -(-extent // tiles[:, dim])
+    return trips
 
 
 def distinct(tiles: Ints, dims: Iterable[int]) -> tuple[Ints, Ints]:
@@ -138,13 +143,28 @@ def distinct(tiles: Ints, dims: Iterable[int]) -> tuple[Ints, Ints]:
         return everyone, everyone
     key, span = np.zeros(len(tiles), np.int64), 1
     for dim in dims:
-        base = int(tiles[:, dim].max()) + 1
-        span *= base
-        if span > np.iinfo(np.int64).max:
+        rank, count = _ranks(tiles[:, dim])
+        span *= count
+        if span > MOST_PER_TILE * len(tiles):
             return everyone, everyone
-        key = key * base + tiles[:, dim]
-    _, rows, inverse = np.unique(key, return_index=True, return_inverse=True)
-    return rows, inverse
+        key = key * count + rank
+    first = np.full(span, -1)
+    first[key[::-1]] = everyone[::-1]  # of several the last one stays: the first tile
+    is_there = first >= 0
+    return first[is_there], (np.cumsum(is_there) - 1)[key]
+
+
+def _ranks(sizes: Ints) -> tuple[Ints, int]:
+    """For each size how many smaller ones there are, and how many sizes there are at all."""
+    is_there = np.zeros(int(sizes.max()) + 1, bool)
+    is_there[sizes] = True
+    ranks = np.cumsum(is_there)
+    return (ranks - 1)[sizes], int(ranks[-1])
+
+
+def take_tiles(tiles: Ints, rows: Ints | npt.NDArray[np.bool_]) -> Ints:
+    """Some of ``tiles``, by number or mask; sizes of one dimension lie side by side, as before."""
+    return tiles.T[:, rows].T
 
 
 def boxes(operand: Operand, tiles: Ints) -> Ints:
@@ -189,10 +209,11 @@ def ring_bytes(problem: GroupProblem, tiles: Ints, target: Target) -> tuple[Ints
             continue
         dims = sorted(operand.dims)
         rows, inverse = distinct(tiles, dims)
-        n_bytes = boxes(operand, tiles[rows]).prod(axis=1) * operand.dtype.bytes
+        some = take_tiles(tiles, rows)
+        n_bytes = boxes(operand, some).prod(axis=1) * operand.dtype.bytes
         slots = -(-n_bytes // word) * word
         whole = np.asarray(problem.extents)[dims]
-        is_refilled = (tiles[rows][:, dims] < whole).any(axis=1)
+        is_refilled = (some[:, dims] < whole).any(axis=1)
         once += np.where(is_refilled, 0, slots)[inverse]
         refilled += np.where(is_refilled, slots, 0)[inverse]
     return once, refilled
