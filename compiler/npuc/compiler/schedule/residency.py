@@ -40,7 +40,8 @@ def with_homes(job: Job, resident: Mapping[int, Home] | AbstractSet[int]) -> Gro
     """The problem of ``job`` with the tensors of ``resident`` in SPM."""
     homes = resident if isinstance(resident, Mapping) else dict.fromkeys(resident, Home.spm)
     operands = tuple(
-        replace(o, home=homes.get(job.tensor(o), Home.dram)) for o in job.problem.operands
+        o if (home := homes.get(job.tensor(o), Home.dram)) is o.home else replace(o, home=home)
+        for o in job.problem.operands
     )
     return replace(job.problem, operands=operands)
 

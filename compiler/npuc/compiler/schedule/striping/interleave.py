@@ -175,7 +175,7 @@ class RowWork:
     problem: GroupProblem
     choice: Choice
     target: Target
-    known: dict[int, int] = field(default_factory=dict)
+    pieces: dict[tuple[int, int, bool], Piece] = field(default_factory=dict)
 
     @cached_property
     def constant_bytes(self) -> int:
@@ -208,28 +208,28 @@ class RowWork:
 
     def piece(self, number: int, rows: int, is_first: bool) -> Piece:
         """The piece of so many rows: a part of the whole, but no less than one product takes."""
-        extent, load = self.job.extent, self.load
-        tiles = prod(self.choice.tiling.trips(self.problem)[:PARALLEL])
-        acc_bytes = self.acc_bytes * rows // extent
-        slot = self.target.acc.capacity_bytes // ACC_SLOTS
-        n_tiles = max(ceil(tiles * rows / extent), ceil(acc_bytes / slot))
-        return Piece(
-            number,
-            max(ceil(load.mxu * rows / extent), self._product_cycles(rows)),
-            ceil(load.vpu * rows / extent),
-            n_tiles,
-            load.loads * rows // extent + (load.fetched if is_first else 0),
-            load.stores * rows // extent,
-            acc_bytes // n_tiles,
-        )
+        found = self.pieces.get((number, rows, is_first))
+        if found is None:
+            extent, load = self.job.extent, self.load
+            tiles = prod(self.choice.tiling.trips(self.problem)[:PARALLEL])
+            acc_bytes = self.acc_bytes * rows // extent
+            slot = self.target.acc.capacity_bytes // ACC_SLOTS
+            n_tiles = max(ceil(tiles * rows / extent), ceil(acc_bytes / slot))
+            found = self.pieces[number, rows, is_first] = Piece(
+                number,
+                max(ceil(load.mxu * rows / extent), int(self.products[rows - 1])),
+                ceil(load.vpu * rows / extent),
+                n_tiles,
+                load.loads * rows // extent + (load.fetched if is_first else 0),
+                load.stores * rows // extent,
+                acc_bytes // n_tiles,
+            )
+        return found
 
-    def _product_cycles(self, rows: int) -> int:
-        if rows not in self.known:
-            self.known[rows] = int(self.products(np.array([rows]))[0])
-        return self.known[rows]
-
-    def products(self, rows: Ints) -> Ints:
-        """Cycles of the products of so many rows, each as one command: all load all weights."""
+    @cached_property
+    def products(self) -> Ints:
+        """Cycles of the products of 1, 2, ... rows, each as one command: all load all weights."""
+        rows = np.arange(1, self.job.extent + 1)
         if self.problem.contraction is None:
             return np.zeros_like(rows)
         single = single_step_dims(self.problem)
@@ -244,7 +244,7 @@ class RowWork:
     def mxu_cycles(self, stripes: Ints) -> Ints:
         """Cycles of the matrix engine in so many equal stripes."""
         rows = -(-self.job.extent // stripes)
-        cycles: Ints = np.maximum(stripes * self.products(rows), self.load.mxu)
+        cycles: Ints = np.maximum(stripes * self.products[rows - 1], self.load.mxu)
         return cycles
 
 

@@ -56,26 +56,35 @@ def _shifted(form: LinearForm, dim: int, low: int) -> LinearForm:
 
 @dataclass(frozen=True)
 class RowReads:
-    """How an operand's bytes follow a range of rows; one tuple per axis."""
+    """How an operand's bytes follow a range of rows; one tuple per axis that moves with them.
+
+    ``start`` and ``stop`` are where bytes begin and end as far as other axes tell.
+    """
 
     axes: tuple[tuple[int, int, int, int, int], ...]  # constant, per row, other span, last, stride
-    base: int
-    element_bytes: int
+    start: int
+    stop: int
 
     @staticmethod
     def of(problem: GroupProblem, operand: Operand, dim: int) -> "RowReads":
         """The reads of ``operand`` by rows of ``dim``."""
         axes = []
+        start, stop = operand.base, operand.base + operand.dtype.bytes
         for form, size, stride in zip(operand.forms, operand.shape, operand.strides, strict=True):
             per_row = form.coefficients[dim]
             other = form.box(problem.extents) - 1 - per_row * (problem.extents[dim] - 1)
-            axes.append((form.constant, per_row, other, size - 1, stride))
-        return RowReads(tuple(axes), operand.base, operand.dtype.bytes)
+            begin, end = max(form.constant, 0), min(form.constant + other, size - 1)
+            if per_row or begin > end:
+                axes.append((form.constant, per_row, other, size - 1, stride))
+                continue
+            start += begin * stride
+            stop += end * stride
+        return RowReads(tuple(axes), start, stop)
 
     def span(self, rows: Range) -> Range:
         """Bytes [first, last) of the tensor that ``rows`` touch, padding aside."""
         low, high = rows
-        start, stop = self.base, self.base + self.element_bytes
+        start, stop = self.start, self.stop
         for constant, per_row, other, last, stride in self.axes:
             begin = max(constant + per_row * low, 0)
             end = min(constant + per_row * (high - 1) + other, last)
@@ -144,12 +153,21 @@ class Striping:
         ]
         return [(j, s) for _, _, j, s in sorted(items)]
 
+    @cached_property
+    def places(self) -> list[list[tuple[int, int]]]:
+        """By job, the positions of its stripes in the order, and which they are."""
+        found: list[list[tuple[int, int]]] = [[] for _ in self.rows]
+        for position, (job, s) in enumerate(self.order):
+            found[job].append((position, s))
+        return found
+
     def buffer_of(self, tensor: int, s: int) -> int:
         """The stripe that made the buffer of ``s``: one that gains no rows uses the one before."""
-        return self._makers[tensor][s]
+        return self.makers[tensor][s]
 
     @cached_property
-    def _makers(self) -> dict[int, list[int]]:
+    def makers(self) -> dict[int, list[int]]:
+        """``buffer_of`` every stripe, by tensor."""
         makers: dict[int, list[int]] = {}
         for tensor, held in self.held.items():
             gains = [s for s in range(len(held)) if not s or held[s][1] != held[s - 1][1]]
@@ -219,7 +237,8 @@ class _Needs:
         wanted = []
         for tensor, row_bytes in job.writes:
             highs = self.highs[tensor]
-            highs[s] = max(highs[s], highs[s - 1] if s else 0)
+            if s and highs[s - 1] > highs[s]:
+                highs[s] = highs[s - 1]
             wanted.append(-(-highs[s] // row_bytes))
             if tensor not in self.internal:  # others read it, too: all of it, in equal parts
                 wanted.append(-(-job.extent * (s + 1) // self.stripes))
@@ -233,11 +252,13 @@ class _Needs:
             if tensor in self.highs and stop > start:
                 step = self.unit[tensor]
                 self._lower(tensor, s, start // step * step)
-                self.highs[tensor][s] = max(self.highs[tensor][s], -(-stop // step) * step)
+                end = -(-stop // step) * step
+                self.highs[tensor][s] = max(self.highs[tensor][s], end)
 
     def _lower(self, tensor: int, s: int, value: int) -> None:
-        lows = self.lows[tensor]
-        lows[s] = value if lows[s] < 0 else min(lows[s], value)
+        before = self.lows[tensor][s]
+        if before < 0 or value < before:
+            self.lows[tensor][s] = value
 
 
 def _held(lows: list[int], highs: list[int]) -> tuple[list[Range], list[Range]]:

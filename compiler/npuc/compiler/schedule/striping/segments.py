@@ -7,10 +7,10 @@ room and rows; the segments that a partition takes are then looked at one by one
 none that is not known.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import accumulate
 
 from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.problem import Home
@@ -116,7 +116,7 @@ class Segments:
         """The segment with its jobs in the order that keeps engines busy, as far as it fits."""
         striping, internal = segment.striping, segment.internal
         room = max(self._capacity(segment.run, internal), segment.peak_bytes)
-        rounds = replace(self._rounds(striping, internal), is_ahead=True)  # the planner tries to
+        rounds = self._rounds(striping, internal)  # loads are ahead: the planner tries to
         for turns in reversed(rounds.better_turns(striping.turns)):
             turned = self._measured(segment.run, replace(striping, turns=turns), internal)
             if turned.peak_bytes <= room:
@@ -191,15 +191,14 @@ class Segments:
         return self._measured(ends, replace(striping, turns=run.turns), internal)
 
     def _measured(self, run: Run, striping: Striping, internal: frozenset[int]) -> Segment:
-        cycles = self._rounds(striping, internal).cycles(striping.turns)
-        return Segment(*run, striping, internal, self.peak(striping), cycles)
+        alive = self._alive(striping, self._pieces(striping))
+        is_ahead = self._is_roomy(run, striping, alive)
+        rounds = replace(self._rounds(striping, internal), is_ahead=is_ahead)
+        return Segment(*run, striping, internal, max(alive), rounds.cycles(striping.turns))
 
     def _rounds(self, striping: Striping, internal: frozenset[int]) -> Rounds:
         numbers = range(striping.first, striping.first + len(striping.rows))
-        run = striping.first, numbers.stop - 1
-        works = [self._work(n, internal) for n in numbers]
-        is_ahead = self._is_roomy(run, striping, internal)
-        return replace(rounds_of(striping, works), is_ahead=is_ahead)
+        return rounds_of(striping, [self._work(n, internal) for n in numbers])
 
     def _single(self, number: int) -> int:
         problem = with_homes(self.jobs[number], self.staying)
@@ -254,64 +253,98 @@ class Segments:
         """The most bytes of buffers that are alive at once in the segment."""
         return max(self._alive(striping, self._pieces(striping)))
 
-    def _is_roomy(self, run: Run, striping: Striping, internal: frozenset[int]) -> bool:
-        """Whether there is room for what the next stripe needs from DRAM beside the buffers."""
-        pieces = chain(self._pieces(striping), self._streamed(striping))
-        return max(self._alive(striping, pieces)) <= self._capacity(run, internal)
+    def _is_roomy(self, run: Run, striping: Striping, alive: Sequence[int]) -> bool:
+        """Whether there is room for what the next stripe needs from DRAM beside what is alive."""
+        coming = self._alive(striping, self._streamed(striping))
+        internal = frozenset(striping.held)
+        room = self._capacity(run, internal)
+        return all(a + b <= room for a, b in zip(alive, coming, strict=True))
 
-    def _alive(self, striping: Striping, pieces: Iterable[tuple[Range, int]]) -> Iterator[int]:
-        """Bytes that are alive at each place of the order."""
+    def _alive(self, striping: Striping, pieces: Iterable[tuple[Range, int]]) -> list[int]:
+        """Bytes of ``pieces`` that are alive at each place of the order."""
         change = [0] * (len(striping.order) + 1)
         for (begin, end), n_bytes in pieces:
             rounded = whole_words(n_bytes, self.target)
             change[begin] += rounded
             change[end + 1] -= rounded
-        return accumulate(change)
+        return list(accumulate(change))
 
     def _pieces(self, striping: Striping) -> Iterator[tuple[Range, int]]:
         """Life, as positions in the order, and bytes of every buffer of the segment."""
-        lives: dict[tuple[int, int], tuple[int, int]] = {}  # (tensor, stripe), or (constant, -1)
+        lives: dict[int, _Lives] = {}  # by tensor
+        touched = []  # by job
+        for index in range(len(striping.rows)):
+            tensors = dict.fromkeys(self.jobs[striping.first + index].tensors)
+            for tensor in tensors:
+                if tensor in striping.held:
+                    lives.setdefault(tensor, _Lives(striping.makers[tensor]))
+                elif self.tensors[tensor].segment == "constant":
+                    lives.setdefault(tensor, _Lives([0] * striping.stripes))
+            touched.append([lives[tensor] for tensor in tensors if tensor in lives])
         for position, (index, s) in enumerate(striping.order):
-            for tensor in self.jobs[striping.first + index].tensors:
-                is_held = tensor in striping.held
-                if is_held or self.tensors[tensor].segment == "constant":
-                    piece = (tensor, striping.buffer_of(tensor, s) if is_held else -1)
-                    lives[piece] = (lives.get(piece, (position, 0))[0], position)
-        for (tensor, s), (begin, end) in lives.items():
-            if s < 0:
-                yield (begin, end), self.tensors[tensor].n_bytes
-                continue
-            low, high = striping.held[tensor][s]
-            kept, last = striping.kept[tensor], end
-            later = range(s + 1, len(kept))
-            made = next((n for n in later if striping.buffer_of(tensor, n) == n), None)
-            if made is not None and kept[made][1] > kept[made][0]:  # that buffer copies from this
-                last = max(end, lives[tensor, made][0])
-            yield (begin, last), high - low
+            for life in touched[index]:
+                buffer = life.makers[s]
+                if life.begins[buffer] < 0:
+                    life.begins[buffer] = position
+                life.ends[buffer] = position
+        for tensor, life in lives.items():
+            if tensor in striping.held:
+                yield from _held_pieces(life, striping.held[tensor], striping.kept[tensor])
+            else:
+                yield (life.begins[0], life.ends[0]), self.tensors[tensor].n_bytes
 
     def _streamed(self, striping: Striping) -> Iterator[tuple[Range, int]]:
         """Life and bytes of what comes from DRAM: each stripe's from the one before."""
-        internal, before = frozenset(striping.held), dict[int, int]()
-        for position, (index, s) in enumerate(striping.order):
-            work = self._work(striping.first + index, internal)
-            low, high = striping.rows[index][s]
-            if work.streamed_bytes:
+        internal = frozenset(striping.held)
+        for index, stripes in enumerate(striping.places):
+            work, before = self._work(striping.first + index, internal), -1
+            if not work.streamed_bytes:
+                continue
+            for position, s in stripes:
+                low, high = striping.rows[index][s]
                 n_bytes = work.streamed_bytes * (high - low) // work.job.extent
-                yield (before.get(index, position), position), n_bytes
-                before[index] = position
+                yield (position if before < 0 else before, position), n_bytes
+                before = position
 
     def _work(self, number: int, internal: frozenset[int]) -> RowWork:
         """The job when ``internal`` and what stays are in SPM, and constants are fetched whole."""
-        job, row_job = self.jobs[number], self.row_jobs[number]
-        assert row_job is not None, "jobs without rows are in no segment"
-        constants = {t: Home.fetched for t in job.inputs if self.tensors[t].segment == "constant"}
-        homes = constants | dict.fromkeys(self.staying | internal, Home.spm)
-        key = number, frozenset(homes).intersection(job.tensors)
+        job = self.jobs[number]
+        key = number, frozenset(t for t in job.tensors if t in internal or t in self.staying)
         if key not in self._works:
+            row_job = self.row_jobs[number]
+            assert row_job is not None, "jobs without rows are in no segment"
+            inputs = [t for t in job.inputs if self.tensors[t].segment == "constant"]
+            homes = dict.fromkeys(inputs, Home.fetched) | dict.fromkeys(key[1], Home.spm)
             problem = with_homes(job, homes)
             choice = choose_tiling(problem, self.target, self.options)
             self._works[key] = RowWork(row_job, problem, choice, self.target)
         return self._works[key]
+
+
+class _Lives:
+    """First and last position at which each buffer of a tensor is touched, -1 for never.
+
+    ``makers``: the buffer of each stripe, by the stripe that made it.
+    """
+
+    def __init__(self, makers: list[int]) -> None:
+        self.makers = makers
+        self.begins = [-1] * len(makers)
+        self.ends = [-1] * len(makers)
+
+
+def _held_pieces(
+    life: _Lives, held: Sequence[Range], kept: Sequence[Range]
+) -> Iterator[tuple[Range, int]]:
+    """Life and bytes of each buffer, which is alive until the next one has copied from it."""
+    copied = -1  # when the buffer after this one is made, if it copies from this
+    for s in reversed(range(len(held))):
+        if life.makers[s] != s:
+            continue
+        begin, (low, high) = life.begins[s], held[s]
+        if begin >= 0:
+            yield (begin, max(life.ends[s], copied)), high - low
+        copied = begin if kept[s][1] > kept[s][0] else -1
 
 
 def _counts(last: RowJob) -> list[int]:
