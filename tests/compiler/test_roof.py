@@ -8,7 +8,7 @@ from npuc.compiler.pipeline import Observers
 from npuc.compiler.roof import Roof, roof_of
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.isa.target import load_target
-from tests.compiler.ops.case import Builder
+from tests.compiler.ops.case import I32, Builder
 
 
 def roof(b: Builder, output: str) -> Roof:
@@ -52,6 +52,16 @@ def test_depthwise_convolution() -> None:
     assert group.weight_cycles == 8 * 9 * 4 // 4
     assert group.vector_cycles == group.cycles == 4_608 // 8
     assert result.cycles == 2 * 512 * 4 // 4  # input and output take longer
+
+
+def test_of_a_table_only_the_rows_that_are_gathered_must_be_read() -> None:
+    b = Builder(4)
+    table = b.weights(1000, 6)
+    by_five = b.node("Gather", table, b.input((5,), I32))
+    by_two = b.node("Gather", table, b.input((2,), I32))
+    result = roof(b, b.node("Concat", by_five, by_two, axis=0))
+    assert result.io_bytes == (5 + 2 + 7 * 6) * 4
+    assert result.compulsory_bytes == result.io_bytes + 7 * 6 * 4
 
 
 def test_fully_connected_layer() -> None:

@@ -24,7 +24,8 @@ from npuc.isa.errors import CompileError
 
 _PIECES = ("nn.concat", "nn.slice")
 _STRUCTURE = ("builtin.module", "nn.graph", "nn.return", "nn.constant")
-_WORK = ("nn.conv2d", "nn.matmul", "nn.generic", "nn.reshape", "nn.transpose", *_PIECES)
+_MOVED = ("nn.reshape", "nn.transpose", "nn.gather", *_PIECES)
+_WORK = ("nn.conv2d", "nn.matmul", "nn.generic", *_MOVED)
 _QUANTISED = ("nn.quantize", "nn.dequantize", "nn.requantize")
 _NAMED = ("nn.elementwise", "nn.clip", "nn.pad")
 _DECOMPOSED = ("nn.pool2d", "nn.reduce", "nn.softmax")

@@ -43,7 +43,8 @@ class GroupRoof:
 class Roof:
     """``groups`` that multiply; bytes that must move whatever is kept on chip, in each direction.
 
-    ``compulsory_bytes``: constants once, the model's inputs and outputs.
+    ``compulsory_bytes``: constants once, of tables only the rows that are gathered, the model's
+    inputs and outputs.
     """
 
     groups: tuple[GroupRoof, ...]
@@ -77,7 +78,7 @@ def roof_of(module: ModuleOp, target: Target) -> Roof:
     return Roof(
         groups,
         sum(g.macs for g in groups),
-        sum(map(_n_bytes, (*constants, *outside))),
+        sum(map(_read_bytes, constants)) + sum(map(_n_bytes, outside)),
         sum(map(_n_bytes, outside)),
         target,
     )
@@ -124,6 +125,20 @@ def _vector_cycles(problem: GroupProblem, target: Target) -> int:
     points = outputs if problem.contraction is not None else prod(problem.extents)
     body = ceil(points / (int(cost.body_lanes) * target.cores)) * int(cost.body_passes)
     return body + ceil(outputs / (target.vpu.lanes * target.cores)) * int(cost.epilogue_passes)
+
+
+def _read_bytes(constant: SSAValue) -> int:
+    """Bytes of ``constant`` that its readers touch: all, or as many rows as they gather."""
+    touched = 0
+    for use in constant.uses:
+        if not isinstance(use.operation, nn.GroupOp):
+            return _n_bytes(constant)
+        problem = problem_of(use.operation)
+        operands = [o for o in problem.operands if o.argument == use.index]
+        if any(o.rows_from is None for o in operands):
+            return _n_bytes(constant)
+        touched += sum(prod(o.box(problem.extents)) * o.dtype.bytes for o in operands)
+    return min(touched, _n_bytes(constant))
 
 
 def _n_bytes(value: SSAValue) -> int:

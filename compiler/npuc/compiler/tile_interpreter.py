@@ -20,6 +20,7 @@ from npuc.isa.descriptors.kernel import MAX_PARAMS
 from npuc.isa.errors import CompileError, ExecutionError, InputError
 
 GARBAGE = 0x5B
+_Viewing = tile.MmaOp | tile.VexecOp | tile.GatherOp
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,8 @@ class _Core:
                 self._slot(op)
             case tile.LoadOp() | tile.StoreOp():
                 self._transfer(op)
+            case tile.GatherOp():
+                self._gather(op)
             case tile.MmaOp():
                 acc, a, w = self._operands(op, (op.acc, op.a, op.w))
                 asked = op.condition is not None and self.indices[op.condition] != 0
@@ -194,6 +197,15 @@ class _Core:
         move = box.load if isinstance(op, tile.LoadOp) else box.store
         move(self.slots[op.slot], self.tensors[op.tensor])
 
+    def _gather(self, op: tile.GatherOp) -> None:
+        place, step = op.place.data, op.map.data.spm_strides[0]
+        corner = [self._referred(op.dynamics, *c) for c in place.coordinates]
+        start = self._referred(op.dynamics, *place.offset)
+        rows = self._operand(op, op.indices, op.view.data).read()
+        for j, row in enumerate(rows.tolist()):
+            box = Box(op.map.data, (row + corner[0], *corner[1:]), start + j * step)
+            box.load(self.slots[op.slot], self.tensors[op.tensor])
+
     def _vexec(self, op: tile.VexecOp) -> None:
         operands = self._operands(op, (*op.ins, *op.outs))
         words = [0] * MAX_PARAMS
@@ -210,7 +222,7 @@ class _Core:
         views = [attribute.data for attribute in op.views.data]
         return [self._operand(op, s, v) for s, v in zip(slots, views, strict=True)]
 
-    def _operand(self, op: tile.MmaOp | tile.VexecOp, slot: SSAValue, view: View) -> Operand:
+    def _operand(self, op: _Viewing, slot: SSAValue, view: View) -> Operand:
         dynamics = op.dynamics
         extents = tuple(
             self.indices[dynamics[number - 1]] if number else extent

@@ -18,6 +18,7 @@ npu.program {
         npu.ld ld0 map <input i8 2 extents [8, 4] strides [4, 1] box [4, 4] spm [4, 1] fill 3> at <[1 ?6, 0] offset 16 ?7> of <[0] tensor 0> order <increment 0 waits [0 mxu 0 -1 ?4, 1 st 2 7]>
         npu.nop vpu order <waits [0 ld0 0 1]>
       }
+      npu.gather ld1 map <input i8 2 extents [8, 4] strides [4, 1] box [1, 4] spm [4, 1]> at <[0, 0 ?6] offset 16> view <i32 spm 64 extents [4 ?7] strides [4]> of <[0, 0] tensor 0> order <increment 0>
       npu.mma views [#tile.view<i32 acc 0 extents [1, 1, 4, 4] strides [0, 0, 16, 4]>, #tile.view<i8 spm 0 ?8 extents [1, 1, 4 ?9, 1, 1, 4] strides [0, 0, 4, 0, 0, 1]>, #tile.view<i8 spm 0 extents [1, 1, 4, 4] strides [0, 0, 4, 1]>] condition #builtin.int<5> order <increment 0> {accumulate}
       npu.vexec kernel <in [i] body [i2f(0)] epilogue [] out [16]> params <1 ?3> views [#tile.view<i32 acc 0 extents [1, 1, 4, 4, 1, 1, 1] strides [0, 0, 16, 4, 0, 0, 0]>, #tile.view<i8 spm 0 extents [1, 1, 4, 4, 1, 1, 1] strides [0, 0, 4, 1, 0, 0, 0]>] order <>
       npu.st map <output i8 0 extents [8, 4] strides [4, 1] box [4, 4] spm [4, 1]> at <[0, 0]> order <increment 0>
@@ -44,7 +45,7 @@ def test_text_round_trip() -> None:
 
 
 def test_unplaced_operations_are_found() -> None:
-    assert sorted(op.name for op in unplaced(parse(TEXT))) == ["npu.ld", "npu.tensor"]
+    assert sorted(op.name for op in unplaced(parse(TEXT))) == ["npu.gather", "npu.ld", "npu.tensor"]
 
 
 @pytest.mark.parametrize(

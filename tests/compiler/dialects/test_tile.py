@@ -35,6 +35,13 @@ tile.program {
         tile.store %h, %c dynamic(%i) map <i8 0 extents [8, 4] strides [4, 1] box [4, 4] spm [4, 1]> at <[0 ?1, 0]> : !tile.dram<[8, 4] i8>
         tile.release %ys : !tile.buffer<spm 16 x 2>
       }
+      %gs = tile.buffer "rows" : !tile.buffer<spm 16 x 1>
+      %is = tile.buffer "list" : !tile.buffer<spm 16 x 1>
+      %gt = tile.acquire %gs : !tile.buffer<spm 16 x 1>
+      %it = tile.acquire %is : !tile.buffer<spm 16 x 1>
+      tile.gather %gt, %a by %it map <i8 0 extents [8, 4] strides [4, 1] box [1, 4] spm [4, 1]> at <[0, 0]> view <i32 spm 0 extents [4] strides [4]> on ld0 : !tile.dram<[8, 4] i8>
+      tile.release %gs : !tile.buffer<spm 16 x 1>
+      tile.release %is : !tile.buffer<spm 16 x 1>
       tile.signal "done" on st
       tile.await "done" on ld0
       tile.release %ws : !tile.buffer<spm 16 x 1>
@@ -80,6 +87,11 @@ def test_text_round_trip() -> None:
         ("step 1 {", "step 0 {", "step of a loop"),
         ("%ys[0]", "%ys[2]", "age is not below"),
         ("on ld1 :", "on st :", "ld0 or ld1"),
+        ("strides [4]> on ld0", "strides [4]> on mxu", "a gather stands on ld0 or ld1"),
+        ("view <i32 spm 0 extents [4]", "view <f32 spm 0 extents [4]", "a list of i32"),
+        ("view <i32 spm 0 extents [4]", "view <i32 spm 4 extents [4]", r"bytes \[4, 20\)"),
+        ("box [1, 4] spm [4, 1]", "box [2, 4] spm [4, 1]", "boxes of one row"),
+        ("box [1, 4] spm [4, 1]", "box [1, 4] spm [5, 1]", r"a box covers bytes \[0, 19\)"),
         ("      tile.release %ws : !tile.buffer<spm 16 x 1>\n", "", "released"),
         ("%h = tile.held", "tile.release %ys : !tile.buffer<spm 16 x 2>\n%h = tile.held", "ring"),
     ],

@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 Array = np.ndarray
 F32, I8, U8 = TensorProto.FLOAT, TensorProto.INT8, TensorProto.UINT8
-_NUMPY = {F32: np.float32, I8: np.int8, U8: np.uint8}
+I32, I64 = TensorProto.INT32, TensorProto.INT64
+_NUMPY = {F32: np.float32, I8: np.int8, U8: np.uint8, I32: np.int32, I64: np.int64}
 MS = "com.microsoft"
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from npuc.compiler.dialects.nn import ConcatOp, GraphOp, ReshapeOp, SliceOp, TransposeOp
+from npuc.compiler.dialects.nn import ConcatOp, GatherOp, GraphOp, ReshapeOp, SliceOp, TransposeOp
 from npuc.compiler.xdsl_api import Operation, SSAValue
 
-VIEWS = (ReshapeOp, SliceOp, ConcatOp, TransposeOp)
+VIEWS = (ReshapeOp, SliceOp, ConcatOp, TransposeOp, GatherOp)
 
 
 @dataclass
@@ -33,7 +33,8 @@ def families_of(graph: GraphOp) -> dict[SSAValue, Family]:
     for op in graph.block.ops:
         found.update((result, Family([result])) for result in op.results)
         for operand in dict.fromkeys(op.operands):
-            if isinstance(op, VIEWS):
+            is_list = isinstance(op, GatherOp) and operand is op.indices
+            if isinstance(op, VIEWS) and not is_list:
                 _join(found, found[operand], found[op.results[0]])
             else:
                 found[operand].readers.append(op)

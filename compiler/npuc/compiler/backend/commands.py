@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from npuc.compiler.backend.code import Code, Value
 from npuc.compiler.backend.rings import Rings
 from npuc.compiler.backend.trace import Objects
-from npuc.compiler.dialects.npu import LdOp, MmaOp, Order, References, StOp, VexecOp
+from npuc.compiler.dialects.npu import GatherOp, LdOp, MmaOp, Order, References, StOp, VexecOp
+from npuc.compiler.dialects.tile import GatherOp as TileGatherOp
 from npuc.compiler.dialects.tile import LoadOp, Place, StoreOp
 from npuc.compiler.dialects.tile import MmaOp as TileMmaOp
 from npuc.compiler.dialects.tile import VexecOp as TileVexecOp
@@ -26,14 +27,14 @@ class Commands:
 
     def prepare(self, op: Operation) -> "Prepared":
         """Compute the operands of ``op`` (this may append scalar instructions)."""
-        if isinstance(op, LoadOp | StoreOp):
+        if isinstance(op, LoadOp | StoreOp | TileGatherOp):
             return self._transfer(op)
         if isinstance(op, TileMmaOp):
             return self._mma(op)
         assert isinstance(op, TileVexecOp)
         return self._vexec(op)
 
-    def _transfer(self, op: LoadOp | StoreOp) -> "Prepared":
+    def _transfer(self, op: LoadOp | StoreOp | TileGatherOp) -> "Prepared":
         values = self._values(op.dynamics)
         buffer, start = self.rings.slot(op.slot)
         place = op.place.data
@@ -41,9 +42,17 @@ class Commands:
         number, constant = place.offset
         offset = self.code.sum(start, _plus(values[number], constant))
         placed = Place(coordinates, (offset.register, offset.constant))
-        references = References((self.objects.buffers[buffer],), self.objects.tensors[op.tensor])
-        queue = op.queue.data.value if isinstance(op, LoadOp) else ""
-        return Prepared(op, references, place=placed, queue=queue)
+        buffers, views = [buffer], tuple[View, ...]()
+        if isinstance(op, TileGatherOp):
+            views = self._views([op.view.data], [op.indices], values)
+            first, *others = coordinates
+            others = [(self.code.in_register(Value(*c)), 0) if c[1] else c for c in others]
+            placed = replace(placed, coordinates=(first, *others))
+            buffers.append(self.rings.slot(op.indices)[0])
+        numbers = tuple(self.objects.buffers[each] for each in buffers)
+        references = References(numbers, self.objects.tensors[op.tensor])
+        queue = "" if isinstance(op, StoreOp) else op.queue.data.value
+        return Prepared(op, references, views, placed, queue)
 
     def _coordinate(self, value: Value, constant: int) -> tuple[int, int]:
         total = _plus(value, constant)
@@ -128,6 +137,10 @@ class Prepared:
         if isinstance(op, LoadOp):
             assert self.place is not None
             return LdOp(self.queue, (op.map.data, self.place), references, order)
+        if isinstance(op, TileGatherOp):
+            assert self.place is not None
+            transfer = op.map.data, self.place, self.views[0]
+            return GatherOp(self.queue, transfer, references, order)
         if isinstance(op, StoreOp):
             assert self.place is not None
             return StOp((op.map.data, self.place), references, order)

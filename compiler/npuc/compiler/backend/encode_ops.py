@@ -10,7 +10,7 @@ from npuc.isa.descriptors import Kernel, Params, TensorMap, View
 from npuc.isa.descriptors.kernel import MAX_INPUTS, MAX_OUTPUTS
 from npuc.isa.descriptors.tensor_map import MAX_RANK
 from npuc.isa.instructions import BY_MNEMONIC, NO_INDEX, Engine, Instruction
-from npuc.isa.instructions.dma import QUEUES, Load, Store
+from npuc.isa.instructions.dma import QUEUES, Gather, Load, Store
 from npuc.isa.instructions.flow import Halt, Loop
 from npuc.isa.instructions.matrix import Mma
 from npuc.isa.instructions.order import Nop
@@ -57,6 +57,8 @@ class Tables:
             return scalar(rd=op.rd.data, ra=op.ra.data, rb=op.rb.data, imm=op.imm.data)  # type: ignore[call-arg]  # a Scalar: its verifier has checked it
         if isinstance(op, npu.LdOp | npu.StOp):
             return self._transfer(op)
+        if isinstance(op, npu.GatherOp):
+            return self._gather(op)
         if isinstance(op, npu.MmaOp):
             acc, a, w = (self.views.index(v.data) for v in op.views.data)
             order = op.order.data
@@ -90,6 +92,26 @@ class Tables:
             operands["queue"] = QUEUES.index(op.queue.data.value)
         cls = Load if isinstance(op, npu.LdOp) else Store
         return cls(**operands, waits=order.waits, increment=order.increment)
+
+    def _gather(self, op: npu.GatherOp) -> Instruction:
+        place, order = op.place.data, op.order.data
+        first, *others = place.coordinates
+        operands = {"rc0": first[0], "i0": first[1]}
+        for d, (register, constant) in enumerate(others, start=1):
+            assert constant == 0, "only the first coordinate of a gather has a constant"
+            operands[f"rc{d}"] = register
+        register, address = place.offset
+        return Gather(
+            map=self.maps.index(op.map.data),
+            index=self.views.index(op.view.data),
+            rs=register,
+            spm=address,
+            step=op.map.data.spm_strides[0],
+            queue=QUEUES.index(op.queue.data.value),
+            **operands,
+            waits=order.waits,
+            increment=order.increment,
+        )
 
     def _vexec(self, op: npu.VexecOp) -> Instruction:
         kernel, order = op.kernel.data, op.order.data

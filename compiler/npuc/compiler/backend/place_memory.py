@@ -106,11 +106,13 @@ def _resolve(op: Operation, group: _Group) -> None:
         return
     references = attribute.data
     offsets = [group.buffers[number][1] for number in references.buffers]
-    if isinstance(op, npu.LdOp | npu.StOp):
+    if isinstance(op, npu.LdOp | npu.StOp | npu.GatherOp):
         register, constant = op.place.data.offset
         start = (register, constant + offsets[0])
         op.place = PlaceAttr(Place(op.place.data.coordinates, start))
         op.map = npu.DramMapAttr(_resolve_map(op.map.data, group.tensors[references.tensor]))
+        if isinstance(op, npu.GatherOp):
+            op.view = ViewAttr(replace(op.view.data, base=op.view.data.base + offsets[1]))
     elif isinstance(op, npu.MmaOp | npu.VexecOp):
         views = [v.data for v in op.views.data]
         op.views = ArrayAttr(

@@ -12,6 +12,7 @@ from npuc.compiler.dialects.tile import (
     AcquireOp,
     BufferOp,
     ForOp,
+    GatherOp,
     GroupOp,
     HeldOp,
     LoadOp,
@@ -26,7 +27,7 @@ from npuc.isa.instructions import Engine
 
 TENSOR_SLOT = -1
 Touched = tuple[int, int]  # number of the buffer or tensor argument, slot (TENSOR_SLOT: a tensor)
-COMMANDS = (LoadOp, StoreOp, MmaOp, VexecOp)
+COMMANDS = (LoadOp, GatherOp, StoreOp, MmaOp, VexecOp)
 
 
 class Access(NamedTuple):
@@ -78,7 +79,7 @@ class Objects:
 
 def engine_of(op: Operation) -> Engine:
     """The engine that executes a command of ``tile``."""
-    if isinstance(op, LoadOp):
+    if isinstance(op, LoadOp | GatherOp):
         return Engine[op.queue.data.value]
     return {StoreOp: Engine.st, MmaOp: Engine.mxu, VexecOp: Engine.vpu}[type(op)]
 
@@ -203,7 +204,9 @@ class Tracer:
         return tuple(steps)
 
     def _touched(self, op: Operation) -> Iterator[tuple[int | _Slot, bool]]:
-        if isinstance(op, LoadOp):
+        if isinstance(op, LoadOp | GatherOp):
+            if isinstance(op, GatherOp):
+                yield self._slots[op.indices], False
             yield self._objects.tensors[op.tensor], False
             yield self._slots[op.slot], True
         elif isinstance(op, StoreOp):

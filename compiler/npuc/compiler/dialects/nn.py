@@ -6,7 +6,7 @@ stand after which stage is written in ``npuc.compiler.legality``.
 """
 
 from npuc.compiler.dialects.nn_generic import GenericOp, MicroOp, Scalars, Space
-from npuc.compiler.dialects.nn_movement import ConcatOp, PadOp, SliceOp
+from npuc.compiler.dialects.nn_movement import ConcatOp, GatherOp, PadOp, SliceOp
 from npuc.compiler.dialects.nn_structure import (
     ConstantOp,
     GraphOp,
@@ -47,6 +47,7 @@ NN = Dialect(
         TransposeOp,
         ConcatOp,
         SliceOp,
+        GatherOp,
         PadOp,
         QuantizeOp,
         DequantizeOp,
@@ -68,6 +69,7 @@ __all__ = [
     "Conv2dOp",
     "DequantizeOp",
     "ElementwiseOp",
+    "GatherOp",
     "GenericOp",
     "GraphOp",
     "GroupOp",

@@ -1,4 +1,4 @@
-"""Movement operations of the nn dialect that cut, join and surround tensors.
+"""Movement operations of the nn dialect that cut, join, surround and choose from tensors.
 
 A slice and a concatenation cost nothing where they can be views: see ``analysis/layouts.py``.
 """
@@ -92,6 +92,26 @@ class SliceOp(IRDLOperation):
         starts, steps = self.places
         if len(starts) != len(steps) or min(steps, default=1) < 1 or min(starts, default=0) < 0:
             raise VerifyException(f"starts {starts} and steps {steps} do not make a slice")
+
+
+@irdl_op_definition
+class GatherOp(IRDLOperation):
+    """Row i of the result is row indices[i] of the table, [rows, elements]; indices are i32.
+
+    A row outside the table is zeros, as the machine's gather fills it.
+    """
+
+    name = "nn.gather"
+    table = operand_def(TensorType)
+    indices = operand_def(TensorType)
+    result = result_def(TensorType)
+    traits = traits_def(Pure())
+    assembly_format = (
+        "$table `,` $indices attr-dict `:` type($table) `,` type($indices) `->` type($result)"
+    )
+
+    def __init__(self, table: SSAValue, indices: SSAValue, result_type: Attribute) -> None:
+        super().__init__(operands=[table, indices], result_types=[result_type])
 
 
 @irdl_op_definition

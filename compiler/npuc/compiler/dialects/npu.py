@@ -19,6 +19,7 @@ from npuc.compiler.dialects.npu_attributes import (
     UsageAttr,
 )
 from npuc.compiler.dialects.npu_instructions import (
+    GatherOp,
     HaltOp,
     LdOp,
     LoopOp,
@@ -49,6 +50,7 @@ Npu = Dialect(
         ScalarOp,
         LoopOp,
         LdOp,
+        GatherOp,
         StOp,
         MmaOp,
         VexecOp,
@@ -74,6 +76,7 @@ __all__ = [
     "BufferOp",
     "CoreOp",
     "DramMapAttr",
+    "GatherOp",
     "GroupOp",
     "HaltOp",
     "Known",

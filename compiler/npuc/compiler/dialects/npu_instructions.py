@@ -143,6 +143,40 @@ class LdOp(PlainOperation):
 
 
 @irdl_op_definition
+class GatherOp(PlainOperation):
+    """Load one box per index; the view shows the list. Boxes lie by the map's first SPM stride."""
+
+    name = "npu.gather"
+    queue = prop_def(QueueAttr)
+    map = prop_def(DramMapAttr)
+    place = prop_def(PlaceAttr)
+    view = prop_def(ViewAttr)
+    references = opt_prop_def(ReferencesAttr)
+    order = prop_def(OrderAttr)
+    assembly_format = (
+        "$queue `map` $map `at` $place `view` $view (`of` $references^)? `order` $order attr-dict"
+    )
+
+    def __init__(  # the parts of one instruction
+        self,
+        queue: str,
+        transfer: tuple[TensorMap, Place, View],
+        references: References | None,
+        order: Order,
+    ) -> None:
+        super().__init__(
+            properties={
+                "queue": QueueAttr(QueueName(queue)),
+                "map": DramMapAttr(transfer[0]),
+                "place": PlaceAttr(transfer[1]),
+                "view": ViewAttr(transfer[2]),
+                "order": OrderAttr(order),
+                "references": _optional(references),
+            }
+        )
+
+
+@irdl_op_definition
 class StOp(PlainOperation):
     """Store a box; the place's offset is the SPM address."""
 

@@ -45,6 +45,7 @@ from npuc.compiler.dialects.tile_attributes import (
 from npuc.compiler.dialects.tile_commands import (
     AcquireOp,
     AwaitOp,
+    GatherOp,
     HeldOp,
     LoadOp,
     MmaOp,
@@ -91,6 +92,7 @@ Tile = Dialect(
         HeldOp,
         ReleaseOp,
         LoadOp,
+        GatherOp,
         StoreOp,
         MmaOp,
         VexecOp,
@@ -122,6 +124,7 @@ __all__ = [
     "CoreOp",
     "DramType",
     "ForOp",
+    "GatherOp",
     "GroupOp",
     "HeldOp",
     "KernelAttr",

@@ -5,7 +5,7 @@ them with ``Operands`` while building.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from npuc.compiler.dialects.tile_attributes import (
     BufferSpec,
@@ -51,6 +51,7 @@ from npuc.compiler.xdsl_api import (
     var_operand_def,
 )
 from npuc.isa.descriptors import Kernel, Params, TensorMap, View
+from npuc.isa.dtypes import DType
 
 Viewed = tuple[SSAValue, View]
 # The ends of a transfer are (slot, tensor), whichever way it goes.
@@ -184,6 +185,57 @@ class LoadOp(PlainOperation):
         if self.queue.data not in (QueueName.ld0, QueueName.ld1):
             raise VerifyException("a load stands on ld0 or ld1")
         check_transfer(self.map.data, self.place.data, len(self.dynamics), slot_spec(self.slot))
+
+
+@irdl_op_definition
+class GatherOp(PlainOperation):
+    """Move one box of a DRAM tensor per index into a slot; outside the tensor it is the fill value.
+
+    ``view`` shows the list, i32, in the slot ``indices``. Index j is added to the first coordinate
+    of the place; box j, of one row, lies j times the map's first SPM stride behind its offset.
+    """
+
+    name = "tile.gather"
+    slot = operand_def(SlotType())
+    tensor = operand_def(DramType)
+    indices = operand_def(SlotType())
+    dynamics = var_operand_def(IndexType())
+    map = prop_def(MapAttr)
+    place = prop_def(PlaceAttr)
+    view = prop_def(ViewAttr)
+    queue = prop_def(QueueAttr)
+    assembly_format = (
+        "$slot `,` $tensor `by` $indices (`dynamic` `(` $dynamics^ `)`)? `map` $map `at` $place"
+        " `view` $view `on` $queue attr-dict `:` type($tensor)"
+    )
+
+    def __init__(
+        self,
+        ends: tuple[SSAValue, SSAValue, SSAValue],
+        transfer: tuple[TensorMap, Place, View],
+        dynamics: Sequence[SSAValue] = (),
+        queue: str = "ld0",
+    ) -> None:
+        super().__init__(
+            operands=[*ends, *dynamics],
+            properties={
+                "map": MapAttr(transfer[0]),
+                "place": PlaceAttr(transfer[1]),
+                "view": ViewAttr(transfer[2]),
+                "queue": QueueAttr(QueueName(queue)),
+            },
+        )
+
+    def verify_(self) -> None:
+        tensor_map, view, count = self.map.data, self.view.data, len(self.dynamics)
+        if self.queue.data not in (QueueName.ld0, QueueName.ld1):
+            raise VerifyException("a gather stands on ld0 or ld1")
+        if len(view.extents) != 1 or view.dtype is not DType.i32 or tensor_map.box[0] != 1:
+            raise VerifyException("a gather takes boxes of one row by a list of i32")
+        check_numbers([view], (), count)
+        check_view(view, slot_spec(self.indices))
+        rows = replace(tensor_map, box=(view.extents[0], *tensor_map.box[1:]))
+        check_transfer(rows, self.place.data, count, slot_spec(self.slot))
 
 
 @irdl_op_definition

@@ -71,9 +71,10 @@ def _placed(operand: Operand, places: Sequence[Placed]) -> Operand:
 def _vector_problem(group: GroupOp, iteration: Iteration) -> GroupProblem:
     assert iteration.kernel is not None
     operands = [_operand(group, value) for value in iteration.inputs]
+    lists = {o.rows_from for o in operands}
+    streams = tuple(n for n in range(len(operands)) if n not in lists)
+    work = VectorWork(iteration.kernel, iteration.params, streams, (len(operands),))
     operands.append(_output(group, iteration.result))
-    last = len(operands) - 1
-    work = VectorWork(iteration.kernel, iteration.params, tuple(range(last)), (last,))
     return GroupProblem(iteration.extents, tuple(operands), work, None, group.group_name.data)
 
 
@@ -147,7 +148,15 @@ def _operand(group: GroupOp, value: IndexedValue) -> Operand:
     name = outer.name_hint or f"operand {position}"
     dtype, shape = dtype_of(value.value), shape_of(value.value)
     return Operand(
-        position, dtype, shape, packed(shape, dtype.bytes), value.forms, queue, value.fill, name
+        position,
+        dtype,
+        shape,
+        packed(shape, dtype.bytes),
+        value.forms,
+        queue,
+        value.fill,
+        name,
+        rows_from=value.rows_from,
     )
 
 

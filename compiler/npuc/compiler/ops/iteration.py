@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.index_forms import IndexForm
-from npuc.compiler.dialects.nn import Conv2dOp, GenericOp, MatmulOp, TransposeOp
+from npuc.compiler.dialects.nn import Conv2dOp, GatherOp, GenericOp, MatmulOp, TransposeOp
 from npuc.compiler.locations import describe
 from npuc.compiler.ops.scalar_ops import kernel_of
 from npuc.compiler.schedule.problem import PARALLEL, RANK, LinearForm
@@ -25,19 +25,24 @@ M0, M1, M2, N, K0, K1, K2 = range(RANK)
 
 @dataclass(frozen=True)
 class IndexedValue:
-    """A tensor and the linear form of each of its axes; ``fill`` are raw bits outside it."""
+    """A tensor and the linear form of each of its axes; ``fill`` are raw bits outside it.
+
+    ``rows_from`` numbers the input whose elements say which rows (indices of the first axis) are
+    read; the form of that axis then counts the elements of that list.
+    """
 
     value: SSAValue
     forms: Forms
     fill: int = 0
+    rows_from: int | None = None
 
 
 @dataclass(frozen=True)
 class Iteration:
     """An operation over the seven dimensions.
 
-    ``inputs`` are its operands in order. ``result`` gives the forms of its result's axes.
-    ``kernel`` is None for a contraction, whose result the mxu makes.
+    ``inputs`` are its operands, a list of rows before what it chooses from. ``result`` gives the
+    forms of its result's axes. ``kernel`` is None for a contraction, whose result the mxu makes.
     """
 
     extents: tuple[int, ...]
@@ -152,6 +157,15 @@ def _transpose(op: Operation) -> Iteration:
     return copy_iteration(op.x, forms, op.result)
 
 
+def _gather(op: Operation) -> Iteration:
+    assert isinstance(op, GatherOp)
+    count, elements = shape_of(op.result)
+    rows = (form(m2=1), form(n=1))
+    inputs = (IndexedValue(op.indices, rows[:1]), IndexedValue(op.table, rows, rows_from=0))
+    extents = (1, 1, count, elements, 1, 1, 1)
+    return Iteration(extents, inputs, rows, identity_kernel(dtype_of(op.table)))
+
+
 def spread(forms: Sequence[IndexForm], dims: Sequence[int], op: Operation) -> Forms:
     """Forms over an operation's own dimensions, moved to dimensions ``dims`` of the space."""
     return tuple(_spread_one(f, dims, op) for f in forms)
@@ -187,4 +201,5 @@ SPACES: dict[type[Operation], Callable[[Operation], Iteration]] = {
     MatmulOp: _matmul,
     GenericOp: _generic,
     TransposeOp: _transpose,
+    GatherOp: _gather,
 }

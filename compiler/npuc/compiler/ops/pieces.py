@@ -1,4 +1,4 @@
-"""nn.concat, nn.slice and nn.pad: tensors joined, cut and surrounded."""
+"""nn.concat, nn.slice, nn.gather and nn.pad: tensors joined, cut, chosen from and surrounded."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -7,9 +7,10 @@ import numpy as np
 
 from npuc.compiler.consts import ConstStore
 from npuc.compiler.dialects.element_types import dtype_of, shape_of, tensor_type
-from npuc.compiler.dialects.nn import ConcatOp, PadOp, SliceOp
+from npuc.compiler.dialects.nn import ConcatOp, GatherOp, PadOp, SliceOp
 from npuc.compiler.ops.interface import Array, contradiction
 from npuc.compiler.xdsl_api import Attribute, Operation, SSAValue
+from npuc.isa.dtypes import DType
 
 Places = tuple[Sequence[int], Sequence[int]]
 
@@ -33,6 +34,15 @@ def make_axis_slice(x: SSAValue, axis: int, place: tuple[int, int, int]) -> Slic
     starts, steps = [0] * len(sizes), [1] * len(sizes)
     starts[axis], steps[axis], sizes[axis] = start, step, size
     return make_slice(x, (starts, steps), sizes)
+
+
+def make_gather(table: SSAValue, indices: SSAValue) -> GatherOp:
+    """The rows of ``table``, [rows, elements], that ``indices``, [count] of i32, name."""
+    return GatherOp(table, indices, _gathered_type(table, indices))
+
+
+def _gathered_type(table: SSAValue, indices: SSAValue) -> Attribute:
+    return tensor_type(dtype_of(table), (*shape_of(indices), *shape_of(table)[1:]))
 
 
 def make_pad(x: SSAValue, widths: Places, value: float) -> PadOp:
@@ -93,6 +103,32 @@ class Slice:
         return (np.ascontiguousarray(operands[0][cut]),)
 
 
+class Gather:
+    """Rows by number."""
+
+    op_class = GatherOp
+
+    def infer(self, op: Operation) -> tuple[Attribute, ...]:
+        gather = cast(GatherOp, op)
+        ranks = len(shape_of(gather.table)), len(shape_of(gather.indices))
+        if ranks != (2, 1) or dtype_of(gather.indices) is not DType.i32:
+            raise contradiction(
+                op,
+                "a table of rank 2 and a list of i32 are needed",
+                f"{gather.table.type} and {gather.indices.type}",
+            )
+        return (_gathered_type(gather.table, gather.indices),)
+
+    def reference(
+        self, op: Operation, operands: Sequence[Array], consts: ConstStore
+    ) -> tuple[Array, ...]:
+        table, indices = operands[0], operands[1].astype(np.int64)
+        is_row = (indices >= 0) & (indices < len(table))
+        rows = np.zeros((len(indices), table.shape[1]), table.dtype)
+        rows[is_row] = table[indices[is_row]]
+        return (rows,)
+
+
 class Pad:
     """Surrounded by one value."""
 
@@ -114,4 +150,4 @@ class Pad:
         return (np.pad(operands[0], widths, constant_values=pad.number),)
 
 
-OPS = (Concat(), Slice(), Pad())
+OPS = (Concat(), Slice(), Gather(), Pad())

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from npuc.compiler.context import npu_context
 from npuc.compiler.dialects.element_types import dtype_of, shape_of, tensor_type
-from npuc.compiler.dialects.nn import DequantizeOp, Pool2dOp, QuantizeOp, ReshapeOp, TransposeOp
+from npuc.compiler.dialects.nn import (
+    DequantizeOp,
+    GatherOp,
+    Pool2dOp,
+    QuantizeOp,
+    ReshapeOp,
+    TransposeOp,
+)
 from npuc.compiler.ops.quantization import make_dequantize
 from npuc.compiler.ops.structured import Made
 from npuc.compiler.passes.rewriting import Pattern, apply_patterns, rebuilt, replace
@@ -31,14 +38,14 @@ from npuc.compiler.xdsl_api import (
 
 
 class MoveBeforeDequantize(Pattern[DequantizeOp]):
-    """move(dequantize(q)) == dequantize(move(q)) for reshape, transpose and max pooling.
+    """move(dequantize(q)) == dequantize(move(q)): reshape, transpose, gather of rows, max pooling.
 
     A scale per channel follows its axis through a transpose.
     """
 
     def match(self, op: Operation) -> DequantizeOp | None:
         is_max_pool = isinstance(op, Pool2dOp) and op.kind.data == "max"
-        if not (is_max_pool or isinstance(op, ReshapeOp | TransposeOp)):
+        if not (is_max_pool or isinstance(op, ReshapeOp | TransposeOp | GatherOp)):
             return None
         owner = op.operands[0].owner
         if not isinstance(owner, DequantizeOp):
@@ -48,7 +55,7 @@ class MoveBeforeDequantize(Pattern[DequantizeOp]):
 
     def rewrite(self, op: Operation, found: DequantizeOp, rewriter: PatternRewriter) -> str:
         moved_type = tensor_type(dtype_of(found.x), shape_of(op.results[0]))
-        moved = rebuilt(op, [found.x], moved_type, op.properties)
+        moved = rebuilt(op, [found.x, *op.operands[1:]], moved_type, op.properties)
         properties = dict(found.properties)
         if isinstance(op, TransposeOp) and found.axis_number is not None:
             axis = op.permutation.index(found.axis_number % len(op.permutation))

@@ -12,6 +12,7 @@ from math import prod
 from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType
 from npuc.compiler.dialects.tile_commands import (
     AcquireOp,
+    GatherOp,
     HeldOp,
     LoadOp,
     MmaOp,
@@ -186,15 +187,15 @@ class _GroupBuilder:
     def _load(self, number: int) -> None:
         operand = self.problem.operands[number]
         self.slots[number] = self._add(AcquireOp(self.rings[number]))
-        place, dynamics = self._place(operand)
-        self._add_op(
-            LoadOp(
-                (self.slots[number], self._tensor(operand)),
-                (self._map(operand), place),
-                dynamics,
-                operand.queue,
-            )
-        )
+        ends, numbers = (self.slots[number], self._tensor(operand)), Operands()
+        transfer = self._map(operand), self._place(operand, numbers)
+        chosen_by = operand.rows_from
+        if chosen_by is None:
+            self._add_op(LoadOp(ends, transfer, numbers.values, operand.queue))
+            return
+        rows = self._view(chosen_by, sorted(operand.forms[0].dims), numbers)
+        gathered = (*ends, self.slots[chosen_by]), (*transfer, rows)
+        self._add_op(GatherOp(*gathered, numbers.values, operand.queue))
 
     def _fetch(self, number: int) -> None:
         """Load the whole tensor, as bytes, into the buffer that keeps it."""
@@ -210,14 +211,9 @@ class _GroupBuilder:
 
     def _store(self, number: int) -> None:
         operand = self.problem.operands[number]
-        place, dynamics = self._place(operand)
-        self._add_op(
-            StoreOp(
-                (self.slots[number], self._tensor(operand)),
-                (self._map(operand), place),
-                dynamics,
-            )
-        )
+        ends, numbers = (self.slots[number], self._tensor(operand)), Operands()
+        transfer = self._map(operand), self._place(operand, numbers)
+        self._add_op(StoreOp(ends, transfer, numbers.values))
 
     def _mma(self) -> None:
         parts = self.problem.contraction
@@ -339,7 +335,7 @@ class _GroupBuilder:
             operand.base,
             self._reach(operand),
             operand.strides,
-            box,
+            box if operand.rows_from is None else (1, *box[1:]),
             steps,
             operand.fill,
         )
@@ -354,10 +350,11 @@ class _GroupBuilder:
         ends = [form.constant + form.box(self.problem.extents) for form in operand.forms]
         return tuple(map(min, operand.shape, ends))
 
-    def _place(self, operand: Operand) -> tuple[Place, list[SSAValue]]:
-        numbers = Operands()
+    def _place(self, operand: Operand, numbers: Operands) -> Place:
         coordinates = [self._coordinate(f.coefficients, f.constant, numbers) for f in operand.forms]
-        return Place(tuple(coordinates or [(0, 0)])), numbers.values
+        if operand.rows_from is not None:
+            coordinates[0] = (0, 0)  # the list says which row
+        return Place(tuple(coordinates or [(0, 0)]))
 
     def _coordinate(
         self, coefficients: tuple[int, ...], constant: int, numbers: Operands

@@ -323,9 +323,11 @@ def _bursts(target: Target, operand: Operand, tiles: Ints) -> Ints:
     if operand.is_resident:
         return np.zeros(len(tiles), np.int64)
     rows, inverse = distinct(tiles, sorted(operand.dims))
-    clipped = np.minimum(
-        boxes(operand, take_tiles(tiles, rows)), np.asarray(operand.shape, np.int64)
-    )
+    box = boxes(operand, take_tiles(tiles, rows))
+    count = box[:, 0] if operand.rows_from is not None else 1  # gathered: one transfer per row
+    if operand.rows_from is not None:
+        box = np.concatenate([np.ones_like(box[:, :1]), box[:, 1:]], axis=1)
+    clipped = np.minimum(box, np.asarray(operand.shape, np.int64))
     strides = np.broadcast_to(np.asarray(operand.strides, np.int64), clipped.shape)
     runs = contiguous_runs(clipped, strides, operand.dtype.bytes)
-    return transfer_bursts(target, *runs)[inverse]
+    return (count * transfer_bursts(target, *runs))[inverse]

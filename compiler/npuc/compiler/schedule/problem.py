@@ -58,6 +58,9 @@ class Operand:
     before the first element, in DRAM or in the SPM buffer of its ``home``. Indices
     outside ``shape`` read as ``fill`` (raw bits). ``queue`` is the engine that loads it (ld0, ld1)
     or st for an output.
+
+    ``rows_from`` numbers the operand whose elements are the indices along the first axis, of which
+    the form then counts elements of that list: such rows are gathered from DRAM one by one.
     """
 
     argument: int
@@ -70,6 +73,7 @@ class Operand:
     name: str = field(default="", compare=False)
     base: int = 0
     home: Home = Home.dram
+    rows_from: int | None = None
 
     @property
     def is_resident(self) -> bool:

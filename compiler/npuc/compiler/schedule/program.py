@@ -151,8 +151,11 @@ def whole_words(n_bytes: int, target: Target) -> int:
 
 
 def can_stay(problem: GroupProblem, operand: Operand) -> bool:
-    """Whether views can show ``operand`` in place: at most two of its axes are padded."""
-    return len(operand.masked_axes(problem.extents)) <= MAX_WINDOWS
+    """Whether views can show ``operand`` in place: at most two of its axes are padded.
+
+    What is gathered stays in DRAM.
+    """
+    return operand.rows_from is None and len(operand.masked_axes(problem.extents)) <= MAX_WINDOWS
 
 
 def uses(jobs: Sequence[Job]) -> dict[int, tuple[int, int]]:

@@ -131,7 +131,7 @@ def _runs(indices: Sequence[int]) -> list[tuple[int, int, int]]:
 
 @onnx_operator("Gather")
 def gather(node: Node) -> Result:
-    """Indices along one axis; constant ones give slices."""
+    """Indices along one axis: constant ones give slices, computed ones rows (or the nearest)."""
     shape = node.value(0).shape
     axis = axis_of(node, node.attribute("axis", 0), len(shape))
     if node.value(1).array is None:

@@ -70,7 +70,11 @@ class RowReads:
         """The reads of ``operand`` by rows of ``dim``."""
         axes = []
         start, stop = operand.base, operand.base + operand.dtype.bytes
-        for form, size, stride in zip(operand.forms, operand.shape, operand.strides, strict=True):
+        indexed = zip(operand.forms, operand.shape, operand.strides, strict=True)
+        if operand.rows_from is not None:  # any row of all
+            _, size, stride = next(indexed)
+            stop += (size - 1) * stride
+        for form, size, stride in indexed:
             per_row = form.coefficients[dim]
             other = form.box(problem.extents) - 1 - per_row * (problem.extents[dim] - 1)
             begin, end = max(form.constant, 0), min(form.constant + other, size - 1)
