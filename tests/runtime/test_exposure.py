@@ -18,6 +18,7 @@ from npuc.runtime.verification.exposure import (
     output_rules,
 )
 from npuc.runtime.verification.referee import judge
+from tests.compiler.ops.case import I32, Builder
 
 pytest.importorskip("onnxruntime", reason="com.microsoft operators: extra 'verify'")
 
@@ -79,6 +80,15 @@ def test_the_range_of_the_input_is_what_the_model_quantises(name: str) -> None:
     (low, high) = input_ranges(onnx.load(sample_model(name)))["x"]
     assert low == pytest.approx(0, abs=0.01)
     assert high == pytest.approx(1, abs=0.01)
+
+
+def test_inputs_that_are_indices_name_rows_of_the_smallest_table() -> None:
+    b = Builder()
+    ids, other = b.input((3,), I32), b.input((3,), I32)
+    rows = [b.node("Gather", b.weights(n, 2), ids) for n in (9, 5)]
+    columns = b.node("Gather", b.weights(2, 7), b.node("Unsqueeze", other, b.const([0])), axis=1)
+    model = b.model(b.node("Add", *rows), columns)
+    assert input_ranges(model) == {ids: (0.0, 4.0), other: (0.0, 6.0)}
 
 
 def test_exposing_changes_no_value() -> None:

@@ -30,6 +30,12 @@ def test_integers_reach_both_ends_of_their_range() -> None:
     assert (values.min(), values.max()) == (-128, 127)
 
 
+def test_int64_keeps_to_what_the_vector_unit_takes() -> None:
+    values = random_inputs({"x": InputKind(DType.i64, (1000,))})["x"]
+    assert values.dtype == np.int64
+    assert -(2**31) <= values.min() < -(2**30) < 2**30 < values.max() < 2**31
+
+
 def test_floats_keep_to_a_given_range() -> None:
     values = random_inputs({"x": InputKind(DType.f32, (1000,), 0.0, 1.0)})["x"]
     assert 0 <= values.min() < 0.1

@@ -25,7 +25,8 @@ class InputKind:
 def random_inputs(kinds: Mapping[str, InputKind], seed: int = DEFAULT_SEED) -> Arrays:
     """One array per input, the same for the same ``seed`` on every computer.
 
-    Integers are uniform in [low, high], by default their whole range; floats in [low, high), or
+    Integers are uniform in [low, high], by default their whole range, int64 that of int32, which
+    is all that the vector unit takes; floats in [low, high), or
     standard normal.
     """
     return {
@@ -42,7 +43,7 @@ def random_program_inputs(program: Program, seed: int = DEFAULT_SEED) -> Arrays:
 def _random_array(kind: InputKind, generator: np.random.Generator) -> AnyArray:
     numpy_type = kind.dtype.numpy
     if not kind.dtype.is_float:
-        limits = np.iinfo(numpy_type.name)
+        limits = np.iinfo("int32" if kind.dtype is DType.i64 else numpy_type.name)
         low = limits.min if kind.low is None else int(kind.low)
         high = limits.max if kind.high is None else int(kind.high)
         values = generator.integers(low, high, kind.shape, np.int64, endpoint=True)

@@ -119,7 +119,7 @@ def linked(model: onnx.ModelProto, values: Arrays) -> tuple[onnx.ModelProto, dic
 
 
 def input_ranges(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
-    """Lowest and highest value that each input keeps: of bools, and of floats to be quantised."""
+    """Lowest and highest value that each input keeps: bools, floats to be quantised, indices."""
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     inputs = {value.name for value in model.graph.input}
     bools = [v.name for v in model.graph.input if v.type.tensor_type.elem_type == TensorProto.BOOL]
@@ -134,6 +134,27 @@ def input_ranges(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
             low = (limits.min - zero.astype(np.float64)) * scale
             high = (limits.max - zero.astype(np.float64)) * scale
             ranges[node.input[0]] = (float(low.min()), float(high.max()))
+    return ranges | _index_ranges(model)
+
+
+_SAME_ELEMENTS = ("Identity", "Cast", "DequantizeLinear", "Reshape", "Squeeze", "Unsqueeze")
+
+
+def _index_ranges(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
+    """Of inputs that name rows of constant tables: from 0 to the last row of the smallest table."""
+    tables = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    inputs = {value.name for value in model.graph.input} - tables.keys()
+    origin = {name: name for name in (*inputs, *tables)}
+    ranges: dict[str, tuple[float, float]] = {}
+    for node in model.graph.node:
+        first = origin.get(node.input[0], "") if node.input else ""
+        if node.op_type in _SAME_ELEMENTS:
+            origin[node.output[0]] = first
+        index = origin.get(node.input[1], "") if node.op_type == "Gather" else ""
+        if index in inputs and first in tables:
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+            last = tables[first][axis] - 1
+            ranges[index] = (0.0, float(min(last, ranges.get(index, (0, last))[1])))
     return ranges
 
 
