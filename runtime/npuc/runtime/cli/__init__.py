@@ -3,6 +3,7 @@
 ``app.py`` has the table of commands; each command is a module of its own.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for variable in ONE_THREAD:  # read when NumPy loads; on small products threads only spin
         os.environ.setdefault(variable, "1")
     try:
-        code = run_command(list(sys.argv[1:] if argv is None else argv))
+        if argv is None:
+            gc.disable()  # until all is loaded, which takes a fifth less time
+            code = run_command(sys.argv[1:], loaded=_keep)
+            gc.freeze()  # nothing has to be looked through for the process to end
+        else:
+            code = run_command(argv)
         sys.stdout.flush()
     except BrokenPipeError:
         _forget_output()
@@ -26,6 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last resort of all
         return report(error, _say)
     return code
+
+
+def _keep() -> None:
+    """Modules stay as long as the process: nobody need look for garbage among them."""
+    gc.freeze()
+    gc.enable()
 
 
 def _say(text: str) -> None:

@@ -89,8 +89,14 @@ COMMANDS = (
 )
 
 
-def run_command(arguments: Sequence[str]) -> int:
+def _nothing() -> None:
+    """What is done where nobody asks for more."""
+
+
+def run_command(arguments: Sequence[str], loaded: Callable[[], None] = _nothing) -> int:
     """Parse ``arguments``, run the command, return its exit code.
+
+    ``loaded`` is called when all modules of the command are there, before it runs.
 
     Raises: NpucError, UsageError for typer's own complaints too, and whatever a defect raises.
     """
@@ -100,6 +106,7 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         # NOTE: not command.main(): it turns interrupts and closed pipes into exits of its own.
         with command.make_context(PROGRAM, list(given) or ["--help"]) as context:
+            loaded()
             code = command.invoke(context)
     except typer.Exit as end:
         return end.exit_code if given else WRONG_INPUT
