@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from xdsl.irdl import OpDef
 
+from npuc.compiler.dialects.tile import ForOp, MinOp
 from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
@@ -144,3 +145,33 @@ def test_what_is_well_formed_needs_no_second_reading(
         for parts in examples:
             complaint(structure, parts.build(kind))
     assert set(read) <= {"nn.generic"}
+
+
+def two_bounds() -> tuple[ForOp, MinOp]:
+    """A loop with two operations, and the first of them."""
+    loop = ForOp(0, 4)
+    first = MinOp(loop.induction, 3)
+    loop.body.block.add_ops([first, MinOp(first.result, 2)])
+    loop.verify()
+    return loop, first
+
+
+def test_what_stands_amid_a_block_is_verified_with_it() -> None:
+    loop, first = two_bounds()
+    first.properties["limit"] = StringAttr("?")
+    with pytest.raises(VerifyException, match="should be of base attribute"):
+        loop.verify()
+    loop, first = two_bounds()
+    del first.properties["limit"]
+    with pytest.raises(VerifyException, match="'limit' expected"):
+        loop.verify()
+
+
+def test_an_operand_that_was_erased_is_found_amid_a_block() -> None:
+    loop, first = two_bounds()
+    loop.body.block.insert_op_before(made := MinOp(loop.induction, 1), first)
+    first.operands[0] = made.result
+    made.detach()
+    made.erase(safe_erase=False)
+    with pytest.raises(ValueError, match="erased"):
+        loop.verify()

@@ -53,15 +53,16 @@ def check_legality(stage: str, module: ModuleOp) -> None:
     if allowed is None:
         return
     seen: set[tuple[str, bool]] = set()
-    for op in module.walk():
-        is_scalar = isinstance(op.parent_op(), GenericOp)
+    ops = _inside(module)
+    for op, parent in ops:
+        is_scalar = isinstance(parent, GenericOp)
         if (kind := (op.name, is_scalar)) in seen:
             continue
         seen.add(kind)
         if not _is_among(op.name, SCALARS if is_scalar else allowed):
             raise _illegal(stage, op, f"{op.name} must be gone", SCALARS if is_scalar else allowed)
     if stage in NN_STAGES:
-        for op, reason in _nn_violations(stage, module):
+        for op, reason in _nn_violations(stage, [op for op, _ in ops]):
             raise _illegal(stage, op, reason, allowed)
 
 
@@ -81,9 +82,19 @@ def _illegal(stage: str, op: Operation, reason: str, allowed: Sequence[str]) -> 
     )
 
 
-def _nn_violations(stage: str, module: ModuleOp) -> Iterator[tuple[Operation, str]]:
+def _inside(
+    op: Operation, parent: Operation | None = None
+) -> list[tuple[Operation, Operation | None]]:
+    """``op`` and all operations inside it, in order, each with its parent."""
+    found: list[tuple[Operation, Operation | None]] = [(op, parent)]
+    for inner in [inner for region in op.regions for block in region.blocks for inner in block.ops]:
+        found += _inside(inner, op) if inner.regions else [(inner, op)]
+    return found
+
+
+def _nn_violations(stage: str, ops: Iterable[Operation]) -> Iterator[tuple[Operation, str]]:
     position = NN_STAGES.index(stage)
-    for op in module.walk():
+    for op in ops:
         if has_interface(op) and infer(op) != tuple(result.type for result in op.results):
             yield op, "its result type is not what its operands imply"
         if position >= NN_STAGES.index("quantize"):

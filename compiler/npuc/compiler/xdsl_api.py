@@ -48,6 +48,7 @@ from xdsl.ir import (
     BlockArgument,
     Data,
     Dialect,
+    ErasedSSAValue,
     Operation,
     OpResult,
     ParametrizedAttribute,
@@ -245,3 +246,16 @@ class PlainOperation(IRDLOperation):
             properties={name: value for name, value in given.items() if value is not None},
             regions=regions,
         )
+
+    def verify(self, verify_nested_ops: bool = True) -> None:
+        """As xDSL does; an operation amid a block, without regions, has but its own parts."""
+        block = self.parent
+        if self.regions or self.successors or block is None or block.last_op is self:
+            super().verify(verify_nested_ops)
+            return
+        if any(isinstance(operand, ErasedSSAValue) for operand in self.operands):
+            raise ValueError("an operand was erased")
+        try:
+            self.verify_()
+        except VerifyException as error:
+            self.emit_error(f"Operation does not verify: {error}", error)

@@ -55,17 +55,19 @@ class Structure:
     def _accepts(self, op: Operation) -> bool:
         return (
             not op.successors
-            and self._operands.accepts(op.operands, op.properties)
+            and self._operands.accepts(op._operands, op.properties)  # a plain tuple
             and self._results.accepts(op.results, op.properties)
             and self._properties.accepts(op.properties)
             and self._accepts_regions(op.regions)
         )
 
     def _accepts_regions(self, regions: Sequence[Region]) -> bool:
-        return len(regions) == len(self.definition.regions) and all(
-            region.first_block is not None and region.first_block is region.last_block
-            for region in regions
-        )
+        if len(regions) != len(self.definition.regions):
+            return False
+        for region in regions:
+            if region.first_block is None or region.first_block is not region.last_block:
+                return False
+        return True
 
     @cached_property
     def _is_plain(self) -> bool:
@@ -131,6 +133,8 @@ class _Values:
 
     def accepts(self, values: Sequence[SSAValue], properties: Mapping[str, Attribute]) -> bool:
         """Whether number and types of ``values`` are as defined."""
+        if not values and not self._accepted:
+            return True
         known: Attribute | int | None = len(values)
         if self._sizes_name is not None:
             known = properties.get(self._sizes_name)

@@ -75,9 +75,10 @@ def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
     """
     exact = [buffer_of(op, memory) for op in buffers]
     longest = dict.fromkeys((b.id for b in exact), LINGER_GROUPS)
+    known: dict[tuple[str, int], Buffer] = {}
     attempt: Plan | None = None
     for _ in range(LINGER_ROUNDS):
-        wanted = _lingering(exact, memory, longest)
+        wanted = _lingering(exact, memory, longest, known)
         attempt = plan(wanted, memory.capacity_bytes, FIRST_FIT)
         if attempt.fits:
             break
@@ -108,8 +109,16 @@ def buffer_of(op: npu.BufferOp, memory: Memory) -> Buffer:
     )
 
 
-def _lingering(buffers: list[Buffer], memory: Memory, longest: dict[str, int]) -> list[Buffer]:
-    """The buffers with longer lives, small ones first, as far as the sum of live bytes allows."""
+def _lingering(
+    buffers: list[Buffer],
+    memory: Memory,
+    longest: dict[str, int],
+    known: dict[tuple[str, int], Buffer],
+) -> list[Buffer]:
+    """The buffers with longer lives, small ones first, as far as the sum of live bytes allows.
+
+    ``known`` keeps those that were made, by name and end of life.
+    """
     end = max((b.upper for b in buffers), default=0) + LINGER_GROUPS
     live = [0] * end
     for b in buffers:
@@ -122,7 +131,9 @@ def _lingering(buffers: list[Buffer], memory: Memory, longest: dict[str, int]) -
         while upper < last and live[upper] + b.size_bytes <= memory.capacity_bytes:
             live[upper] += b.size_bytes
             upper += 1
-        result[b.id] = replace(b, upper=upper)
+        if (b.id, upper) not in known:
+            known[b.id, upper] = replace(b, upper=upper)
+        result[b.id] = known[b.id, upper]
     return [result[b.id] for b in buffers]
 
 

@@ -95,7 +95,8 @@ class _Lowering:
 
     def _group(self, group: tile.GroupOp, core: _Core, position: int) -> npu.GroupOp:
         index = core.op.index.data
-        awaited = {name: core.awaited[name] for name in sorted(awaits_in(group))}
+        awaits = awaits_in(group) if core.signals.counters else Multiset[str]()
+        awaited = {name: core.awaited[name] for name in sorted(awaits)}
         key = (index, tuple(awaited.items()), _contents(group.body.block, {}))
         lowered = self.templates.get(key)
         if lowered is None:
@@ -105,7 +106,7 @@ class _Lowering:
         else:
             self.reused += 1
             body = _copy(lowered.block, group)
-        core.awaited.update(awaits_in(group))
+        core.awaited.update(awaits)
         names = self._names(group, core, position)
         result = npu.GroupOp(group.group_name.data, names, _usage(lowered), Region(body))
         result.location = group.location

@@ -1,6 +1,5 @@
 """First fit: a plan in milliseconds that any search starts from."""
 
-from bisect import insort
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeAlias
@@ -9,7 +8,7 @@ import numpy as np
 
 from npuc.compiler.planning.problem import FREE, Int64s, Items
 
-_Stretch: TypeAlias = tuple[int, int, int]  # begin, end, the sections of its life as bits
+_Stretch: TypeAlias = tuple[int, int]  # begin, end
 
 
 def first_fit(items: Items, order: Sequence[int]) -> Int64s:
@@ -20,21 +19,25 @@ def first_fit(items: Items, order: Sequence[int]) -> Int64s:
     offsets = [0] * len(items.size)
     sizes, steps, fixed = items.size.tolist(), items.alignment.tolist(), items.fixed.tolist()
     lives = _lives(items)
-    placed: list[_Stretch] = []  # ascending
+    begins = items.sections[items.section_starts[:-1]]
+    ends = items.sections[items.section_starts[1:] - 1]
+    is_placed = np.zeros(len(sizes), bool)
     for i in sorted(order, key=lambda item: fixed[item] == FREE):
         low = fixed[i]
         if low == FREE:
-            low = _first_gap(placed, lives[i], sizes[i], steps[i])
+            near = np.flatnonzero(is_placed & (begins <= ends[i]) & (ends >= begins[i])).tolist()
+            taken = [(offsets[n], offsets[n] + sizes[n]) for n in near if lives[n] & lives[i]]
+            low = _first_gap(sorted(taken), sizes[i], steps[i])
         offsets[i] = low
-        insort(placed, (low, low + sizes[i], lives[i]))
+        is_placed[i] = True
     return np.array(offsets, np.int64)
 
 
-def _first_gap(placed: Sequence[_Stretch], life: int, size: int, step: int) -> int:
-    """The lowest multiple of ``step`` with ``size`` addresses that are free during ``life``."""
+def _first_gap(taken: Sequence[_Stretch], size: int, step: int) -> int:
+    """The lowest multiple of ``step`` with ``size`` addresses between ``taken``, ascending."""
     low = 0
-    for begin, end, other in placed:
-        if end > low and other & life:
+    for begin, end in taken:
+        if end > low:
             if low + size <= begin:
                 break
             low = -(-end // step) * step
