@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from xdsl.irdl import OpDef
 
-from npuc.compiler.dialects.tile import ForOp, MinOp
+from npuc.compiler.dialects.tile import CoreOp, ForOp, GroupOp, MinOp
 from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
@@ -16,8 +16,10 @@ from npuc.compiler.xdsl_api import (
     ArrayAttr,
     Attribute,
     Block,
+    IndexType,
     IntAttr,
     IRDLOperation,
+    IsolatedFromAbove,
     ModuleOp,
     Region,
     SSAValue,
@@ -175,3 +177,23 @@ def test_an_operand_that_was_erased_is_found_amid_a_block() -> None:
     made.erase(safe_erase=False)
     with pytest.raises(ValueError, match="erased"):
         loop.verify()
+
+
+def test_a_value_from_above_is_found_in_what_is_isolated() -> None:
+    outside = Block(arg_types=[IndexType()]).args[0]
+    for is_nested in (False, True):
+        group = GroupOp("g", [])
+        loop = ForOp(0, 4)
+        group.body.block.add_op(loop)
+        loop.body.block.add_op(MinOp(loop.induction, 3))
+        structure = Structure(GroupOp.get_irdl_definition())
+        found = complaint(structure, group)
+        assert "IsolatedFromAbove" not in (found or "")
+        (loop.body.block if is_nested else group.body.block).add_op(MinOp(outside, 3))
+        definition = GroupOp.get_irdl_definition()
+        with pytest.raises(VerifyException, match="IsolatedFromAbove"):
+            next(t for t in definition.traits if isinstance(t, IsolatedFromAbove)).verify(group)
+        core = CoreOp(0)
+        core.body.block.add_op(group)
+        with pytest.raises(VerifyException, match="IsolatedFromAbove"):
+            structure.verify(group)

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from xdsl import irdl
 from xdsl.dialects.builtin import DenseArrayBase, i32
-from xdsl.ir import Attribute, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.irdl.constraints import VerificationContext
 from xdsl.irdl.operations import OptionalDef, OptPropertyDef, VariadicDef
-from xdsl.traits import OpTrait
+from xdsl.traits import IsolatedFromAbove, OpTrait
 from xdsl.utils.exceptions import VerifyException
 
 MOST_VALUES = 1 << 31
@@ -50,7 +50,8 @@ class Structure:
             self.definition.verify(op)
             return
         for trait in self._traits:
-            trait.verify(op)
+            if not isinstance(trait, IsolatedFromAbove) or not _is_isolated(op):
+                trait.verify(op)
 
     def _accepts(self, op: Operation) -> bool:
         return (
@@ -183,6 +184,23 @@ class _Properties:
             if accepts is None or not accepts(value):
                 return False
         return True
+
+
+def _is_isolated(op: Operation) -> bool:
+    """Whether all that is used inside ``op`` is made inside it."""
+    inside = [block for region in op.regions for block in region.blocks]
+    for block in inside:  # which grows
+        nested = [region for inner in block.ops for region in inner.regions]
+        inside += [block for region in nested for block in region.blocks]
+    homes = set(inside)
+    used = (value for block in inside for inner in block.ops for value in inner._operands)
+    return all(_home(value) in homes for value in used)
+
+
+def _home(value: SSAValue) -> Block | None:
+    """The block in which ``value`` is made."""
+    owner = value.owner
+    return owner if isinstance(owner, Block) else owner.parent
 
 
 def _range_of(part: irdl.OperandDef | irdl.ResultDef) -> range:

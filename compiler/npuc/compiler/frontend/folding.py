@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 from onnx import helper
-from onnx.reference import ReferenceEvaluator
 
 from npuc.compiler.frontend.load import Array
 from npuc.compiler.frontend.order import describe_node
@@ -39,6 +38,9 @@ def fold(
 
     Raises: ModelError when the evaluator cannot give them.
     """
+    # Only who folds pays for loading the evaluator and its operators.
+    from onnx.reference import ReferenceEvaluator  # noqa: PLC0415
+
     graph = helper.make_graph(
         [node],
         "constant",

@@ -77,6 +77,7 @@ class Residency:
     options: SearchOptions
     taken: Mapping[tuple[int, int], int] = field(default_factory=dict)
     internal: AbstractSet[int] = frozenset()
+    _rooms: dict[tuple[int, frozenset[int]], int] = field(default_factory=dict)
 
     def decide(self) -> set[int]:
         """The tensors that stay in SPM whole."""
@@ -84,8 +85,7 @@ class Residency:
         used, taken = uses(self.jobs), self._taken
         lives = {tensor: self._life(used[tensor]) for tensor in candidates}
         live = [
-            taken[n] if n in taken else self._room(job, candidates)
-            for n, job in enumerate(self.jobs)
+            taken[n] if n in taken else self._room(n, candidates) for n in range(len(self.jobs))
         ]
         ranked = sorted(candidates, key=lambda t: (-self._worth(t, used[t]), t))
         chosen: set[int] = set()
@@ -122,12 +122,18 @@ class Residency:
             if not alive or n in self._taken or not (candidates - chosen).intersection(job.tensors):
                 continue
             live = sum(whole_words(self.tensors[t].n_bytes, self.target) for t in alive)
-            if live + self._room(job, chosen) > self.target.spm.capacity_bytes:
+            if live + self._room(n, chosen) > self.target.spm.capacity_bytes:
                 return alive
         return set()
 
-    def _room(self, job: Job, resident: set[int]) -> int:
-        return room_needed(with_homes(job, resident), self.target, self.options)
+    def _room(self, number: int, resident: set[int]) -> int:
+        """Bytes for the rings of a job beside ``resident``."""
+        job = self.jobs[number]
+        key = number, frozenset(resident.intersection(job.tensors))
+        if key not in self._rooms:
+            problem = with_homes(job, key[1])
+            self._rooms[key] = room_needed(problem, self.target, self.options)
+        return self._rooms[key]
 
     def _worth(self, tensor: int, life: tuple[int, int]) -> float:
         touched = sum(job.tensors.count(tensor) for job in self.jobs[life[0] : life[1] + 1])
