@@ -173,12 +173,19 @@ def test_resuming_from_text_gives_the_same_bits(stage: str) -> None:
     assert [len(code) for code in resumed.code] == [len(code) for code in whole.program.code]
 
 
-def test_several_cores_gather_their_own_rows() -> None:
+@pytest.mark.parametrize("computed", [False, True])
+def test_several_cores_gather_their_own_rows(computed: bool) -> None:
+    """Of a constant table, or of one of which every core has made a part."""
     b = Builder(2)
-    ids = b.input((512,), I64)
-    rows = b.node("Gather", b.weights(300, 512), ids)
+    ids, table = b.input((512,), I64), b.weights(300, 512)
+    if computed:
+        table = b.node("MatMul", table, b.node("Relu", b.input((512, 512))))
+    rows = b.node("Gather", table, ids)
     model = b.model(b.node("MatMul", rows, b.weights(512, 512, scale=0.05)))
     compiled = compile_watched(model.SerializeToString(), CompileOptions("server"))
     assert all(gathers(compiled.program, core) for core in range(4))
-    inputs = {ids: np.random.default_rng(1).integers(-300, 300, 512)}
+    rng = np.random.default_rng(1)
+    inputs = {ids: rng.integers(-300, 300, 512)}
+    if computed:
+        inputs["in1"] = rng.standard_normal((512, 512)).astype(np.float32)
     check_levels(compiled, inputs)
