@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from npuc.compiler.context import make_context
 from npuc.compiler.driver import compile_ir, compile_model
 from npuc.compiler.options import CompileOptions
+from npuc.compiler.schedule.data import Schedule
 from npuc.emulator.machine import run
 from npuc.isa.encoding import decode
+from npuc.isa.errors import CompileError
 from npuc.isa.instructions.dma import Gather
 from npuc.isa.program import Program
 from npuc.runtime.profiling import profile_program
@@ -173,6 +176,19 @@ def test_resuming_from_text_gives_the_same_bits(stage: str) -> None:
     assert [len(code) for code in resumed.code] == [len(code) for code in whole.program.code]
 
 
+def test_a_schedule_cannot_keep_a_table_on_chip(tmp_path: Path) -> None:
+    model, _ = Selection((300, 40), 0, (50,), computed=True).model()
+    schedule = compile_model(model.SerializeToString(), CompileOptions()).ctx.schedule
+    assert isinstance(schedule, Schedule)
+    (table,) = [n for n in model.graph.node if n.op_type == "Mul"]
+    path = tmp_path / "s.json"
+    path.write_text(replace(schedule, resident=(table.name,)).to_json(), encoding="utf-8")
+    with pytest.raises(CompileError, match="does not fit the model") as caught:
+        compile_model(model.SerializeToString(), CompileOptions(schedule=path))
+    assert caught.value.given == table.name
+    assert "not gathered from" in caught.value.allowed
+
+
 @pytest.mark.parametrize("computed", [False, True])
 def test_several_cores_gather_their_own_rows(computed: bool) -> None:
     """Of a constant table, or of one of which every core has made a part."""
@@ -185,7 +201,7 @@ def test_several_cores_gather_their_own_rows(computed: bool) -> None:
     compiled = compile_watched(model.SerializeToString(), CompileOptions("server"))
     assert all(gathers(compiled.program, core) for core in range(4))
     rng = np.random.default_rng(1)
-    inputs = {ids: rng.integers(-300, 300, 512)}
+    inputs: dict[str, Tensor] = {ids: rng.integers(-300, 300, 512)}
     if computed:
         inputs["in1"] = rng.standard_normal((512, 512)).astype(np.float32)
     check_levels(compiled, inputs)

@@ -30,7 +30,9 @@ class Replay:
             if name not in numbers:
                 self.stale.append((name,))
             elif numbers[name] not in candidates:
-                allowed = "a tensor between groups that is padded along at most two axes"
+                allowed = (
+                    "a tensor between groups, padded along two axes at most, not gathered from"
+                )
                 raise illegal(self.where, "resident", name, allowed)
             else:
                 found.add(numbers[name])
