@@ -60,7 +60,7 @@ class Selection:
 
     def inputs(self, ids: str, indices: Tensor) -> dict[str, Tensor]:
         """Of the network: its indices, and where it computes the table what it is made of."""
-        given = {ids: indices.astype(np.int32 if self.kind == I32 else np.int64)}
+        given: dict[str, Tensor] = {ids: indices.astype(np.int32 if self.kind == I32 else np.int64)}
         if self.computed:
             rng = np.random.default_rng(3)
             given["in1"] = rng.standard_normal(self.shape).astype(np.float32)
