@@ -4,6 +4,7 @@ For each group the decision comes from the schedule file where it has one, else 
 what was decided is left in the context as data, and told in remarks.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -22,8 +23,10 @@ from npuc.compiler.schedule.build import GroupMemory, build_group
 from npuc.compiler.schedule.cores import Exchange, Share, split_work
 from npuc.compiler.schedule.data import Schedule
 from npuc.compiler.schedule.decisions import Decisions
+from npuc.compiler.schedule.panels import in_panels, panel_columns, with_panels
 from npuc.compiler.schedule.problem import GroupProblem, Home
 from npuc.compiler.schedule.program import Buffer, Job, Step, TensorFacts, Work, whole_words
+from npuc.compiler.schedule.tiling import Tiling
 from npuc.compiler.xdsl_api import (
     Block,
     Context,
@@ -39,6 +42,7 @@ from npuc.isa.descriptors import Space
 from npuc.isa.errors import CompileError, UsageError
 
 SPLIT_FROM_LEVEL = 2
+PANELS_FROM_LEVEL = 1
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class _Scheduler:
             tensors = tuple(numbers[found.base] for found in locations)
             jobs.append(Job(problem, tensors, node_names(group)))
         self.values = list(numbers)
+        if self.ctx.options.level >= PANELS_FROM_LEVEL and self._cores() == 1:
+            jobs = _with_panels(jobs, facts)
         return Work(tuple(jobs), tuple(facts))
 
     def _facts(self, value: SSAValue, group: nn.GroupOp) -> TensorFacts:
@@ -131,7 +137,7 @@ class _Scheduler:
             group = groups[share.numbers[step.job]]
             used = [b for _, b in step.buffers]
             memory = GroupMemory(
-                self._dram(step, share.work),
+                self._dram(step, tiling, share.work),
                 {n: buffers[b] for n, b in step.buffers},
                 first={buffers[b] for b in used if lives[b][0] == position},
                 last={buffers[b] for b in used if lives[b][1] == position},
@@ -150,14 +156,30 @@ class _Scheduler:
         core.body.block.add_op(op)
         return op.buffer
 
-    def _dram(self, step: Step, work: Work) -> list[SSAValue | None]:
+    def _dram(self, step: Step, tiling: Tiling, work: Work) -> list[SSAValue | None]:
         """The DRAM tensors of a step by argument; None for those that are in SPM."""
         tensors: list[SSAValue | None] = [None] * len(work.jobs[step.job].tensors)
         for operand in step.problem.operands:
             if operand.home is not Home.spm:
                 number = work.jobs[step.job].tensor(operand)
+                columns = panel_columns(step.problem, tiling, operand, self.ctx.target)
+                if columns is not None:
+                    self._store_in_panels(self.values[number], columns)
+                    nodes, text = work.jobs[step.job].nodes, "weights are stored as tiles read them"
+                    self.ctx.remarks.applied(ScheduleGroups.name, text, nodes, columns=columns)
                 tensors[operand.argument] = self._tensor(number, work)
         return tensors
+
+    def _store_in_panels(self, constant: SSAValue, columns: int) -> None:
+        """Lay a constant out as its only reader wants it."""
+        declared = self.tensors[constant].owner
+        assert isinstance(declared, TensorOp) and declared.key is not None
+        array = in_panels(self.ctx.consts.get(declared.key.data), columns)
+        spec = DramType(TensorSpec(array.shape, dtype_of(constant)))
+        key = self.ctx.consts.put(array)
+        made = TensorOp(declared.tensor_name.data, "constant", spec, key)
+        Rewriter.replace_op(declared, made)
+        self.tensors[constant] = made.tensor
 
     def _tensor(self, number: int, work: Work) -> SSAValue:
         value = self.values[number]
@@ -205,6 +227,21 @@ class _Scheduler:
     def _bind(self, value: SSAValue, op: TensorOp) -> None:
         self.body.add_op(op)
         self.tensors[value] = op.tensor
+
+
+def _with_panels(jobs: Sequence[Job], facts: Sequence[TensorFacts]) -> list[Job]:
+    """The jobs, with weights that may be stored in panels where no other job reads them."""
+    readers = Counter(t for job in jobs for t in set(job.tensors))
+    result = []
+    for job in jobs:
+        parts = job.problem.contraction
+        if parts is not None:
+            weights = job.tensor(job.problem.operands[parts.w])
+            is_own = readers[weights] == job.inputs.count(weights) == 1
+            if is_own and facts[weights].segment == "constant":
+                job = replace(job, problem=with_panels(job.problem))  # noqa: PLW2901
+        result.append(job)
+    return result
 
 
 def _in_whole_tensors(problem: GroupProblem, share: Share, job: int) -> GroupProblem:

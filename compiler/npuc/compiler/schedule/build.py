@@ -24,6 +24,7 @@ from npuc.compiler.dialects.tile_commands import (
 from npuc.compiler.dialects.tile_group import GroupOp
 from npuc.compiler.dialects.tile_structure import AffineOp, BufferOp, ForOp, MinOp
 from npuc.compiler.dialects.tile_text import Place
+from npuc.compiler.schedule.panels import panel_columns, panel_map
 from npuc.compiler.schedule.problem import (
     K_DIMS,
     N_DIM,
@@ -321,7 +322,13 @@ class _GroupBuilder:
         )
         return View(dtype, space, 0, extents, strides, extent_regs=dynamic)
 
+    def _columns(self, operand: Operand) -> int | None:
+        return panel_columns(self.problem, self.tiling, operand, self.target)
+
     def _map(self, operand: Operand) -> TensorMap:
+        columns = self._columns(operand)
+        if columns is not None:
+            return panel_map(operand, self.tiling.tile, columns)
         box = operand.box(self.tiling.tile)
         steps = _packed(box, operand.dtype.bytes)
         if not box:
@@ -354,6 +361,8 @@ class _GroupBuilder:
         coordinates = [self._coordinate(f.coefficients, f.constant, numbers) for f in operand.forms]
         if operand.rows_from is not None:
             coordinates[0] = (0, 0)  # the list says which row
+        if self._columns(operand) is not None:
+            coordinates = [coordinates[-1], *coordinates[:-1], (0, 0)]
         return Place(tuple(coordinates or [(0, 0)]))
 
     def _coordinate(

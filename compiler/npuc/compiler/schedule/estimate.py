@@ -329,5 +329,8 @@ def _bursts(target: Target, operand: Operand, tiles: Ints) -> Ints:
         box = np.concatenate([np.ones_like(box[:, :1]), box[:, 1:]], axis=1)
     clipped = np.minimum(box, np.asarray(operand.shape, np.int64))
     strides = np.broadcast_to(np.asarray(operand.strides, np.int64), clipped.shape)
+    if operand.is_paneled:  # rows are as long as the tile's
+        strides = strides // operand.shape[-1] * box[:, -1:]
+        strides[:, -1] = operand.dtype.bytes
     runs = contiguous_runs(clipped, strides, operand.dtype.bytes)
     return (count * transfer_bursts(target, *runs))[inverse]

@@ -61,6 +61,8 @@ class Operand:
 
     ``rows_from`` numbers the operand whose elements are the indices along the first axis, of which
     the form then counts elements of that list: such rows are gathered from DRAM one by one.
+
+    ``is_paneled``: a constant of this group alone that may be stored as its tiles want it.
     """
 
     argument: int
@@ -74,6 +76,7 @@ class Operand:
     base: int = 0
     home: Home = Home.dram
     rows_from: int | None = None
+    is_paneled: bool = False
 
     @property
     def is_resident(self) -> bool:
