@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from npuc.compiler.schedule.plan import PlanOptions, plan_program
 from npuc.compiler.schedule.problem import Home
 from npuc.compiler.schedule.program import (
     Job,
+    StripedRun,
     TensorFacts,
     Work,
     can_stay,
@@ -20,13 +22,24 @@ from npuc.compiler.schedule.program import (
 from npuc.compiler.schedule.residency import Residency, room_needed, stay_candidates, with_homes
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
 from npuc.compiler.schedule.tiling import spm_bytes
-from tests.compiler.schedule.chains import Chain, chains
-from tests.compiler.schedule.problems import TINY, M, form, operand
+from tests.compiler.schedule.chains import Chain, add_conv, add_sum, chains
+from tests.compiler.schedule.problems import ADD, TINY, M, form, operand
 from tests.compiler.schedule.problems import elementwise as sum_of
 
 OPTIONS = SearchOptions()
 SMALL = replace(TINY, spm=replace(TINY.spm, capacity_bytes=1024))
 CHAINS = chains(12, 20)  # tensors of some hundred bytes: few of them fit at once
+
+
+def shared_bytes(job: Job, dying: set[int], chosen: set[int]) -> int:
+    """Bytes that a sum's result takes over from an operand: both are there only as one."""
+    operands = job.problem.operands
+    is_sum = job.problem.vector.kernel.ops[:1] == ADD.ops
+    ending = [o for o in operands[:-1] if job.tensor(o) in dying and o.dtype is operands[-1].dtype]
+    is_single = any(job.tensors.count(job.tensor(o)) == 1 for o in ending)
+    if not (is_sum and is_single and job.outputs[0] in chosen):
+        return 0
+    return whole_words(prod(operands[-1].shape) * operands[-1].dtype.bytes, SMALL)
 
 
 @settings(max_examples=15)
@@ -43,6 +56,7 @@ def test_what_stays_leaves_every_job_its_room(chain: Chain) -> None:
             for t in chosen
             if lives[t][0] <= position <= lives[t][1]
         )
+        live -= shared_bytes(job, {t for t in chosen if lives[t][1] == position}, chosen)
         room = room_needed(with_homes(job, chosen), SMALL, OPTIONS)
         assert live + room <= SMALL.spm.capacity_bytes or live == 0
         left = replace(OPTIONS, spm_bytes=SMALL.spm.capacity_bytes - live)
@@ -58,6 +72,29 @@ def test_stripes_and_what_stays_fit_together_at_every_step(chain: Chain, size: i
     target = replace(TINY, spm=replace(TINY.spm, capacity_bytes=1 << size))
     plan = plan_program(Work(tuple(chain.jobs), tuple(chain.tensors)), target, PlanOptions(OPTIONS))
     assert max(plan.live_bytes(target)) <= target.spm.capacity_bytes
+
+
+def test_a_sum_takes_over_the_bytes_of_an_operand_that_ends() -> None:
+    """All three would be 1,536 bytes: there is room for two and for weights."""
+    chain = Chain()
+    chain.seen.append((chain.tensor(16 * 16 * 2, "input"), (1, 16, 16, 2)))
+    add_conv(chain, (1, 1, 0), 2)
+    add_conv(chain, (1, 1, 0), 2)
+    add_sum(chain, 1)
+    add_conv(chain, (1, 1, 0), 2)
+    chain.finish()
+    target = replace(TINY, spm=replace(TINY.spm, capacity_bytes=1024 + 448))
+    options = PlanOptions(OPTIONS, stripes=False)
+    work = Work(tuple(chain.jobs), tuple(chain.tensors))
+    plan = plan_program(work, target, options)
+    assert plan.staying == {t for job in chain.jobs[:3] for t in job.outputs}
+    buffer_of = dict(plan.steps[2].buffers)
+    result = len(plan.steps[2].problem.operands) - 1
+    others = [b for n, b in buffer_of.items() if n != result]
+    assert sorted(buffer_of) == [0, 1, result]
+    assert others.count(buffer_of[result]) == 1
+    striped = plan_program(work, target, replace(options, runs=(StripedRun(1, 2, 2),)))
+    assert all(len(set(dict(s.buffers).values())) == len(s.buffers) for s in striped.steps)
 
 
 def test_what_touches_a_segment_is_there_while_all_of_it_runs() -> None:

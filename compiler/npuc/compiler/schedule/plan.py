@@ -4,8 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from npuc.compiler.schedule.problem import Home
-from npuc.compiler.schedule.program import Buffer, Job, ProgramPlan, Step, StripedRun, Work
-from npuc.compiler.schedule.residency import Residency, with_homes
+from npuc.compiler.schedule.program import (
+    Buffer,
+    Job,
+    ProgramPlan,
+    Step,
+    StripedRun,
+    Work,
+    uses,
+)
+from npuc.compiler.schedule.residency import Residency, take_overs, with_homes
 from npuc.compiler.schedule.search import SearchOptions
 from npuc.compiler.schedule.striping.segments import ROOM_SHARE, Run, Segment, Segments
 from npuc.compiler.schedule.striping.steps import StripeSteps
@@ -70,11 +78,7 @@ class _Planner:
     def _steps(self, staying: frozenset[int], segments: list[Segment]) -> ProgramPlan:
         runs = [StripedRun(*s.run, s.striping.stripes, s.striping.turns) for s in segments]
         plan = ProgramPlan([], [], staying, tuple(runs), self.stopped_early)
-        whole: dict[int, int] = {}
-        for tensor in sorted(staying):
-            whole[tensor] = len(plan.buffers)
-            facts = self.work.tensors[tensor]
-            plan.buffers.append(Buffer(facts.name, facts.n_bytes))
+        whole = self._whole_buffers(plan, staying)
         beginning = {segment.first: segment for segment in segments}
         number = 0
         while number < len(self.work.jobs):
@@ -86,6 +90,22 @@ class _Planner:
             StripeSteps(self.work.jobs, self.work.tensors, plan, whole).add(segment.striping)
             number = segment.last + 1
         return plan
+
+    def _whole_buffers(self, plan: ProgramPlan, staying: frozenset[int]) -> dict[int, int]:
+        """The buffer of each tensor that stays: its own, or that of the one it takes over."""
+        taken_over = take_overs(self.work.jobs, self.work.tensors)
+        striped = {n for run in plan.runs for n in range(run.first, run.last + 1)}
+        whole: dict[int, int] = {}
+        made = uses(self.work.jobs)
+        for tensor in sorted(staying, key=lambda t: (made[t], t)):
+            operand, job = taken_over.get(tensor, (-1, -1))
+            if operand in whole and job not in striped:
+                whole[tensor] = whole[operand]
+                continue
+            whole[tensor] = len(plan.buffers)
+            facts = self.work.tensors[tensor]
+            plan.buffers.append(Buffer(facts.name, facts.n_bytes))
+        return whole
 
 
 def _whole_step(job: Job, number: int, whole: Mapping[int, int]) -> Step:

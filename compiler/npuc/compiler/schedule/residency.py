@@ -1,15 +1,17 @@
 """Which tensors stay in SPM whole, from the job that makes them to the last one that reads them.
 
 Greedy by worth: the DRAM bytes saved per byte and job that the tensor occupies. Every job keeps
-enough room for the rings of a tiling that costs next to nothing more than the best one.
+enough room for the rings of a tiling that costs next to nothing more than the best one. A result
+that is made point by point from a tensor which nobody needs any more may take over its bytes.
 """
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 
-from npuc.compiler.schedule.problem import GroupProblem, Home
+from npuc.compiler.schedule.problem import PARALLEL, GroupProblem, Home, Operand
 from npuc.compiler.schedule.program import (
     Job,
     TensorFacts,
@@ -34,6 +36,44 @@ def stay_candidates(jobs: Sequence[Job], tensors: Sequence[TensorFacts]) -> set[
             if not can_stay(job.problem, operand):
                 found.discard(job.tensor(operand))
     return found
+
+
+def take_overs(jobs: Sequence[Job], tensors: Sequence[TensorFacts]) -> dict[int, tuple[int, int]]:
+    """Results that may take over an operand's bytes: result to (operand's tensor, job).
+
+    Every point of the result is at the address of the operand's point that it is made from, which
+    nothing else reads then or later: a command reads all its operands before it writes.
+    """
+    used = uses(jobs)
+    found: dict[int, tuple[int, int]] = {}
+    for number, job in enumerate(jobs):
+        result = _made_by_points(job)
+        if result is None or used[job.tensor(result)][0] != number:
+            continue
+        for n in job.problem.vector.inputs:
+            operand = job.problem.operands[n]
+            if (
+                n >= 0
+                and job.tensors.count(job.tensor(operand)) == 1
+                and _same_place(operand, result)
+            ):
+                tensor = job.tensor(operand)
+                if tensors[tensor].is_scratch and used[tensor][1] == number:
+                    found[job.tensor(result)] = tensor, number
+    return found
+
+
+def _made_by_points(job: Job) -> Operand | None:
+    """The only result of a job, if each of its points is written once."""
+    problem = job.problem
+    has_sums = problem.contraction is None and prod(problem.extents[PARALLEL:]) > 1
+    outputs = problem.vector.outputs
+    return None if has_sums or len(outputs) > 1 else problem.operands[outputs[0]]
+
+
+def _same_place(operand: Operand, result: Operand) -> bool:
+    same = ("dtype", "shape", "strides", "forms", "base")
+    return all(getattr(operand, name) == getattr(result, name) for name in same)
 
 
 def with_homes(job: Job, resident: Mapping[int, Home] | AbstractSet[int]) -> GroupProblem:
@@ -91,7 +131,8 @@ class Residency:
         chosen: set[int] = set()
         for tensor in ranked:
             n_bytes = whole_words(self.tensors[tensor].n_bytes, self.target)
-            span = range(lives[tensor][0], lives[tensor][1] + 1)
+            shared = self._shared(tensor, chosen)
+            span = [p for p in range(lives[tensor][0], lives[tensor][1] + 1) if p not in shared]
             if all(live[p] + n_bytes <= self.target.spm.capacity_bytes for p in span):
                 chosen.add(tensor)
                 for p in span:
@@ -99,6 +140,18 @@ class Residency:
         while crowding := self._crowding(chosen, candidates, lives):
             chosen.remove(max(crowding, key=ranked.index))
         return chosen
+
+    @cached_property
+    def _take_overs(self) -> dict[int, tuple[int, int]]:
+        """Those of jobs that run whole: stripes of other jobs may need the operand's rows."""
+        found = take_overs(self.jobs, self.tensors)
+        return {result: pair for result, pair in found.items() if pair[1] not in self._taken}
+
+    def _shared(self, tensor: int, chosen: set[int]) -> set[int]:
+        """Jobs during which ``tensor`` has the bytes of one that was ``chosen``."""
+        pairs = self._take_overs.items()
+        before = {job for result, (operand, job) in pairs if result == tensor and operand in chosen}
+        return before | {job for r, (operand, job) in pairs if operand == tensor and r in chosen}
 
     @cached_property
     def _taken(self) -> dict[int, int]:
@@ -121,7 +174,9 @@ class Residency:
             alive = {t for t in chosen if lives[t][0] <= n <= lives[t][1]}
             if not alive or n in self._taken or not (candidates - chosen).intersection(job.tensors):
                 continue
-            live = sum(whole_words(self.tensors[t].n_bytes, self.target) for t in alive)
+            twice = {r for r, (x, job) in self._take_overs.items() if job == n and {r, x} <= alive}
+            sizes = [self.tensors[t].n_bytes for t in alive - twice]
+            live = sum(whole_words(n_bytes, self.target) for n_bytes in sizes)
             if live + self._room(n, chosen) > self.target.spm.capacity_bytes:
                 return alive
         return set()
