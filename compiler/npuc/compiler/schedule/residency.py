@@ -50,16 +50,12 @@ def take_overs(jobs: Sequence[Job], tensors: Sequence[TensorFacts]) -> dict[int,
         result = _made_by_points(job)
         if result is None or used[job.tensor(result)][0] != number:
             continue
-        for n in job.problem.vector.inputs:
-            operand = job.problem.operands[n]
-            if (
-                n >= 0
-                and job.tensors.count(job.tensor(operand)) == 1
-                and _same_place(operand, result)
-            ):
-                tensor = job.tensor(operand)
-                if tensors[tensor].is_scratch and used[tensor][1] == number:
-                    found[job.tensor(result)] = tensor, number
+        operands = [job.problem.operands[n] for n in job.problem.vector.inputs if n >= 0]
+        alike = [job.tensor(o) for o in operands if _same_place(o, result)]
+        ending = [t for t in alike if job.tensors.count(t) == 1 and used[t][1] == number]
+        free = [t for t in ending if tensors[t].is_scratch]
+        if free:
+            found[job.tensor(result)] = free[0], number
     return found
 
 
