@@ -152,11 +152,16 @@ class Engines:
         """Some rows, by number."""
         return Engines(*(values[rows] for values in vars(self).values()))
 
-    def estimates(self, mma: Ints, is_double: npt.NDArray[np.bool_] | bool) -> Estimates:
-        """With ``mma`` cycles of a product, and with two slots per buffer or one."""
+    def estimates(self, mma: Ints, depth: Ints | int, acc_depth: Ints | int) -> Estimates:
+        """With ``mma`` cycles of a product, and so many slots per buffer and accumulator.
+
+        With one accumulator the array waits while the vector unit drains it.
+        """
         mxu, through = mma * self.n_tiles, self.through + mma
-        busiest = np.maximum.reduce([mxu, self.vpu, self.dma, self.ctl])
+        computing = np.where(np.asarray(acc_depth) > 1, np.maximum(mxu, self.vpu), mxu + self.vpu)
+        busiest = np.maximum.reduce([computing, self.dma, self.ctl])
         in_turns = mxu + self.vpu + self.queued + self.ctl
+        is_double = np.asarray(depth) > 1
         cycles = np.where(is_double, busiest + through, in_turns)
         overlapped = np.where(is_double, busiest + through // EXPOSED_SHARE, in_turns)
         return Estimates(cycles, overlapped, mxu, self.vpu, self.dma, self.moved)
@@ -168,7 +173,7 @@ def estimate(
     """Cycles and DRAM bytes of every candidate tiling; ``row_cycles``: see ``tile_costs``."""
     costs = tile_costs(problem, target, candidates.tiles, row_cycles)
     engines = Engines.of(problem, target, candidates.order, costs)
-    return engines.estimates(costs.mma, candidates.depth > 1)
+    return engines.estimates(costs.mma, candidates.depth, candidates.acc_depth)
 
 
 def tile_costs(

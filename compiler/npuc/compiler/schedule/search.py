@@ -84,17 +84,17 @@ class _Space:
     def __init__(self, problem: GroupProblem, target: Target, double_buffer: bool) -> None:
         self.problem, self.target = problem, target
         orders = (OUTER_M, OUTER_N) if problem.contraction else (OUTER_M,)
-        depths = (2, 1) if double_buffer else (1,)
+        depths = _depths(problem, double_buffer)
         self.tiles, once, refilled = self._fitting()
         costs = tile_costs(problem, target, self.tiles, row_cycles=1)
         engines = [Engines.of(problem, target, order, costs) for order in orders]
-        self.families = [Candidates(self.tiles, o, d, d) for o, d in product(orders, depths)]
+        self.families = [Candidates(self.tiles, o, *d) for o, d in product(orders, depths)]
         self.bounds = np.concatenate(
-            [e.estimates(costs.mma, d > 1).overlapped_cycles for e in engines for d in depths]
+            [e.estimates(costs.mma, *d).overlapped_cycles for e in engines for d in depths]
         )
-        acc = {d: total_acc_bytes(problem, Candidates(self.tiles, OUTER_M, d, d)) for d in depths}
+        acc = {d: total_acc_bytes(problem, Candidates(self.tiles, OUTER_M, 1, d)) for d in (1, 2)}
         self.spm = np.concatenate([once + refilled * f.depth for f in self.families])
-        self.acc = np.concatenate([acc[f.depth] for f in self.families])
+        self.acc = np.concatenate([acc[f.acc_depth] for f in self.families])
         self._engines, self._depths = Engines.joined(engines), np.array(depths)
         self._mma = costs.mma.copy()
         self._is_true = np.full(len(self.tiles), problem.contraction is None)
@@ -110,9 +110,10 @@ class _Space:
         if len(new):
             self._mma[new] = mma_per_tile(self.problem, self.target, take_tiles(self.tiles, new))
             self._is_true[new] = True
-        order, depth = np.divmod(family, len(self._depths))
+        order, number = np.divmod(family, len(self._depths))
         engines = self._engines.take(order * len(self.tiles) + row)
-        return engines.estimates(self._mma[row], self._depths[depth] > 1)
+        depth, acc_depth = self._depths[number].T
+        return engines.estimates(self._mma[row], depth, acc_depth)
 
     def tiling(self, candidate: int) -> Tiling:
         """The tiling that ``candidate`` numbers."""
@@ -130,6 +131,13 @@ class _Space:
         once, refilled = ring_bytes(problem, tiles, target)
         fits = once + refilled <= target.spm.capacity_bytes
         return take_tiles(tiles, fits), once[fits], refilled[fits]
+
+
+def _depths(problem: GroupProblem, double_buffer: bool) -> tuple[tuple[int, int], ...]:
+    """Slots of buffers and of the accumulator that the search tries."""
+    if not double_buffer:
+        return ((1, 1),)
+    return ((2, 2), (2, 1), (1, 1)) if problem.contraction is not None else ((2, 2), (1, 1))
 
 
 def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions) -> Choice:
