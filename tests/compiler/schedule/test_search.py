@@ -178,7 +178,7 @@ def test_choices_of_layers_stay_near_the_fewest_cycles(
     choice = choose_tiling(problem, target, SearchOptions())
     size = [_sizes(e, 1)[:6] for e in problem.extents[:PARALLEL]]
     if problem.contraction and problem.operands[1].dims & {1}:
-        size[1] = [1]
+        size[1] = (1,)
     cut = choice.tiling.tile[PARALLEL:]
     for order, depth in product((OUTER_M, OUTER_N), (1, 2)):
         tilings = [Tiling((*tile, *cut), order, depth, depth) for tile in product(*size)]

@@ -5,23 +5,25 @@ None; ``rewrite`` changes the IR and returns one sentence for the remark.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from npuc.compiler.consts import ConstStore
 from npuc.compiler.context import NpuContext
-from npuc.compiler.dialects.nn import ConstantOp
+from npuc.compiler.dialects.nn import ConstantOp, GenericOp
 from npuc.compiler.locations import fused, node_names
 from npuc.compiler.ops.interface import Array
 from npuc.compiler.ops.structured import Made
 from npuc.compiler.xdsl_api import (
     Attribute,
+    Block,
     GreedyRewritePatternApplier,
     IRDLOperation,
     ModuleOp,
     Operation,
     PatternRewriter,
     PatternRewriteWalker,
+    Region,
     RewritePattern,
     SSAValue,
     UnknownLoc,
@@ -66,7 +68,24 @@ class Pattern(RewritePattern, ABC, Generic[Found]):
 def apply_patterns(module: ModuleOp, patterns: Sequence[RewritePattern]) -> None:
     """Rewrite until no pattern finds anything; operations that become unused are removed."""
     applier = GreedyRewritePatternApplier(list(patterns), dce_enabled=True)
-    PatternRewriteWalker(applier).rewrite_module(module)
+    _Walker(applier).rewrite_module(module)
+
+
+class _Walker(PatternRewriteWalker):
+    """Leaves out the scalar operations in generics, most of all: no pattern is about them."""
+
+    def _populate_worklist(self, op: Operation | Region | Block) -> None:
+        assert isinstance(op, Region)
+        for found in _last_first(op):  # the list is a stack
+            self._worklist.push(found)
+
+
+def _last_first(region: Region) -> Iterator[Operation]:
+    """The operations of ``region``, each after all that follow it and all inside it."""
+    for op in (op for block in reversed(region.blocks) for op in reversed(block.ops)):
+        for inner in () if isinstance(op, GenericOp) else reversed(op.regions):
+            yield from _last_first(inner)
+        yield op
 
 
 def replace(
