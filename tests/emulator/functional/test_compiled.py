@@ -12,6 +12,7 @@ import pytest
 
 from npuc.emulator.functional import plain
 from npuc.emulator.functional.compiled import vector
+from npuc.emulator.functional.compiled.elementary import ELEMENTARY
 from npuc.emulator.functional.compiled.encode import Encoder, Kind
 from npuc.emulator.functional.compiled.fused import FUSED, steps_of
 from npuc.emulator.functional.fast import Batch, FastExecutor, prepare
@@ -170,11 +171,11 @@ def depthwise(channels: int) -> VexecWork:
     return VexecWork(mac, (9, *(0,) * 7), *places, space)
 
 
-CHAINS = sorted(FUSED)
+CHAINS = [*sorted(FUSED), *((name,) for name in sorted(ELEMENTARY))]
 
 
 @pytest.mark.parametrize("names", CHAINS, ids="+".join)
-def test_fused_micro_ops_on_special_values(names: tuple[str, ...]) -> None:
+def test_fused_and_elementary_micro_ops_on_special_values(names: tuple[str, ...]) -> None:
     """Each alone, then all in one kernel whose values are used once."""
     space = (1, 1, 1, 1600, 1, 1, 1)
     ops: list[Op] = []

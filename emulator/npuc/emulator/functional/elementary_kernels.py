@@ -55,7 +55,8 @@ def _polynomial(x: np.float32, coefficients: F32) -> np.float32:
 
 
 @njit
-def _exp2(out: F32, a: F32) -> None:
+def exp2(out: F32, a: F32) -> None:
+    """2 ** a."""
     first, second = np.empty(len(out), np.int32), np.empty(len(out), np.int32)
     for i in range(len(out)):
         number = a[i] if a[i] == a[i] else _ZERO
@@ -77,7 +78,8 @@ def _exp2(out: F32, a: F32) -> None:
 
 
 @njit
-def _log2(out: F32, a: F32) -> None:
+def log2(out: F32, a: F32) -> None:
+    """The logarithm of a to base 2."""
     bits, exponent, given = out.view(np.int32), np.empty(len(out), np.int32), a.view(np.int32)
     for i in range(len(out)):
         out[i] = a[i] * _SUBNORMAL_SHIFT if a[i] < _SMALLEST_NORMAL else a[i]
@@ -110,11 +112,12 @@ def _signed(out: F32, a: F32) -> None:
 
 
 @njit
-def _tanh(out: F32, a: F32) -> None:
+def tanh(out: F32, a: F32) -> None:
+    """The hyperbolic tangent of a."""
     scaled = np.empty(len(out), np.float32)
     for i in range(len(out)):
         scaled[i] = abs(a[i]) * _TWO_LOG2_E
-    _exp2(out, scaled)
+    exp2(out, scaled)
     for i in range(len(out)):
         magnitude = abs(a[i])
         square = magnitude * magnitude
@@ -125,13 +128,14 @@ def _tanh(out: F32, a: F32) -> None:
 
 
 @njit
-def _erf(out: F32, a: F32) -> None:
+def erf(out: F32, a: F32) -> None:
+    """The error function of a."""
     scaled = np.empty(len(out), np.float32)
     for i in range(len(out)):
         clipped = abs(a[i])
         clipped = _ERF_TAIL_LIMIT if clipped > _ERF_TAIL_LIMIT else clipped
         scaled[i] = -_polynomial(clipped, _ERF_TAIL)
-    _exp2(out, scaled)
+    exp2(out, scaled)
     for i in range(len(out)):
         magnitude = abs(a[i])
         near = magnitude + magnitude * _polynomial(magnitude * magnitude, _ERF)
@@ -180,7 +184,8 @@ def _sine_of(out: F32, angle: F32, quadrant: I32) -> None:
 
 
 @njit
-def _sin(out: F32, a: F32) -> None:
+def sin(out: F32, a: F32) -> None:
+    """The sine of a."""
     angle, quadrant = np.empty(len(out), np.float32), np.empty(len(out), np.int32)
     _reduced(angle, quadrant, a)
     _sine_of(out, angle, quadrant)
@@ -191,7 +196,8 @@ def _sin(out: F32, a: F32) -> None:
 
 
 @njit
-def _cos(out: F32, a: F32) -> None:
+def cos(out: F32, a: F32) -> None:
+    """The cosine of a."""
     angle, quadrant = np.empty(len(out), np.float32), np.empty(len(out), np.int32)
     _reduced(angle, quadrant, a)
     for i in range(len(out)):
@@ -204,10 +210,10 @@ def _cos(out: F32, a: F32) -> None:
 
 
 ELEMENTARY: Mapping[str, Callable[..., None]] = {
-    "exp2": _exp2,
-    "log2": _log2,
-    "tanh": _tanh,
-    "erf": _erf,
-    "sin": _sin,
-    "cos": _cos,
+    "exp2": exp2,
+    "log2": log2,
+    "tanh": tanh,
+    "erf": erf,
+    "sin": sin,
+    "cos": cos,
 }

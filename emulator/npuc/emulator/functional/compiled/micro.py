@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from npuc.emulator.functional.compiled.elementary import ELEMENTARY
 from npuc.emulator.functional.compiled.leaves import Leaf, leaf
 from npuc.emulator.functional.compiled.native import Number, carray, inlined
 from npuc.emulator.functional.compiled.rows import INFINITY, MAGNITUDE, QUIET_NAN, quiet, to_i32
@@ -258,4 +259,5 @@ MICRO: Mapping[str, Leaf] = {
     "i2f": over_rows(_i2f, "FIIInn"),
     "tablei": _tablei,
     "tablef": _tablef,
+    **ELEMENTARY,
 }

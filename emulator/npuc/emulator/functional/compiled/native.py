@@ -122,12 +122,12 @@ def machine_code(kernel: Callable[..., None], parameters: str) -> Any:
 
 @cache
 def _stamp() -> tuple[tuple[str, int, int], ...]:
-    """The state of all sources that machine code of this folder may hold.
+    """The state of all sources that machine code of this folder may hold: also those above it.
 
     NOTE: numba throws cached code away when the file of the kernel changes, but not when that of a
     function which the kernel swallowed does; so the stamp that it compares becomes this one.
     """
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    files = sorted(Path(__file__).parents[1].rglob("*.py"))
     found = [(file.name, file.stat()) for file in files]
     return tuple((name, status.st_mtime_ns, status.st_size) for name, status in found)
 
