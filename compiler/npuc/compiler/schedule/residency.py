@@ -99,6 +99,19 @@ def room_needed(problem: GroupProblem, target: Target, options: SearchOptions) -
 
 
 @dataclass
+class _Filling:
+    """By job: bytes for its rings, and with what stays; the tensors that were ``chosen`` so far.
+
+    ``narrowed`` are the jobs whose rings have less than they would like.
+    """
+
+    rooms: list[int]
+    live: list[int]
+    chosen: set[int] = field(default_factory=set)
+    narrowed: set[int] = field(default_factory=set)
+
+
+@dataclass
 class Residency:
     """Decides which tensors stay.
 
@@ -120,22 +133,63 @@ class Residency:
         candidates = stay_candidates(self.jobs, self.tensors) - self.internal
         used, taken = uses(self.jobs), self._taken
         lives = {tensor: self._life(used[tensor]) for tensor in candidates}
-        live = [
+        rooms = [
             taken[n] if n in taken else self._room(n, candidates) for n in range(len(self.jobs))
         ]
+        state = _Filling(rooms, list(rooms))
         ranked = sorted(candidates, key=lambda t: (-self._worth(t, used[t]), t))
-        chosen: set[int] = set()
-        for tensor in ranked:
-            n_bytes = whole_words(self.tensors[tensor].n_bytes, self.target)
-            shared = self._shared(tensor, chosen)
-            span = [p for p in range(lives[tensor][0], lives[tensor][1] + 1) if p not in shared]
-            if all(live[p] + n_bytes <= self.target.spm.capacity_bytes for p in span):
-                chosen.add(tensor)
-                for p in span:
-                    live[p] += n_bytes
-        while crowding := self._crowding(chosen, candidates, lives):
+        for is_costly in (False, True):
+            for tensor in (t for t in ranked if t not in state.chosen):
+                self._keep(tensor, lives[tensor], state, is_costly)
+        chosen = state.chosen
+        while crowding := self._crowding(chosen, candidates - chosen, lives, state.narrowed):
             chosen.remove(max(crowding, key=ranked.index))
         return chosen
+
+    def _keep(self, tensor: int, life: tuple[int, int], state: "_Filling", is_costly: bool) -> None:
+        """Let ``tensor`` stay where there is room for it, or where rings can be made smaller."""
+        n_bytes = whole_words(self.tensors[tensor].n_bytes, self.target)
+        shared = self._shared(tensor, state.chosen)
+        span = [p for p in range(life[0], life[1] + 1) if p not in shared]
+        left = {p: self.target.spm.capacity_bytes - state.live[p] - n_bytes for p in span}
+        tight = {p: state.rooms[p] + n for p, n in left.items() if n < 0}
+        narrower = self._worth_its_room(tensor, tight, state.chosen) if is_costly else {}
+        if tight and not narrower:
+            return
+        state.chosen.add(tensor)
+        state.narrowed.update(narrower)
+        for p in span:
+            state.live[p] += n_bytes
+        for p, room in narrower.items():
+            state.live[p] += room - state.rooms[p]
+            state.rooms[p] = room
+
+    def _worth_its_room(
+        self, tensor: int, tight: Mapping[int, int], chosen: AbstractSet[int]
+    ) -> dict[int, int]:
+        """Smaller rooms of jobs that make place for ``tensor``, where that pays; else nothing.
+
+        ``tight`` maps jobs to the bytes that their rings may have then. What the jobs that touch
+        the tensor gain must be more than what tilings of smaller rooms cost.
+        """
+        if any(n in self._taken or room <= 0 for n, room in tight.items()):
+            return {}
+        after = chosen | {tensor}
+        balance, narrower = 0, {}
+        for n, room in tight.items():
+            small = self._within(n, after, room)
+            if small is None:
+                return {}
+            balance -= small[0] - self._cycles(n, after)
+            narrower[n] = small[1]
+        users = [n for n, job in enumerate(self.jobs) if tensor in job.tensors]
+        balance += sum(self._cycles(n, chosen) - self._cycles(n, after) for n in users)
+        return narrower if balance > 0 else {}
+
+    def _cycles(self, number: int, resident: AbstractSet[int]) -> int:
+        """Cycles of a job that has all of SPM for its rings."""
+        problem = with_homes(self.jobs[number], resident)
+        return choose_tiling(problem, self.target, self.options).estimate.overlapped_cycles
 
     @cached_property
     def _take_overs(self) -> dict[int, tuple[int, int]]:
@@ -143,7 +197,7 @@ class Residency:
         found = take_overs(self.jobs, self.tensors)
         return {result: pair for result, pair in found.items() if pair[1] not in self._taken}
 
-    def _shared(self, tensor: int, chosen: set[int]) -> set[int]:
+    def _shared(self, tensor: int, chosen: AbstractSet[int]) -> set[int]:
         """Jobs during which ``tensor`` has the bytes of one that was ``chosen``."""
         pairs = self._take_overs.items()
         before = {job for result, (operand, job) in pairs if result == tensor and operand in chosen}
@@ -160,22 +214,44 @@ class Residency:
         return min([used[0], *(a for a, _ in touched)]), max([used[1], *(b for _, b in touched)])
 
     def _crowding(
-        self, chosen: set[int], candidates: set[int], lives: Mapping[int, tuple[int, int]]
+        self,
+        chosen: set[int],
+        others: set[int],
+        lives: Mapping[int, tuple[int, int]],
+        narrower: AbstractSet[int],
     ) -> set[int]:
         """What stays during some job beside which its rings do not fit.
 
-        Rings of candidates that did not stay after all come on top of the room planned for.
+        Rings of ``others``, which did not stay after all, come on top of the room planned for.
         """
         for n, job in enumerate(self.jobs):
             alive = {t for t in chosen if lives[t][0] <= n <= lives[t][1]}
-            if not alive or n in self._taken or not (candidates - chosen).intersection(job.tensors):
+            if not alive or n in self._taken or not others.intersection(job.tensors):
                 continue
             twice = {r for r, (x, job) in self._take_overs.items() if job == n and {r, x} <= alive}
             sizes = [self.tensors[t].n_bytes for t in alive - twice]
             live = sum(whole_words(n_bytes, self.target) for n_bytes in sizes)
-            if live + self._room(n, chosen) > self.target.spm.capacity_bytes:
+            left = self.target.spm.capacity_bytes - live
+            fits = (
+                self._within(n, chosen, left) is not None
+                if n in narrower
+                else self._room(n, chosen) <= left
+            )
+            if not fits:
                 return alive
         return set()
+
+    def _within(
+        self, number: int, resident: AbstractSet[int], limit: int
+    ) -> tuple[int, int] | None:
+        """Cycles of a job and bytes for its rings within a limit; None where nothing fits."""
+        problem = with_homes(self.jobs[number], resident)
+        try:
+            small = choose_tiling(problem, self.target, replace(self.options, spm_bytes=limit))
+        except CompileError:
+            return None
+        n_bytes = spm_bytes(problem, small.tiling, self.target)
+        return small.estimate.overlapped_cycles, n_bytes
 
     def _room(self, number: int, resident: set[int]) -> int:
         """Bytes for the rings of a job beside ``resident``."""
