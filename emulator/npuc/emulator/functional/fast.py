@@ -7,8 +7,13 @@ from math import prod
 
 from npuc.emulator.functional import plain
 from npuc.emulator.functional.compiled.encode import Encoder
-from npuc.emulator.functional.compiled.kernels import Calls, Kernels, calls_of, needs_of
-from npuc.emulator.functional.compiled.leaves import leaves
+from npuc.emulator.functional.compiled.kernels import (
+    Calls,
+    Kernels,
+    are_ready,
+    calls_of,
+    needs_of,
+)
 from npuc.emulator.functional.dma import BoxCache, execute_move, execute_transfer
 from npuc.emulator.functional.kernel_plan import PlanCache
 from npuc.emulator.functional.matrix import execute_mma
@@ -53,8 +58,8 @@ class Batch:
 class FastExecutor:
     """Carries out commands of one run, in order; equal to the twin bit for bit.
 
-    Single commands take the way of NumPy until ``worth`` operations are done, or in a process that
-    has compiled code already.
+    Single commands take the way of NumPy until ``worth`` operations are done, unless compiled code
+    is ready.
     """
 
     def __init__(self, prepared: "Prepared | None" = None, worth: int = WORTH_COMPILING) -> None:
@@ -79,7 +84,7 @@ class FastExecutor:
 
     def _is_compiled(self, memory: Memory, core: int, works: Sequence[Work]) -> bool:
         """Carry out by compiled code, if that is worth it and it can."""
-        if not HAS_NUMBA or (self._worth > 0 and not leaves().are_in_use):
+        if not HAS_NUMBA or (self._worth > 0 and not are_ready()):
             return False
         records = [self._encoder.record(work) for work in works]
         known = [record for record in records if record is not None]
@@ -168,7 +173,7 @@ def prepare(
     """
     encoder, works = Encoder(), list(works)
     total = sum(operations(work) for _, _, work in works)
-    is_worth = HAS_NUMBA and (total >= worth or leaves().are_in_use)
+    is_worth = HAS_NUMBA and (total >= worth or are_ready())
     parts: list[tuple[int, int, Batch | Work]] = []
     needs = (0, 0, 0)
     made = (

@@ -11,7 +11,7 @@ from npuc.emulator.functional.compiled import matrix, rows, transfer, vector
 from npuc.emulator.functional.compiled.encode import Encoder, Kind, Record
 from npuc.emulator.functional.compiled.geometry import PAGE_BITS, Int64s
 from npuc.emulator.functional.compiled.leaves import leaves
-from npuc.emulator.functional.compiled.native import blas_address, invoke
+from npuc.emulator.functional.compiled.native import blas_address, invoke, is_in_cache
 from npuc.emulator.functional.compiled.walk import walk
 from npuc.emulator.memory import Memory
 from npuc.isa.descriptors import Segment
@@ -26,6 +26,16 @@ _LEAVES = {
     Kind.matrix: matrix.MATRIX,
     Kind.vector: vector.VECTOR,
 }
+
+
+def are_ready() -> bool:
+    """Whether what takes long to compile is in use or in the cache: so small programs gain, too."""
+    return leaves().are_in_use or _are_in_cache()
+
+
+@cache
+def _are_in_cache() -> bool:
+    return all(is_in_cache(*leaf) for leaf in (*_LEAVES.values(), walk))
 
 
 @njit

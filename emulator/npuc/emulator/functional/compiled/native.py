@@ -107,6 +107,18 @@ def machine_code(kernel: Callable[..., None], parameters: str) -> Any:
 
     ``parameters``, a letter each: n a number, the others of ``POINTERS`` an address.
     """
+    made = _cached(kernel, parameters)
+    made.compile()
+    return made
+
+
+def is_in_cache(kernel: Callable[..., None], parameters: str) -> bool:
+    """Whether ``machine_code`` need not compile, told without loading anything."""
+    return bool(_cached(kernel, parameters)._cache._cache_file._load_index())
+
+
+def _cached(kernel: Callable[..., None], parameters: str) -> Any:
+    """A kernel to compile or to look up."""
     import numba  # noqa: PLC0415
     from numba.core.ccallback import CFunc  # noqa: PLC0415
 
@@ -116,7 +128,6 @@ def machine_code(kernel: Callable[..., None], parameters: str) -> Any:
     made: Any = CFunc(kernel, (signature.args, signature.return_type), {}, {"error_model": "numpy"})
     made.enable_caching()
     made._cache._cache_file._source_stamp = _stamp()  # the reason is there
-    made.compile()
     return made
 
 
