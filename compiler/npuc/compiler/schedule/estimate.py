@@ -97,6 +97,16 @@ class TileCosts:
     bursts: tuple[Ints, ...]
     transfers: tuple[Ints, ...]
 
+    def take(self, rows: Ints) -> "TileCosts":
+        """The costs of some tiles, by number."""
+        return TileCosts(
+            take_tiles(self.trips, rows),
+            self.mma[rows],
+            self.vexec[rows],
+            tuple(bursts[rows] for bursts in self.bursts),
+            tuple(cycles[rows] for cycles in self.transfers),
+        )
+
 
 @dataclass(frozen=True)
 class Engines:
@@ -183,11 +193,11 @@ def tile_costs(
 
     Without ``row_cycles`` the fetch of A's rows is looked at tile by tile, which is slow.
     """
-    bursts = tuple(_bursts(target, o, tiles) for o in problem.operands)
+    bursts = tuple(dram_bursts(target, o, tiles) for o in problem.operands)
     return TileCosts(
         trip_counts(problem, tiles),
         mma_per_tile(problem, target, tiles, row_cycles),
-        _vexec_per_tile(problem, target, tiles),
+        vexec_per_tile(problem, target, tiles),
         bursts,
         tuple(transfer_cycles(target, b) for b in bursts),
     )
@@ -253,7 +263,7 @@ def _is_transposed(w: Operand, tiles: Ints) -> npt.NDArray[np.bool_]:
     return result
 
 
-def _vexec_per_tile(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
+def vexec_per_tile(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
     """Cycles of the vector work of every tile: of the parallel dimensions behind a product."""
     dims = [d for d in range(RANK) if problem.extents[d] > 1]
     if problem.contraction is not None:
@@ -323,7 +333,7 @@ def _acc_strides(tiles: Ints) -> Ints:
     return strides
 
 
-def _bursts(target: Target, operand: Operand, tiles: Ints) -> Ints:
+def dram_bursts(target: Target, operand: Operand, tiles: Ints) -> Ints:
     """DRAM bursts of one transfer of every tile's box, clipped to the tensor's shape."""
     if operand.is_resident:
         return np.zeros(len(tiles), np.int64)

@@ -14,13 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from npuc.compiler.dialects.tile_structure import MAX_LOOP_NEST
-from npuc.compiler.schedule.estimate import (
-    Engines,
-    Estimate,
-    Estimates,
-    mma_per_tile,
-    tile_costs,
-)
+from npuc.compiler.schedule.estimate import Engines, Estimate, Estimates
+from npuc.compiler.schedule.grid import Grid, without_homes
 from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem, Operand
 from npuc.compiler.schedule.tiling import (
     OUTER_M,
@@ -28,7 +23,6 @@ from npuc.compiler.schedule.tiling import (
     Candidates,
     Ints,
     Tiling,
-    ring_bytes,
     single_step_dims,
     slot_bytes,
     take_tiles,
@@ -77,16 +71,18 @@ class _Space:
     """All candidates of a problem that fit the target, numbered by loop order, depth and tile.
 
     ``bounds`` are overlapped cycles that a candidate cannot be below, quick because they take one
-    cycle for a row of A; ``spm`` and ``acc`` the bytes it takes. True costs of products are slow,
-    so that they are kept once computed: most searches of one problem ask for the same few.
+    cycle for a row of A; ``spm`` and ``acc`` the bytes it takes. Most searches of one problem ask
+    for the true costs of the same few.
     """
 
     def __init__(self, problem: GroupProblem, target: Target, double_buffer: bool) -> None:
-        self.problem, self.target = problem, target
+        grid = _grid(without_homes(problem), target)
         orders = (OUTER_M, OUTER_N) if problem.contraction else (OUTER_M,)
         depths = _depths(problem, double_buffer)
-        self.tiles, once, refilled = self._fitting()
-        costs = tile_costs(problem, target, self.tiles, row_cycles=1)
+        once, refilled = grid.rings(problem)
+        self._rows = rows = np.flatnonzero(once + refilled <= target.spm.capacity_bytes)
+        self.tiles, once, refilled = take_tiles(grid.tiles, rows), once[rows], refilled[rows]
+        costs = grid.costs(problem).take(rows)
         engines = [Engines.of(problem, target, order, costs) for order in orders]
         self.families = [Candidates(self.tiles, o, *d) for o, d in product(orders, depths)]
         self.bounds = np.concatenate(
@@ -96,8 +92,7 @@ class _Space:
         self.spm = np.concatenate([once + refilled * f.depth for f in self.families])
         self.acc = np.concatenate([acc[f.acc_depth] for f in self.families])
         self._engines, self._depths = Engines.joined(engines), np.array(depths)
-        self._mma = costs.mma.copy()
-        self._is_true = np.full(len(self.tiles), problem.contraction is None)
+        self._products = grid.products(problem)
 
     def within(self, limits: tuple[int, int]) -> Ints:
         """The candidates that fit bytes of SPM and ACC."""
@@ -106,31 +101,15 @@ class _Space:
     def estimates(self, candidates: Ints) -> Estimates:
         """True costs of ``candidates``."""
         family, row = np.divmod(candidates, len(self.tiles))
-        new = np.unique(row[~self._is_true[row]])
-        if len(new):
-            self._mma[new] = mma_per_tile(self.problem, self.target, take_tiles(self.tiles, new))
-            self._is_true[new] = True
         order, number = np.divmod(family, len(self._depths))
         engines = self._engines.take(order * len(self.tiles) + row)
         depth, acc_depth = self._depths[number].T
-        return engines.estimates(self._mma[row], depth, acc_depth)
+        return engines.estimates(self._products.true(self._rows[row]), depth, acc_depth)
 
     def tiling(self, candidate: int) -> Tiling:
         """The tiling that ``candidate`` numbers."""
         family, row = divmod(candidate, len(self.tiles))
         return self.families[family].tiling(row)
-
-    def _fitting(self) -> tuple[Ints, Ints, Ints]:
-        """Tiles that fit with one slot a ring; bytes of rings filled once, and of refilled ones."""
-        problem, target = self.problem, self.target
-        tiles = _tiles(problem, target)
-        tiles = take_tiles(tiles, _suits_machine(problem, tiles))
-        one_slot = Candidates(tiles, OUTER_M, 1, 1)
-        has_room = total_acc_bytes(problem, one_slot) <= target.acc.capacity_bytes
-        tiles = take_tiles(tiles, has_room)
-        once, refilled = ring_bytes(problem, tiles, target)
-        fits = once + refilled <= target.spm.capacity_bytes
-        return take_tiles(tiles, fits), once[fits], refilled[fits]
 
 
 def _depths(problem: GroupProblem, double_buffer: bool) -> tuple[tuple[int, int], ...]:
@@ -179,6 +158,15 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
 
 
 _space = lru_cache(maxsize=256)(_Space)
+
+
+@lru_cache(maxsize=256)
+def _grid(problem: GroupProblem, target: Target) -> Grid:
+    """The tiles that suit machine and accumulator, whatever is in SPM."""
+    tiles = _tiles(problem, target)
+    tiles = take_tiles(tiles, _suits_machine(problem, tiles))
+    acc_bytes = total_acc_bytes(problem, Candidates(tiles, OUTER_M, 1, 1))
+    return Grid(target, take_tiles(tiles, acc_bytes <= target.acc.capacity_bytes))
 
 
 def _near(fewest: int) -> float:

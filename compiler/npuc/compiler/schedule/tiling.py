@@ -202,21 +202,28 @@ def total_spm_bytes(problem: GroupProblem, candidates: Candidates, target: Targe
 
 def ring_bytes(problem: GroupProblem, tiles: Ints, target: Target) -> tuple[Ints, Ints]:
     """SPM bytes of one slot of all rings under every tile: those filled once, those refilled."""
-    word = target.spm.bank_width_bytes
     once, refilled = np.zeros((2, len(tiles)), np.int64)
     for operand in problem.operands:
-        if operand.is_resident:
-            continue
-        dims = sorted(operand.dims)
-        rows, inverse = distinct(tiles, dims)
-        some = take_tiles(tiles, rows)
-        n_bytes = boxes(operand, some).prod(axis=1) * operand.dtype.bytes
-        slots = -(-n_bytes // word) * word
-        whole = np.asarray(problem.extents)[dims]
-        is_refilled = (some[:, dims] < whole).any(axis=1)
-        once += np.where(is_refilled, 0, slots)[inverse]
-        refilled += np.where(is_refilled, slots, 0)[inverse]
+        if not operand.is_resident:
+            of_one = operand_ring(problem, operand, tiles, target)
+            once += of_one[0]
+            refilled += of_one[1]
     return once, refilled
+
+
+def operand_ring(
+    problem: GroupProblem, operand: Operand, tiles: Ints, target: Target
+) -> tuple[Ints, Ints]:
+    """``ring_bytes`` of one operand."""
+    word = target.spm.bank_width_bytes
+    dims = sorted(operand.dims)
+    rows, inverse = distinct(tiles, dims)
+    some = take_tiles(tiles, rows)
+    n_bytes = boxes(operand, some).prod(axis=1) * operand.dtype.bytes
+    slots = -(-n_bytes // word) * word
+    whole = np.asarray(problem.extents)[dims]
+    is_refilled = (some[:, dims] < whole).any(axis=1)
+    return np.where(is_refilled, 0, slots)[inverse], np.where(is_refilled, slots, 0)[inverse]
 
 
 def total_acc_bytes(problem: GroupProblem, candidates: Candidates) -> Ints:
