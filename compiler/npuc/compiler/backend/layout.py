@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from npuc.compiler.dialects import npu
 from npuc.compiler.dialects.tile import SegmentName
@@ -95,7 +96,10 @@ def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
 def _crowded(buffers: list[Buffer], offsets: dict[str, int], memory: Memory) -> set[str]:
     """Buffers that live while one lies beyond the capacity."""
     beyond = [b for b in buffers if offsets[b.id] + b.size_bytes > memory.capacity_bytes]
-    return {b.id for b in buffers if any(b.lower < o.upper and o.lower < b.upper for o in beyond)}
+    times = {time for b in beyond for time in range(b.lower, b.upper)}
+    end = max((b.upper for b in buffers), default=0)
+    before = [0, *accumulate(time in times for time in range(end))]  # crowded times before each
+    return {b.id for b in buffers if before[b.lower] < before[b.upper]}
 
 
 def buffer_of(op: npu.BufferOp, memory: Memory) -> Buffer:
