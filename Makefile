@@ -36,6 +36,7 @@ $(VENV)/base.stamp: pyproject.toml
 	       "name another one: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[verify]'
+	$(BIN)/python -m compileall -q $(ROOTS)  # an editable install is not: each start would, without
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/base.stamp
