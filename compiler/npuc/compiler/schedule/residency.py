@@ -64,7 +64,7 @@ def _made_by_points(job: Job) -> Operand | None:
     problem = job.problem
     has_sums = problem.contraction is None and prod(problem.extents[PARALLEL:]) > 1
     outputs = problem.vector.outputs
-    return None if has_sums or len(outputs) > 1 else problem.operands[outputs[0]]
+    return None if has_sums or len(outputs) != 1 else problem.operands[outputs[0]]
 
 
 def _same_place(operand: Operand, result: Operand) -> bool:
