@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,13 @@ from npuc.compiler.schedule.program import (
     uses,
     whole_words,
 )
-from npuc.compiler.schedule.residency import Residency, room_needed, stay_candidates, with_homes
+from npuc.compiler.schedule.residency import (
+    Residency,
+    room_needed,
+    stay_candidates,
+    take_overs,
+    with_homes,
+)
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
 from npuc.compiler.schedule.tiling import spm_bytes
 from tests.compiler.schedule.chains import Chain, add_conv, add_sum, chains
@@ -118,6 +125,21 @@ def test_a_sum_takes_over_the_bytes_of_an_operand_that_ends() -> None:
     assert others.count(buffer_of[result]) == 1
     striped = plan_program(work, target, replace(options, runs=(StripedRun(1, 2, 2),)))
     assert all(len(set(dict(s.buffers).values())) == len(s.buffers) for s in striped.steps)
+
+
+@pytest.mark.parametrize("spare_bytes", [0, 512])
+def test_only_a_tensor_of_the_same_size_is_taken_over(spare_bytes: int) -> None:
+    """Behind a part of a larger tensor the bytes of the operand end."""
+    chain = Chain()
+    chain.seen.append((chain.tensor(16 * 16 * 2, "input"), (1, 16, 16, 2)))
+    add_conv(chain, (1, 1, 0), 2)
+    add_sum(chain, 1)
+    operand, result = chain.jobs[0].outputs[0], chain.jobs[1].outputs[0]
+    facts = chain.tensors[result]
+    chain.tensors[result] = replace(facts, n_bytes=facts.n_bytes + spare_bytes)
+    found = take_overs(chain.jobs, chain.tensors, set())
+    assert found == ({} if spare_bytes else {result: (operand, 1)})
+    assert take_overs(chain.jobs, chain.tensors, {1}) == {}
 
 
 def test_what_touches_a_segment_is_there_while_all_of_it_runs() -> None:

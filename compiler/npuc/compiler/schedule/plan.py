@@ -93,13 +93,13 @@ class _Planner:
 
     def _whole_buffers(self, plan: ProgramPlan, staying: frozenset[int]) -> dict[int, int]:
         """The buffer of each tensor that stays: its own, or that of the one it takes over."""
-        taken_over = take_overs(self.work.jobs, self.work.tensors)
         striped = {n for run in plan.runs for n in range(run.first, run.last + 1)}
+        taken_over = take_overs(self.work.jobs, self.work.tensors, striped)
         whole: dict[int, int] = {}
         made = uses(self.work.jobs)
         for tensor in sorted(staying, key=lambda t: (made[t], t)):
-            operand, job = taken_over.get(tensor, (-1, -1))
-            if operand in whole and job not in striped:
+            operand, _ = taken_over.get(tensor, (-1, -1))
+            if operand in whole:
                 whole[tensor] = whole[operand]
                 continue
             whole[tensor] = len(plan.buffers)

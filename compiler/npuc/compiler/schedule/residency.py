@@ -5,7 +5,7 @@ enough room for the rings of a tiling that costs next to nothing more than the b
 that is made point by point from a tensor which nobody needs any more may take over its bytes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -38,22 +38,27 @@ def stay_candidates(jobs: Sequence[Job], tensors: Sequence[TensorFacts]) -> set[
     return found
 
 
-def take_overs(jobs: Sequence[Job], tensors: Sequence[TensorFacts]) -> dict[int, tuple[int, int]]:
+def take_overs(
+    jobs: Sequence[Job], tensors: Sequence[TensorFacts], striped: Container[int]
+) -> dict[int, tuple[int, int]]:
     """Results that may take over an operand's bytes: result to (operand's tensor, job).
 
     Every point of the result is at the address of the operand's point that it is made from, which
-    nothing else reads then or later: a command reads all its operands before it writes.
+    nothing else reads then or later: a command reads all its operands before it writes. Not so for
+    the jobs that are ``striped``: stripes of other jobs may need the operand's rows. The tensors of
+    the two are of one size: either may be part of a larger one.
     """
     used = uses(jobs)
     found: dict[int, tuple[int, int]] = {}
     for number, job in enumerate(jobs):
         result = _made_by_points(job)
-        if result is None or used[job.tensor(result)][0] != number:
+        if number in striped or result is None or used[job.tensor(result)][0] != number:
             continue
+        n_bytes = tensors[job.tensor(result)].n_bytes
         operands = [job.problem.operands[n] for n in job.problem.vector.inputs if n >= 0]
         alike = [job.tensor(o) for o in operands if _same_place(o, result)]
         ending = [t for t in alike if job.tensors.count(t) == 1 and used[t][1] == number]
-        free = [t for t in ending if tensors[t].is_scratch]
+        free = [t for t in ending if tensors[t].is_scratch and tensors[t].n_bytes == n_bytes]
         if free:
             found[job.tensor(result)] = free[0], number
     return found
@@ -193,9 +198,7 @@ class Residency:
 
     @cached_property
     def _take_overs(self) -> dict[int, tuple[int, int]]:
-        """Those of jobs that run whole: stripes of other jobs may need the operand's rows."""
-        found = take_overs(self.jobs, self.tensors)
-        return {result: pair for result, pair in found.items() if pair[1] not in self._taken}
+        return take_overs(self.jobs, self.tensors, self._taken)
 
     def _shared(self, tensor: int, chosen: AbstractSet[int]) -> set[int]:
         """Jobs during which ``tensor`` has the bytes of one that was ``chosen``."""
@@ -228,7 +231,8 @@ class Residency:
             alive = {t for t in chosen if lives[t][0] <= n <= lives[t][1]}
             if not alive or n in self._taken or not others.intersection(job.tensors):
                 continue
-            twice = {r for r, (x, job) in self._take_overs.items() if job == n and {r, x} <= alive}
+            pairs = self._take_overs.items()
+            twice = {result for result, (x, at) in pairs if at == n and {result, x} <= alive}
             sizes = [self.tensors[t].n_bytes for t in alive - twice]
             live = sum(whole_words(n_bytes, self.target) for n_bytes in sizes)
             left = self.target.spm.capacity_bytes - live
