@@ -18,12 +18,27 @@ from npuc.compiler.schedule.panels import (
     with_panels,
 )
 from npuc.compiler.schedule.problem import GroupProblem, Home
+from npuc.compiler.schedule.program import Job, TensorFacts
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.isa.descriptors import TensorMap
 from npuc.isa.target import load_target
 from tests.compiler.schedule.problems import conv
 
 EDGE = load_target("edge")
+
+
+def job_of(problem: GroupProblem, spare_bytes: int = 0) -> tuple[Job, list[TensorFacts]]:
+    """A job whose weights are a constant, with so many bytes behind them."""
+    segments = ("input", "constant", "output")
+    sizes = [np.prod(o.shape) * o.dtype.bytes for o in problem.operands]
+    sizes[1] += spare_bytes
+    rows = enumerate(zip(sizes, segments, strict=True))
+    return Job(problem, (0, 1, 2), ("n",)), [TensorFacts(f"t{n}", int(b), s) for n, (b, s) in rows]
+
+
+def paneled(problem: GroupProblem) -> GroupProblem:
+    job, tensors = job_of(problem)
+    return with_panels([job], tensors)[0].problem
 
 
 def brought(array: np.ndarray, transfer: TensorMap, corner: tuple[int, ...]) -> np.ndarray:
@@ -44,7 +59,7 @@ def test_a_tile_comes_as_its_rows_and_columns(
     kernel: int, depth: int, n: int, columns: int, data: st.DataObject
 ) -> None:
     columns = min(columns, n - 1)
-    problem = with_panels(conv((1, 6, 6, depth), (kernel, kernel, n), (1, 1, 0)))
+    problem = paneled(conv((1, 6, 6, depth), (kernel, kernel, n), (1, 1, 0)))
     w = problem.operands[1]
     assert w.is_paneled
     matrix = np.arange(w.dtype.bytes * np.prod(w.shape), dtype=np.int64)[: np.prod(w.shape)]
@@ -74,12 +89,12 @@ def tiled(problem: GroupProblem, columns: int) -> Tiling:
     [(32, 32), (64, 64), (128, None), (192, 192), (256, None)],
 )
 def test_panels_are_for_tiles_that_waste_bursts(columns: int, found: int | None) -> None:
-    problem = with_panels(conv((1, 4, 4, 8), (1, 1, 256), (1, 1, 0)))
+    problem = paneled(conv((1, 4, 4, 8), (1, 1, 256), (1, 1, 0)))
     assert panel_columns(problem, tiled(problem, columns), problem.operands[1], EDGE) == found
 
 
 def test_what_is_fetched_whole_or_is_not_row_major_stays_as_it_is() -> None:
-    problem = with_panels(conv((1, 4, 4, 8), (1, 1, 256), (1, 1, 0)))
+    problem = paneled(conv((1, 4, 4, 8), (1, 1, 256), (1, 1, 0)))
     w = problem.operands[1]
     fetched = replace(w, home=Home.fetched)
     assert panel_columns(problem, tiled(problem, 64), fetched, EDGE) is None
@@ -87,3 +102,11 @@ def test_what_is_fetched_whole_or_is_not_row_major_stays_as_it_is() -> None:
     turned = replace(w, strides=w.strides[:-2] + w.strides[-2:][::-1])
     assert not can_be_paneled(turned)
     assert not can_be_paneled(problem.operands[0])
+
+
+def test_weights_of_two_jobs_or_of_a_larger_constant_stay_as_they_are() -> None:
+    job, tensors = job_of(conv((1, 4, 4, 8), (1, 1, 256), (1, 1, 0)))
+    assert with_panels([job], tensors) != [job]
+    assert with_panels([job, job], tensors) == [job, job]
+    part, larger = job_of(job.problem, spare_bytes=256)
+    assert with_panels([part], larger) == [part]

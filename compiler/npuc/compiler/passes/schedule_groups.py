@@ -4,7 +4,6 @@ For each group the decision comes from the schedule file where it has one, else 
 what was decided is left in the context as data, and told in remarks.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -114,7 +113,7 @@ class _Scheduler:
             jobs.append(Job(problem, tensors, node_names(group)))
         self.values = list(numbers)
         if self.ctx.options.level >= PANELS_FROM_LEVEL and self._cores() == 1:
-            jobs = _with_panels(jobs, facts)
+            jobs = with_panels(jobs, facts)
         return Work(tuple(jobs), tuple(facts))
 
     def _facts(self, value: SSAValue, group: nn.GroupOp) -> TensorFacts:
@@ -164,17 +163,17 @@ class _Scheduler:
                 number = work.jobs[step.job].tensor(operand)
                 columns = panel_columns(step.problem, tiling, operand, self.ctx.target)
                 if columns is not None:
-                    self._store_in_panels(self.values[number], columns)
+                    self._store_in_panels(self.values[number], operand.shape, columns)
                     nodes, text = work.jobs[step.job].nodes, "weights are stored as tiles read them"
                     self.ctx.remarks.applied(ScheduleGroups.name, text, nodes, columns=columns)
                 tensors[operand.argument] = self._tensor(number, work)
         return tensors
 
-    def _store_in_panels(self, constant: SSAValue, columns: int) -> None:
-        """Lay a constant out as its only reader wants it."""
+    def _store_in_panels(self, constant: SSAValue, shape: tuple[int, ...], columns: int) -> None:
+        """Lay a constant out as its only reader, which sees it in ``shape``, wants it."""
         declared = self.tensors[constant].owner
         assert isinstance(declared, TensorOp) and declared.key is not None
-        array = in_panels(self.ctx.consts.get(declared.key.data), columns)
+        array = in_panels(self.ctx.consts.get(declared.key.data).reshape(shape), columns)
         spec = DramType(TensorSpec(array.shape, dtype_of(constant)))
         key = self.ctx.consts.put(array)
         made = TensorOp(declared.tensor_name.data, "constant", spec, key)
@@ -227,21 +226,6 @@ class _Scheduler:
     def _bind(self, value: SSAValue, op: TensorOp) -> None:
         self.body.add_op(op)
         self.tensors[value] = op.tensor
-
-
-def _with_panels(jobs: Sequence[Job], facts: Sequence[TensorFacts]) -> list[Job]:
-    """The jobs, with weights that may be stored in panels where no other job reads them."""
-    readers = Counter(t for job in jobs for t in set(job.tensors))
-    result = []
-    for job in jobs:
-        parts = job.problem.contraction
-        if parts is not None:
-            weights = job.tensor(job.problem.operands[parts.w])
-            is_own = readers[weights] == job.inputs.count(weights) == 1
-            if is_own and facts[weights].segment == "constant":
-                job = replace(job, problem=with_panels(job.problem))  # noqa: PLW2901
-        result.append(job)
-    return result
 
 
 def _in_whole_tensors(problem: GroupProblem, share: Share, job: int) -> GroupProblem:

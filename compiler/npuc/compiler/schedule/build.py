@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
+from npuc.compiler.analysis.layouts import packed
 from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType
 from npuc.compiler.dialects.tile_commands import (
     AcquireOp,
@@ -255,9 +256,9 @@ class _GroupBuilder:
             strides = tuple(operand.steps[d] for d in dims)
             view = self._finish_view(operand.dtype, Space.spm, (dims, extents, strides), numbers)
             return self._in_place(view, operand, dims, numbers)
-        packed = _packed(operand.box(self.tiling.tile), operand.dtype.bytes)
+        steps = packed(operand.box(self.tiling.tile), operand.dtype.bytes)
         strides = tuple(
-            sum(f.coefficients[d] * s for f, s in zip(operand.forms, packed, strict=True))
+            sum(f.coefficients[d] * s for f, s in zip(operand.forms, steps, strict=True))
             for d in dims
         )
         return self._finish_view(operand.dtype, Space.spm, (dims, extents, strides), numbers)
@@ -302,8 +303,8 @@ class _GroupBuilder:
     def _acc_view(self, dims: Sequence[int], numbers: Operands) -> View:
         assert self.problem.contraction is not None
         dtype = self.problem.contraction.acc_dtype
-        packed = _packed(self.tiling.tile[:PARALLEL], dtype.bytes)
-        steps: dict[int, int] = dict(zip(ACC_DIMS, packed, strict=True))
+        row_major = packed(self.tiling.tile[:PARALLEL], dtype.bytes)
+        steps: dict[int, int] = dict(zip(ACC_DIMS, row_major, strict=True))
         extents = tuple(self.tiling.tile[d] if d in steps else 1 for d in dims)
         strides = tuple(steps.get(d, 0) for d in dims)
         return self._finish_view(dtype, Space.acc, (dims, extents, strides), numbers)
@@ -330,7 +331,7 @@ class _GroupBuilder:
         if columns is not None:
             return panel_map(operand, self.tiling.tile, columns)
         box = operand.box(self.tiling.tile)
-        steps = _packed(box, operand.dtype.bytes)
+        steps = packed(box, operand.dtype.bytes)
         if not box:
             size = operand.dtype.bytes
             return TensorMap(
@@ -392,7 +393,3 @@ class _GroupBuilder:
 def _whole_map(operand: Operand) -> TensorMap:
     n_bytes = (prod(operand.shape) * operand.dtype.bytes,)
     return TensorMap(Segment.scratch, DType.i8, 0, n_bytes, (1,), n_bytes, (1,))
-
-
-def _packed(box: Sequence[int], element_bytes: int) -> tuple[int, ...]:
-    return tuple(prod(box[axis + 1 :]) * element_bytes for axis in range(len(box)))

@@ -8,13 +8,17 @@ In a map the panels are an axis that counts columns: with P columns a panel has 
 that column n0, the first of a tile, is at n0 x K.
 """
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
+from npuc.compiler.analysis.layouts import packed
 from npuc.compiler.schedule.problem import N_DIM, GroupProblem, Home, Operand
+from npuc.compiler.schedule.program import Job, TensorFacts, tensor_bytes
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.isa.descriptors import Segment, TensorMap
 from npuc.isa.descriptors.tensor_map import MAX_RANK
@@ -24,27 +28,37 @@ Array = npt.NDArray[np.generic]
 
 
 def can_be_paneled(operand: Operand) -> bool:
-    """Whether an operand is a whole row-major tensor whose last axis, and no other, is n."""
+    """Whether an operand is a row-major tensor from its first byte, its last axis alone being n."""
     *rows, last = operand.forms
-    dense = [operand.dtype.bytes * prod(operand.shape[a + 1 :]) for a in range(len(operand.shape))]
     return (
         len(operand.shape) < MAX_RANK
         and operand.base == 0
-        and operand.strides == tuple(dense)
+        and operand.strides == packed(operand.shape, operand.dtype.bytes)
         and last.dims == {N_DIM}
         and (last.coefficients[N_DIM], last.constant) == (1, 0)
         and not any(N_DIM in form.dims for form in rows)
     )
 
 
-def with_panels(problem: GroupProblem) -> GroupProblem:
-    """``problem`` with a W that may be stored in panels, if it can be; W must be its own."""
-    parts = problem.contraction
-    if parts is None or not can_be_paneled(problem.operands[parts.w]):
-        return problem
-    operands = list(problem.operands)
-    operands[parts.w] = replace(operands[parts.w], is_paneled=True)
-    return replace(problem, operands=tuple(operands))
+def with_panels(jobs: Sequence[Job], tensors: Sequence[TensorFacts]) -> list[Job]:
+    """The jobs; weights may be stored in panels that are a whole constant and read by no other."""
+    readers = Counter(t for job in jobs for t in set(job.tensors))
+    return [_with_panels(job, tensors, readers) for job in jobs]
+
+
+def _with_panels(job: Job, tensors: Sequence[TensorFacts], readers: Mapping[int, int]) -> Job:
+    parts = job.problem.contraction
+    if parts is None:
+        return job
+    operands = list(job.problem.operands)
+    w = operands[parts.w]
+    number = job.tensor(w)
+    is_own = readers[number] == job.inputs.count(number) == 1
+    is_whole = tensors[number].n_bytes == tensor_bytes(w)
+    if tensors[number].segment != "constant" or not (is_own and is_whole and can_be_paneled(w)):
+        return job
+    operands[parts.w] = replace(w, is_paneled=True)
+    return replace(job, problem=replace(job.problem, operands=tuple(operands)))
 
 
 def panel_columns(
@@ -62,12 +76,6 @@ def panel_columns(
     return columns
 
 
-def panel_strides(operand: Operand, columns: int) -> tuple[int, ...]:
-    """Byte strides of the operand's axes inside a panel."""
-    sizes = (*operand.shape[:-1], columns)
-    return tuple(operand.dtype.bytes * prod(sizes[axis + 1 :]) for axis in range(len(sizes)))
-
-
 def panel_map(operand: Operand, tile: tuple[int, ...], columns: int) -> TensorMap:
     """The map of a transfer of one tile: an axis of columns, then those of the operand."""
     rows, box = prod(operand.shape[:-1]), (*operand.box(tile)[:-1], columns)
@@ -78,9 +86,9 @@ def panel_map(operand: Operand, tile: tuple[int, ...], columns: int) -> TensorMa
         operand.dtype,
         0,
         (first_columns, *operand.shape[:-1], columns),
-        (rows * width, *panel_strides(operand, columns)),
+        (rows * width, *packed((*operand.shape[:-1], columns), width)),
         (1, *box),
-        tuple(width * prod(box[axis:]) for axis in range(len(box) + 1)),
+        packed((1, *box), width),
     )
 
 

@@ -128,7 +128,7 @@ def _input(split: _Split, entry: Input, consts: ConstStore, made: list[Operation
     value, forms = entry.value, split.forms(entry.forms)
     shape = split.shape(shape_of(value), entry.forms)
     if value.owner is split.reshape:
-        value, forms = split.reshape.x, _source_forms(split, entry)
+        value, forms = split.reshape.x, _source_forms(split, shape, forms)
     elif shape != shape_of(value) and isinstance(value.owner, ConstantOp):
         array = consts.get(value.owner.key.data).reshape(shape)
         order = sorted(range(len(shape)), key=lambda axis: max(forms[axis].dims, default=-1))
@@ -140,13 +140,11 @@ def _input(split: _Split, entry: Input, consts: ConstStore, made: list[Operation
     return Input(value, forms, entry.fill, entry.domain)
 
 
-def _source_forms(split: _Split, entry: Input) -> Forms:
-    """How the new space indexes what ``split.reshape`` reshapes."""
-    fine, coarse = shape_of(split.reshape.x), shape_of(split.reshape.result)
-    forms = split.forms(entry.forms)
-    sizes = split.shape(coarse, entry.forms)
-    moving = iter(form for form, n in zip(forms, sizes, strict=True) if n > 1)
-    return tuple(next(moving) if n > 1 else constant_form(len(split.loops)) for n in fine)
+def _source_forms(split: _Split, shape: Shape, forms: Forms) -> Forms:
+    """``forms`` of the axes of ``shape``, for the same axes as ``split.reshape`` finds them."""
+    moving = iter(form for form, n in zip(forms, shape, strict=True) if n > 1)
+    still = constant_form(len(split.loops))
+    return tuple(next(moving) if n > 1 else still for n in shape_of(split.reshape.x))
 
 
 def _splits(op: GenericOp) -> Iterator[_Split]:
