@@ -55,10 +55,13 @@ class Problem(NamedTuple):
         ends = self.ceilings(n_bytes + self.granule_bytes) * self.granule_bytes - self.waste_bytes
         return int(ends[ends > n_bytes].min())
 
+    def ends(self, offsets: Int64s) -> Int64s:
+        """By item, the byte after its last one; ``offsets`` in granules."""
+        return (offsets + self.items.size) * self.granule_bytes - self.waste_bytes
+
     def peak_bytes(self, offsets: Int64s) -> int:
         """The highest byte used by ``offsets``, in granules by item."""
-        ends = (offsets + self.items.size) * self.granule_bytes - self.waste_bytes
-        return int(ends.max(initial=0))
+        return int(self.ends(offsets).max(initial=0))
 
 
 def problem_of(blocks: Sequence[Block]) -> Problem:
