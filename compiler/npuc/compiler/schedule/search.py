@@ -33,7 +33,7 @@ from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
 CYCLE_TOLERANCE = 0.02
-CHOICES_PER_DIM = 8
+CHOICES_PER_DIM = 6
 MAX_RAGGED_DIMS = 4
 PROBES = 16  # candidates whose true cost limits the bounds
 
