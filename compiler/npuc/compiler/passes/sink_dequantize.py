@@ -1,6 +1,7 @@
 """sink-dequantize: movement and max pooling happen on integers, dequantisation after them.
 
-Every law here is exact: a scale per tensor is positive, so dequantisation keeps order and place.
+Every law here is exact: a scale per tensor is positive, so that dequantisation and quantisation of
+numbers keep order and place.
 """
 
 from dataclasses import dataclass
@@ -15,9 +16,15 @@ from npuc.compiler.dialects.nn import (
     ReshapeOp,
     TransposeOp,
 )
-from npuc.compiler.ops.quantization import make_dequantize
+from npuc.compiler.ops.quantization import make_dequantize, make_quantize
 from npuc.compiler.ops.structured import Made
-from npuc.compiler.passes.rewriting import Pattern, apply_patterns, rebuilt, replace
+from npuc.compiler.passes.rewriting import (
+    Pattern,
+    apply_patterns,
+    rebuilt,
+    replace,
+    single_user,
+)
 from npuc.compiler.passes.simplify_movement import movement_patterns
 from npuc.compiler.passes.sink_pieces import (
     ConcatOfDequantize,
@@ -26,6 +33,7 @@ from npuc.compiler.passes.sink_pieces import (
     QuantizeOfConcat,
 )
 from npuc.compiler.xdsl_api import (
+    Block,
     Context,
     IntegerAttr,
     ModuleOp,
@@ -82,9 +90,34 @@ class QuantizeOfDequantize(Pattern[DequantizeOp]):
         return "a dequantisation and the same quantisation cancelled"
 
 
+class QuantizeBeforeMove(Pattern[Pool2dOp | ReshapeOp]):
+    """quantize(move(x)) == move(quantize(x)): max pooling, and the reshapes that it lies behind.
+
+    Whoever makes x hands on integers. Not for inputs of the model, which come as they are.
+    """
+
+    def match(self, op: Operation) -> Pool2dOp | ReshapeOp | None:
+        if not isinstance(op, QuantizeOp) or op.axis_number is not None:
+            return None
+        move = op.x.owner
+        if not isinstance(move, Pool2dOp | ReshapeOp) or single_user(op.x) is not op:
+            return None
+        is_max_pool = isinstance(move, Pool2dOp) and move.kind.data == "max"
+        is_made = not isinstance(move.x.owner, Block | DequantizeOp)
+        return move if is_made and (is_max_pool or isinstance(move, ReshapeOp)) else None
+
+    def rewrite(self, op: Operation, found: Pool2dOp | ReshapeOp, rewriter: PatternRewriter) -> str:
+        result_type = op.results[0].type
+        before = make_quantize(found.x, dict(op.properties), dtype_of(op.results[0]))
+        moved = rebuilt(found, [before.result], result_type, found.properties)
+        before.location, moved.location = op.location, found.location
+        replace(rewriter, op, Made((before, moved), moved.results[0]))
+        return f"a quantisation moved before {found.name}"
+
+
 @dataclass(frozen=True)
 class SinkDequantize(ModulePass):
-    """Move dequantisation below movement, and cancel it with equal quantisation."""
+    """Move dequantisation below movement, quantisation above; cancel them where they are equal."""
 
     name = "sink-dequantize"
 
@@ -93,6 +126,7 @@ class SinkDequantize(ModulePass):
         patterns: list[RewritePattern] = [
             MoveBeforeDequantize(npu, self.name),
             QuantizeOfDequantize(npu, self.name),
+            QuantizeBeforeMove(npu, self.name),
             PartOfDequantize(npu, self.name),
             ConcatOfDequantize(npu, self.name),
             QuantizeOfConcat(npu, self.name),
