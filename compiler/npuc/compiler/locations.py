@@ -5,7 +5,9 @@ An imported operation has a ``NameLoc`` with its node's name; what stands for se
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
+from npuc.compiler.shared_attributes import KEPT
 from npuc.compiler.xdsl_api import (
     ArrayAttr,
     Attribute,
@@ -19,6 +21,7 @@ from npuc.compiler.xdsl_api import (
 )
 
 
+@lru_cache(maxsize=KEPT)
 def named(node_name: str) -> LocationAttr:
     """The location of one ONNX node."""
     return NameLoc(StringAttr(node_name), NoneAttr())

@@ -6,9 +6,10 @@ find it here.
 
 from functools import lru_cache
 
-from npuc.compiler.xdsl_api import DenseArrayBase, IntAttr, IntegerType, StringAttr, i32
+from npuc.compiler.xdsl_api import DenseArrayBase, IndexType, IntAttr, IntegerType, StringAttr, i32
 
 KEPT = 4096
+INDEX = IndexType()
 
 
 @lru_cache(maxsize=KEPT)

@@ -250,10 +250,10 @@ class PlainOperation(IRDLOperation):
     def verify(self, verify_nested_ops: bool = True) -> None:
         """As xDSL does; an operation amid a block, without regions, has but its own parts."""
         block = self.parent
-        if self.regions or self.successors or block is None or block.last_op is self:
+        if self.regions or self._successors or block is None or block.last_op is self:
             super().verify(verify_nested_ops)
             return
-        if any(isinstance(operand, ErasedSSAValue) for operand in self.operands):
+        if any(type(operand) is ErasedSSAValue for operand in self._operands):
             raise ValueError("an operand was erased")
         try:
             self.verify_()

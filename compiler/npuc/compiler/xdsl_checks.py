@@ -55,7 +55,7 @@ class Structure:
 
     def _accepts(self, op: Operation) -> bool:
         return (
-            not op.successors
+            not op._successors
             and self._operands.accepts(op._operands, op.properties)  # a plain tuple
             and self._results.accepts(op.results, op.properties)
             and self._properties.accepts(op.properties)

@@ -1,7 +1,9 @@
 """Between IR types and element types: signless integers are signed, ``ui8`` is unsigned."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
+from npuc.compiler.shared_attributes import KEPT
 from npuc.compiler.xdsl_api import (
     Attribute,
     Float32Type,
@@ -34,8 +36,13 @@ _DTYPES = {attribute: dtype for dtype, attribute in ELEMENT_TYPES.items()}
 
 
 def tensor_type(dtype: DType, shape: Iterable[int]) -> TensorType[Attribute]:
-    """The ranked tensor type of static ``shape``."""
-    return TensorType(ELEMENT_TYPES[dtype], list(shape))
+    """The ranked tensor type of static ``shape``; equal ones are mostly one object."""
+    return _tensor_type(dtype, tuple(shape))
+
+
+@lru_cache(maxsize=KEPT)
+def _tensor_type(dtype: DType, shape: tuple[int, ...]) -> TensorType[Attribute]:
+    return TensorType(ELEMENT_TYPES[dtype], shape)
 
 
 def has_known_dtype(attribute: Attribute) -> bool:

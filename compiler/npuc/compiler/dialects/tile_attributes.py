@@ -99,6 +99,9 @@ class SlotType(ParametrizedAttribute, TypeAttribute):
     name = "tile.slot"
 
 
+SLOT = SlotType()
+
+
 @irdl_attr_definition
 class ViewAttr(Data[View]):
     """A view into a slot: ``base`` counts from its first byte; registers are operand numbers."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from npuc.compiler.dialects.tile_attributes import (
+    SLOT,
     BufferSpec,
     BufferType,
     DramType,
@@ -15,7 +16,6 @@ from npuc.compiler.dialects.tile_attributes import (
     MapAttr,
     ParamsAttr,
     PlaceAttr,
-    SlotType,
     ViewAttr,
 )
 from npuc.compiler.dialects.tile_text import Place
@@ -24,12 +24,11 @@ from npuc.compiler.dialects.tile_verify import (
     check_transfer,
     check_view,
 )
-from npuc.compiler.shared_attributes import int_attr, segment_sizes
+from npuc.compiler.shared_attributes import INDEX, int_attr, segment_sizes
 from npuc.compiler.xdsl_api import (
     ArrayAttr,
     AttrSizedOperandSegments,
     EnumAttribute,
-    IndexType,
     IntAttr,
     IRDLOperation,
     ParsePropInAttrDict,
@@ -96,11 +95,11 @@ class AcquireOp(PlainOperation):
 
     name = "tile.acquire"
     buffer = operand_def(BufferType)
-    slot = result_def(SlotType())
+    slot = result_def(SLOT)
     assembly_format = "$buffer attr-dict `:` type($buffer)"
 
     def __init__(self, buffer: SSAValue) -> None:
-        super().__init__(operands=[buffer], result_types=[SlotType()])
+        super().__init__(operands=[buffer], result_types=[SLOT])
 
 
 @irdl_op_definition
@@ -110,12 +109,10 @@ class HeldOp(PlainOperation):
     name = "tile.held"
     buffer = operand_def(BufferType)
     age = prop_def(IntAttr)
-    slot = result_def(SlotType())
+    slot = result_def(SLOT)
 
     def __init__(self, buffer: SSAValue, age: int = 0) -> None:
-        super().__init__(
-            operands=[buffer], result_types=[SlotType()], properties={"age": int_attr(age)}
-        )
+        super().__init__(operands=[buffer], result_types=[SLOT], properties={"age": int_attr(age)})
 
     def verify_(self) -> None:
         ring = self.buffer.type
@@ -154,9 +151,9 @@ class LoadOp(PlainOperation):
     """Move a box of a DRAM tensor into a slot; outside the tensor it is the map's fill value."""
 
     name = "tile.load"
-    slot = operand_def(SlotType())
+    slot = operand_def(SLOT)
     tensor = operand_def(DramType)
-    dynamics = var_operand_def(IndexType())
+    dynamics = var_operand_def(INDEX)
     map = prop_def(MapAttr)
     place = prop_def(PlaceAttr)
     queue = prop_def(QueueAttr)
@@ -196,10 +193,10 @@ class GatherOp(PlainOperation):
     """
 
     name = "tile.gather"
-    slot = operand_def(SlotType())
+    slot = operand_def(SLOT)
     tensor = operand_def(DramType)
-    indices = operand_def(SlotType())
-    dynamics = var_operand_def(IndexType())
+    indices = operand_def(SLOT)
+    dynamics = var_operand_def(INDEX)
     map = prop_def(MapAttr)
     place = prop_def(PlaceAttr)
     view = prop_def(ViewAttr)
@@ -243,9 +240,9 @@ class StoreOp(PlainOperation):
     """Move a slot into a box of a DRAM tensor; outside the tensor nothing is written."""
 
     name = "tile.store"
-    slot = operand_def(SlotType())
+    slot = operand_def(SLOT)
     tensor = operand_def(DramType)
-    dynamics = var_operand_def(IndexType())
+    dynamics = var_operand_def(INDEX)
     map = prop_def(MapAttr)
     place = prop_def(PlaceAttr)
     assembly_format = (
@@ -276,11 +273,11 @@ class MmaOp(PlainOperation):
     """
 
     name = "tile.mma"
-    acc = operand_def(SlotType())
-    a = operand_def(SlotType())
-    w = operand_def(SlotType())
-    condition = opt_operand_def(IndexType())
-    dynamics = var_operand_def(IndexType())
+    acc = operand_def(SLOT)
+    a = operand_def(SLOT)
+    w = operand_def(SLOT)
+    condition = opt_operand_def(INDEX)
+    dynamics = var_operand_def(INDEX)
     views = prop_def(ArrayAttr[ViewAttr])
     accumulate = opt_prop_def(UnitAttr)
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
@@ -320,9 +317,9 @@ class VexecOp(PlainOperation):
     """Run a vector kernel; every view has rank 7 (4 parallel, 3 reduction dimensions)."""
 
     name = "tile.vexec"
-    ins = var_operand_def(SlotType())
-    outs = var_operand_def(SlotType())
-    dynamics = var_operand_def(IndexType())
+    ins = var_operand_def(SLOT)
+    outs = var_operand_def(SLOT)
+    dynamics = var_operand_def(INDEX)
     kernel = prop_def(KernelAttr)
     params = opt_prop_def(ParamsAttr)
     views = prop_def(ArrayAttr[ViewAttr])

@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from npuc.compiler.dialects.tile_attributes import BufferType, DramType
-from npuc.compiler.shared_attributes import int_attr, text_attr
+from npuc.compiler.shared_attributes import INDEX, int_attr, text_attr
 from npuc.compiler.xdsl_api import (
     ArrayAttr,
     Block,
     EnumAttribute,
     FloatAttr,
     HasParent,
-    IndexType,
     IntAttr,
     IRDLOperation,
     IsolatedFromAbove,
@@ -174,7 +173,7 @@ class ForOp(PlainOperation):
 
     def __init__(self, lower: int, upper: int, step: int = 1, body: Region | None = None) -> None:
         super().__init__(
-            regions=[body or Region(Block(arg_types=[IndexType()]))],
+            regions=[body or Region(Block(arg_types=[INDEX]))],
             properties={"lower": int_attr(lower), "upper": int_attr(upper), "step": int_attr(step)},
         )
 
@@ -192,14 +191,14 @@ class ForOp(PlainOperation):
     def verify_(self) -> None:
         if self.step.data < 1:
             raise VerifyException("the step of a loop must be at least 1")
-        if [a.type for a in self.body.block.args] != [IndexType()]:
+        if [a.type for a in self.body.block.args] != [INDEX]:
             raise VerifyException("a loop body has one index argument")
         if loop_nest(self) > MAX_LOOP_NEST:
             raise VerifyException(f"loops nest deeper than {MAX_LOOP_NEST}")
 
     @classmethod
     def parse(cls, parser: Parser) -> "ForOp":
-        induction = parser.parse_argument(expect_type=False).resolve(IndexType())
+        induction = parser.parse_argument(expect_type=False).resolve(INDEX)
         parser.parse_punctuation("=")
         lower = parser.parse_integer()
         parser.parse_keyword("to")
@@ -223,8 +222,8 @@ class AffineOp(PlainOperation):
     name = "tile.affine"
     coefficients = prop_def(ArrayAttr[IntAttr])
     constant = prop_def(IntAttr)
-    terms = var_operand_def(IndexType())
-    result = result_def(IndexType())
+    terms = var_operand_def(INDEX)
+    result = result_def(INDEX)
     traits = traits_def(Pure())
 
     def __init__(
@@ -232,7 +231,7 @@ class AffineOp(PlainOperation):
     ) -> None:
         super().__init__(
             operands=terms,
-            result_types=[IndexType()],
+            result_types=[INDEX],
             properties={
                 "coefficients": ArrayAttr(int_attr(c) for c in coefficients),
                 "constant": int_attr(constant),
@@ -261,14 +260,14 @@ class AffineOp(PlainOperation):
 class _Bound(PlainOperation):
     """An index limited by a constant."""
 
-    value = operand_def(IndexType())
+    value = operand_def(INDEX)
     limit = prop_def(IntAttr)
-    result = result_def(IndexType())
+    result = result_def(INDEX)
     traits = traits_def(Pure())
 
     def __init__(self, value: SSAValue, limit: int) -> None:
         super().__init__(
-            operands=[value], result_types=[IndexType()], properties={"limit": int_attr(limit)}
+            operands=[value], result_types=[INDEX], properties={"limit": int_attr(limit)}
         )
 
     @classmethod
@@ -304,4 +303,4 @@ def loop_nest(op: Operation) -> int:
 
 
 def _parse_index(parser: Parser) -> SSAValue:
-    return parser.resolve_operand(parser.parse_unresolved_operand(), IndexType())
+    return parser.resolve_operand(parser.parse_unresolved_operand(), INDEX)

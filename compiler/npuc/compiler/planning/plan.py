@@ -131,17 +131,20 @@ class _Planner:
         return asked and self.bound > self.problem.bound_bytes
 
     def run(self) -> None:
-        """First fit, repaired; then dives at the goal and above; then deeper searches."""
-        items, order = self.problem.items, self.first_order()
-        offsets = first_fit(items, order)
+        """First fit, repaired; then searches if it is above the goal."""
+        order = self.first_order()
+        offsets = first_fit(self.problem.items, order)
         self.take(offsets, "first fit")
-        if self.is_done or not self.options.max_nodes:
-            return
-        self.repair(order, offsets)
+        if self.options.max_nodes:
+            self.repair(order, offsets)
+            self.search()
+
+    def search(self) -> None:
+        """Dives at the goal and between goal and peak; then deeper searches."""
         if self.is_done:
             return
         self.ranks = Ranks(self.problem)
-        dive = DIVES_PER_ITEM * len(items.size)
+        dive = DIVES_PER_ITEM * len(self.problem.items.size)
         self.deepen(min(dive * len(self.ranks.fixed), self.left), dive)
         self.bisect(dive)
         share = self.left if self.capacity is not None else self.left // 2
@@ -168,11 +171,11 @@ class _Planner:
         place = np.empty(len(order))
         place[order] = np.arange(len(order))
         for _ in range(REPAIRS):
+            if self.is_done:
+                return
             place[self.problem.ends(offsets) > self.goal] -= len(order) * PROMOTED_SHARE
             offsets = first_fit(self.problem.items, np.argsort(place, kind="stable").tolist())
             self.take(offsets, "repaired first fit")
-            if self.is_done:
-                return
 
     def deepen(self, n_nodes: int, limit: int) -> None:
         """Look for a plan at the goal with each ranking in turn, allowing more nodes each round."""

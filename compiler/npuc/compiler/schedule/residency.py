@@ -19,7 +19,7 @@ from npuc.compiler.schedule.program import (
     uses,
     whole_words,
 )
-from npuc.compiler.schedule.search import SearchOptions, choose_tiling
+from npuc.compiler.schedule.search import SearchOptions, choose_tiling, narrowest
 from npuc.compiler.schedule.tiling import spm_bytes
 from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
@@ -89,18 +89,13 @@ def with_homes(job: Job, resident: Mapping[int, Home] | AbstractSet[int]) -> Gro
 
 def room_needed(problem: GroupProblem, target: Target, options: SearchOptions) -> int:
     """SPM bytes for the rings of a tiling within the tolerance of the best one."""
-    best = choose_tiling(problem, target, options)
-    for share in ROOM_SHARES:
-        limit = target.spm.capacity_bytes // share
-        try:
-            choice = choose_tiling(problem, target, replace(options, spm_bytes=limit))
-        except CompileError:
-            continue
-        if choice.estimate.overlapped_cycles <= best.estimate.overlapped_cycles * (
-            1 + ROOM_TOLERANCE
-        ):
-            return spm_bytes(problem, choice.tiling, target)
-    return spm_bytes(problem, best.tiling, target)
+    choice = choose_tiling(problem, target, options)
+    limits = [target.spm.capacity_bytes // share for share in ROOM_SHARES]
+    most_cycles = choice.estimate.overlapped_cycles * (1 + ROOM_TOLERANCE)
+    limit = narrowest(problem, target, options, limits, most_cycles)
+    if limit is not None:
+        choice = choose_tiling(problem, target, replace(options, spm_bytes=limit))
+    return spm_bytes(problem, choice.tiling, target)
 
 
 @dataclass

@@ -5,6 +5,7 @@ the first in enumeration order, so that the choice is deterministic. Problems ar
 target.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -33,7 +34,8 @@ from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
 CYCLE_TOLERANCE = 0.02
-CHOICES_PER_DIM = 6
+ALL_CHOICES = 8  # sizes of a dimension: so many are all tried
+SOME_CHOICES = 6  # of more than that
 MAX_RAGGED_DIMS = 4
 PROBES = 16  # candidates whose true cost limits the bounds
 
@@ -157,6 +159,29 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
     return Choice(space.tiling(int(finalists[best])), costs.row(best), len(fitting))
 
 
+def narrowest(
+    problem: GroupProblem,
+    target: Target,
+    options: SearchOptions,
+    limits: Sequence[int],
+    most_cycles: float,
+) -> int | None:
+    """The first of some ascending limits of SPM bytes in which a tiling takes ``most_cycles``.
+
+    None where no tiling in any of them is as quick. ``options`` limit the accumulator alone.
+    """
+    space = _space(without_origin(problem), target, options.double_buffer)
+    acc_bytes = options.limits(target)[1]
+    before = 0
+    for limit in limits:
+        new = (space.bounds <= most_cycles) & (space.acc <= acc_bytes)
+        candidates = np.flatnonzero(new & (before < space.spm) & (space.spm <= limit))
+        if len(candidates) and space.estimates(candidates).overlapped_cycles.min() <= most_cycles:
+            return limit
+        before = limit
+    return None
+
+
 _space = lru_cache(maxsize=256)(_Space)
 
 
@@ -254,9 +279,9 @@ def _sizes(extent: int, granule: int) -> tuple[int, ...]:
         whole = -(-size // granule) * granule
         sizes.add(min(extent, whole) if size > granule else size)
     ordered = sorted(sizes, reverse=True)
-    if len(ordered) <= CHOICES_PER_DIM:
+    if len(ordered) <= ALL_CHOICES:
         return tuple(ordered)
-    picks = np.geomspace(1, len(ordered), CHOICES_PER_DIM).round().astype(int) - 1
+    picks = np.geomspace(1, len(ordered), SOME_CHOICES).round().astype(int) - 1
     chosen = {ordered[i] for i in picks.tolist()}
     if granule > 1:
         chosen |= {granule << shift for shift in range((extent // granule).bit_length())}
