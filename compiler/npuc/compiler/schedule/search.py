@@ -30,6 +30,7 @@ from npuc.compiler.schedule.tiling import (
     total_acc_bytes,
     total_spm_bytes,
 )
+from npuc.isa.descriptors import Params
 from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
@@ -37,6 +38,7 @@ CYCLE_TOLERANCE = 0.02
 ALL_CHOICES = 8  # sizes of a dimension: so many are all tried
 SOME_CHOICES = 6  # of more than that
 MAX_RAGGED_DIMS = 4
+NO_PARAMS = Params(())
 PROBES = 16  # candidates whose true cost limits the bounds
 
 
@@ -129,8 +131,14 @@ def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions)
     return search_tilings(without_origin(problem), target, options)
 
 
+def without_params(problem: GroupProblem) -> GroupProblem:
+    """``problem`` without the values that its kernel takes: no cost depends on them."""
+    return replace(problem, vector=replace(problem.vector, params=NO_PARAMS))
+
+
 def without_origin(problem: GroupProblem) -> GroupProblem:
-    """``problem`` without what costs do not depend on: where its tiles and tensors begin."""
+    """``problem`` without parameters and where its tiles and tensors begin."""
+    problem = without_params(problem)
     return replace(problem, operands=tuple(map(_at_origin, problem.operands)))
 
 

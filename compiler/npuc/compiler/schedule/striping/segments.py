@@ -13,10 +13,10 @@ from functools import cached_property
 from itertools import accumulate
 
 from npuc.compiler.schedule.legal import illegal
-from npuc.compiler.schedule.problem import Home
+from npuc.compiler.schedule.problem import GroupProblem, Home
 from npuc.compiler.schedule.program import StripedRun, Work, uses, whole_words
 from npuc.compiler.schedule.residency import with_homes
-from npuc.compiler.schedule.search import SearchOptions, choose_tiling
+from npuc.compiler.schedule.search import SearchOptions, choose_tiling, without_params
 from npuc.compiler.schedule.striping.interleave import (
     NEVER,
     Guess,
@@ -69,6 +69,7 @@ class Segments:
     row_jobs: list[RowJob | None] = field(default_factory=list)
     stopped_early: bool = False
     _works: dict[tuple[int, frozenset[int]], RowWork] = field(default_factory=dict)
+    _numbers: dict[tuple[object, ...], int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.jobs, self.tensors = self.work.jobs, self.work.tensors
@@ -219,10 +220,38 @@ class Segments:
         return frozenset(inside)
 
     def _segment(self, run: Run, stripes: int) -> Segment | None:
+        """The run in at least so many stripes; of runs that are alike only one is looked at."""
+        internal = self._internal(*run)
+        alike = stripes, self._likeness(run, internal)
+        if alike not in self._numbers:
+            found = self._fitting(run, internal, stripes)
+            self._numbers[alike] = None if found is None else found.striping.stripes
+            return found
+        number = self._numbers[alike]
+        striping = None if number is None else self._striping(run, internal, number)
+        return None if striping is None else self._measured(run, striping, internal)
+
+    def _likeness(self, run: Run, internal: frozenset[int]) -> tuple[object, ...]:
+        """What decides how many stripes are best, whatever the tensors' numbers are."""
+        numbers: dict[int, int] = {}
+        said: list[object] = [self._capacity(run, internal)]
+        for n in range(run[0], run[1] + 1):
+            local = [numbers.setdefault(t, len(numbers)) for t in self.jobs[n].tensors]
+            said.append((self._kinds[n], tuple(local)))
+        facts = [self.tensors[t] for t in numbers]
+        said += [(t in internal, t in self.staying) for t in numbers]
+        return *said, *((f.n_bytes, f.segment) for f in facts)
+
+    @cached_property
+    def _kinds(self) -> list[int]:
+        """By job, a number that jobs share whose problems differ in parameters alone."""
+        known: dict[GroupProblem, int] = {}
+        return [known.setdefault(without_params(job.problem), len(known)) for job in self.jobs]
+
+    def _fitting(self, run: Run, internal: frozenset[int], stripes: int) -> Segment | None:
         """The run in so many stripes, or the fewest more that fit of a few numbers."""
         row = self.row_jobs[run[1]]
         counts = [n for n in _counts(row) if n >= stripes] if row is not None else []
-        internal = self._internal(*run)
         for count in counts[: FITS_TRIED * FITS_APART : FITS_APART]:
             striping = self._striping(run, internal, count)
             if striping is None:
