@@ -66,11 +66,11 @@ class Handover:
     def enter(self, touches: list[PlacedTouch]) -> list[NopOp]:
         """The nops that a group with ``touches`` starts with."""
         nops: list[NopOp] = []
-        table = self._table(touches)
-        counts = np.where(_conflicts(table, self._past), self._past[:, COUNT], 0)
+        latest = self._latest_conflicts(self._table(touches))
         for engine in COUNT_REGISTERS:
-            own = counts[table[:, ENGINE] == engine.value].max(axis=0, initial=0)
-            needed = self._needed(engine.value, own)
+            known = self._known[engine.value]
+            counts = latest[engine.value]
+            needed = {s: counts[s] for s in SOURCES if counts[s] > known[s]}
             waits = [
                 self._wait(Engine(s), needed[s]) for s in self._essential(engine.value, needed)
             ]
@@ -79,7 +79,7 @@ class Handover:
                 for start in range(0, len(waits), MAX_WAITS)
             ]
             for source, count in needed.items():
-                _join(self._known[engine.value], self._knowledge(source, count))
+                _join(known, self._knowledge(source, count))
         return nops
 
     def leave(self, touches: list[PlacedTouch], usage: Usage) -> None:
@@ -118,18 +118,14 @@ class Handover:
         ]
         return np.array(rows, np.int64).reshape(-1, 6)
 
-    def _needed(self, engine: int, own: Int64s) -> dict[int, int]:
-        """Counts by source that ``engine`` must wait for.
-
-        ``own``: by past touch, its count where it is in conflict with one of the engine's, else 0.
-        """
-        needed = {}
-        for source in SOURCES:
-            of_source = self._past[:, ENGINE] == source
-            count = int(own[of_source].max(initial=0))
-            if source != engine and count > self._known[engine][source]:
-                needed[source] = count
-        return needed
+    def _latest_conflicts(self, table: Int64s) -> list[list[int]]:
+        """By engine and source: the count of the last past touch in conflict, 0 without one."""
+        latest = np.zeros((ENGINES, ENGINES), np.int64)
+        mine, theirs = np.nonzero(_conflicts(table, self._past))
+        past = self._past[theirs]
+        np.maximum.at(latest, (table[mine, ENGINE], past[:, ENGINE]), past[:, COUNT])
+        found: list[list[int]] = latest.tolist()
+        return found
 
     def _essential(self, engine: int, needed: dict[int, int]) -> list[int]:
         """Sources whose wait the other waits do not imply."""
