@@ -9,6 +9,7 @@ from xdsl.context import Context
 from xdsl.dialects import arith, math
 from xdsl.dialects.arith import Arith
 from xdsl.dialects.builtin import (
+    UNKNOWN_LOC,
     AffineMapAttr,
     ArrayAttr,
     BoolAttr,
@@ -227,7 +228,7 @@ class PlainOperation(IRDLOperation):
     """An operation made by the thousand, of which at most one operand definition is variadic.
 
     Operands are given in one sequence, so that nothing is left to sort, which takes xDSL longer
-    than all the rest. Properties that are None are left out.
+    than all the rest. Properties that are None are left out; none has a default value.
     """
 
     def __init__(
@@ -244,8 +245,12 @@ class PlainOperation(IRDLOperation):
             operands=operands,
             result_types=result_types,
             properties={name: value for name, value in given.items() if value is not None},
+            location=UNKNOWN_LOC,
             regions=regions,
         )
+
+    def __post_init__(self) -> None:
+        """Nothing has a default value to be filled in."""
 
     def verify(self, verify_nested_ops: bool = True) -> None:
         """As xDSL does; an operation amid a block, without regions, has but its own parts."""
