@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar, get_type_hints
 
 from npuc.isa.errors import TargetError
+from npuc.isa.hashing import keeps_hash
 from npuc.isa.microops import BY_NAME
 
 T = TypeVar("T")
@@ -134,6 +135,7 @@ class EnergyRow:
     confidence: str
 
 
+@keeps_hash
 @dataclass(frozen=True)
 class Target:
     """One machine. Hashable: plans and timings are memoised by it."""

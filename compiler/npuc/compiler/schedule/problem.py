@@ -12,6 +12,7 @@ from functools import cached_property
 
 from npuc.isa.descriptors import Kernel, Params
 from npuc.isa.dtypes import DType
+from npuc.isa.hashing import keeps_hash
 
 RANK = 7
 PARALLEL = 4
@@ -50,6 +51,7 @@ class Home(StrEnum):
     fetched = auto()
 
 
+@keeps_hash
 @dataclass(frozen=True)
 class Operand:
     """A tensor of the group: where its axes lie in memory and how the space indexes them.

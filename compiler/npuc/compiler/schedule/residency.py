@@ -90,11 +90,11 @@ def with_homes(job: Job, resident: Mapping[int, Home] | AbstractSet[int]) -> Gro
 def room_needed(problem: GroupProblem, target: Target, options: SearchOptions) -> int:
     """SPM bytes for the rings of a tiling within the tolerance of the best one."""
     choice = choose_tiling(problem, target, options)
-    limits = [target.spm.capacity_bytes // share for share in ROOM_SHARES]
+    narrow = [replace(options, spm_bytes=target.spm.capacity_bytes // n) for n in ROOM_SHARES]
     most_cycles = choice.estimate.overlapped_cycles * (1 + ROOM_TOLERANCE)
-    limit = narrowest(problem, target, options, limits, most_cycles)
-    if limit is not None:
-        choice = choose_tiling(problem, target, replace(options, spm_bytes=limit))
+    found = narrowest(problem, target, narrow, most_cycles)
+    if found is not None:
+        choice = choose_tiling(problem, target, found)
     return spm_bytes(problem, choice.tiling, target)
 
 

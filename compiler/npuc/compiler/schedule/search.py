@@ -168,25 +168,20 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
 
 
 def narrowest(
-    problem: GroupProblem,
-    target: Target,
-    options: SearchOptions,
-    limits: Sequence[int],
-    most_cycles: float,
-) -> int | None:
-    """The first of some ascending limits of SPM bytes in which a tiling takes ``most_cycles``.
+    problem: GroupProblem, target: Target, choices: Sequence[SearchOptions], most_cycles: float
+) -> SearchOptions | None:
+    """The first of ``choices`` with which some tiling takes no more than ``most_cycles``, or None.
 
-    None where no tiling in any of them is as quick. ``options`` limit the accumulator alone.
+    Each of them must limit SPM less than the one before, and not differ otherwise.
     """
-    space = _space(without_origin(problem), target, options.double_buffer)
-    acc_bytes = options.limits(target)[1]
-    before = 0
-    for limit in limits:
-        new = (space.bounds <= most_cycles) & (space.acc <= acc_bytes)
-        candidates = np.flatnonzero(new & (before < space.spm) & (space.spm <= limit))
+    space = _space(without_origin(problem), target, choices[0].double_buffer)
+    seen = space.bounds > most_cycles  # or too slow even by its bound
+    for options in choices:
+        fitting = space.within(options.limits(target))
+        candidates = fitting[~seen[fitting]]
         if len(candidates) and space.estimates(candidates).overlapped_cycles.min() <= most_cycles:
-            return limit
-        before = limit
+            return options
+        seen[candidates] = True
     return None
 
 

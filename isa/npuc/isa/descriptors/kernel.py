@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from npuc.isa.descriptors.layout import Row, check_registers, packer
 from npuc.isa.errors import EncodingError
+from npuc.isa.hashing import keeps_hash
 from npuc.isa.microops import BY_CODE, BY_NAME
 
 MAX_INPUTS = 6
@@ -65,6 +66,7 @@ class Output:
     epilogue: bool = False
 
 
+@keeps_hash
 @dataclass(frozen=True)
 class Kernel:
     """What ``vexec`` computes at each point. Parameters take the domain of their use."""
