@@ -91,15 +91,14 @@ class Rounds:
 
         Stores take no engine's time.
         """
-        rank = {job: n for n, job in enumerate(turns)}
         mxu = vpu = dma = issued = 0
         accumulator = Accumulator(self.acc_bytes)
         done = [0] * len(self.producers)  # when each job ended its last round
-        for pieces in self.pieces:
+        for by_job in self._by_job:
             ends = list(done)
             begun = max(mxu, vpu)
-            for piece in sorted(pieces, key=lambda piece: rank[piece.job]):
-                ready = max((done[p] for p in self.producers[piece.job]), default=0)
+            for piece in [by_job[job] for job in turns if job in by_job]:
+                ready = max([done[p] for p in self.producers[piece.job]], default=0)
                 if piece.loads:
                     dma = max(dma, issued if self.is_ahead else max(mxu, vpu)) + piece.loads
                     ready = max(ready, dma)
@@ -111,6 +110,11 @@ class Rounds:
                 ends[piece.job] = vpu
             done, issued = ends, begun
         return max(mxu, vpu, dma)
+
+    @cached_property
+    def _by_job(self) -> list[dict[int, Piece]]:
+        """The pieces of each round by their jobs."""
+        return [{piece.job: piece for piece in pieces} for pieces in self.pieces]
 
     def better_turns(self, turns: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Orders of the jobs, each faster than the one before it; the first is the one given.
@@ -150,19 +154,21 @@ class Accumulator:
     def drained(self, piece: Piece, mxu: int, vpu: int) -> tuple[int, int]:
         """When the engines are done with a piece whose tiles the vector unit drains."""
         slots = [0] * ACC_SLOTS
+        tile_bytes, free_bytes, tiles = piece.tile_bytes, self.free_bytes, self.tiles
         multiply, drain = piece.mxu // piece.tiles, piece.vpu // piece.tiles
         played = min(piece.tiles, STEADY_TILES)
         for tile in range(played):
             mxu = max(mxu, slots[tile % ACC_SLOTS])
-            while self.free_bytes < piece.tile_bytes and self.tiles:
-                end, freed = self.tiles.popleft()
+            while free_bytes < tile_bytes and tiles:
+                end, freed = tiles.popleft()
                 mxu = max(mxu, end)
-                self.free_bytes += freed
+                free_bytes += freed
             mxu += multiply
             vpu = max(mxu, vpu) + drain
             slots[tile % ACC_SLOTS] = vpu
-            self.tiles.append((vpu, piece.tile_bytes))
-            self.free_bytes -= piece.tile_bytes
+            tiles.append((vpu, tile_bytes))
+            free_bytes -= tile_bytes
+        self.free_bytes = free_bytes
         rest = (piece.tiles - played) * max(multiply, drain)
         return mxu + rest, vpu + rest
 
