@@ -18,7 +18,7 @@ from npuc.runtime.verification.exposure import (
     output_rules,
 )
 from npuc.runtime.verification.referee import judge
-from tests.compiler.ops.case import I32, Builder
+from tests.compiler.ops.case import I32, I64, Builder
 
 pytest.importorskip("onnxruntime", reason="com.microsoft operators: extra 'verify'")
 
@@ -89,6 +89,24 @@ def test_inputs_that_are_indices_name_rows_of_the_smallest_table() -> None:
     columns = b.node("Gather", b.weights(2, 7), b.node("Unsqueeze", other, b.const([0])), axis=1)
     model = b.model(b.node("Add", *rows), columns)
     assert input_ranges(model) == {ids: (0.0, 4.0), other: (0.0, 6.0)}
+
+
+def test_inputs_that_are_indices_name_rows_of_tables_that_are_computed() -> None:
+    b = Builder()
+    ids, of_reshaped = b.input((3,), I64), b.input((4,), I32)
+    computed = b.node("Gather", b.node("Relu", b.input((9, 5))), b.node("Cast", ids, to=I32))
+    table = b.node("Reshape", b.weights(12), b.const(np.array([3, 4])))
+    columns = b.node("Gather", table, of_reshaped, axis=-1)
+    model = b.model(computed, columns)
+    assert input_ranges(model) == {ids: (0.0, 8.0), of_reshaped: (0.0, 3.0)}
+
+
+def test_nothing_is_said_of_rows_whose_number_is_open() -> None:
+    b = Builder()
+    ids = b.input((3,), I64)
+    model = b.model(b.node("Gather", b.input((2, 5)), ids))
+    model.graph.input[1].type.tensor_type.shape.dim[0].dim_param = "n"
+    assert input_ranges(model) == {}
 
 
 def test_exposing_changes_no_value() -> None:

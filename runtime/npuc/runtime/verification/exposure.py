@@ -137,25 +137,51 @@ def input_ranges(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
     return ranges | _index_ranges(model)
 
 
-_SAME_ELEMENTS = ("Identity", "Cast", "DequantizeLinear", "Reshape", "Squeeze", "Unsqueeze")
+_SAME_ELEMENTS = ("Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze")
 
 
 def _index_ranges(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
-    """Of inputs that name rows of constant tables: from 0 to the last row of the smallest table."""
-    tables = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    inputs = {value.name for value in model.graph.input} - tables.keys()
-    origin = {name: name for name in (*inputs, *tables)}
-    ranges: dict[str, tuple[float, float]] = {}
+    """Of inputs that name rows: from 0 to the last row of the smallest table that has a shape."""
+    inputs = {value.name for value in model.graph.input}
+    inputs -= {tensor.name for tensor in model.graph.initializer}
+    origin = {name: name for name in inputs}
+    lookups: list[tuple[str, onnx.NodeProto]] = []
     for node in model.graph.node:
-        first = origin.get(node.input[0], "") if node.input else ""
-        if node.op_type in _SAME_ELEMENTS:
-            origin[node.output[0]] = first
-        index = origin.get(node.input[1], "") if node.op_type == "Gather" else ""
-        if index in inputs and first in tables:
-            axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-            last = tables[first][axis] - 1
-            ranges[index] = (0.0, float(min(last, ranges.get(index, (0, last))[1])))
+        if node.op_type in _SAME_ELEMENTS and node.input[0] in origin:
+            origin[node.output[0]] = origin[node.input[0]]
+        if node.op_type == "Gather" and node.input[1] in origin:
+            lookups.append((origin[node.input[1]], node))
+    shapes = _shapes(model) if lookups else {}
+    ranges: dict[str, tuple[float, float]] = {}
+    for index, node in lookups:
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        shape = shapes.get(node.input[0], ())
+        if -len(shape) <= axis < len(shape) and shape[axis] > 0:
+            last = float(shape[axis] - 1)
+            ranges[index] = (0.0, min(last, ranges.get(index, (0.0, last))[1]))
     return ranges
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor as far as ONNX can tell; a size that it cannot is 0.
+
+    Of constants only int64 ones, of which shapes are made, are looked at: others may be large.
+    """
+    graph = model.graph
+    bare = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    bare.graph.node.extend(graph.node)
+    bare.graph.input.extend(graph.input)
+    inputs = {value.name for value in graph.input}  # old models have constants among them
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.INT64:
+            bare.graph.initializer.append(tensor)
+        elif tensor.name not in inputs:
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            bare.graph.input.append(info)
+    inferred = onnx.shape_inference.infer_shapes(bare).graph
+    known = {v.name: v.type.tensor_type.shape.dim for v in (*inferred.input, *inferred.value_info)}
+    shapes = {name: tuple(size.dim_value for size in sizes) for name, sizes in known.items()}
+    return shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
 
 
 def _quantised_tensors(model: onnx.ModelProto) -> Iterator[str]:
