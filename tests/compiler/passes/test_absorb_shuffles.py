@@ -14,6 +14,7 @@ from npuc.compiler.driver import CompileResult, compile_model
 from npuc.compiler.interpreter import evaluate
 from npuc.compiler.options import CompileOptions
 from npuc.emulator.machine import RunOptions, run
+from tests.compiler.ops.case import Builder
 
 SIDE = 5
 
@@ -73,6 +74,17 @@ def test_a_shuffle_is_read_in_place(groups: int, per_group: int, window: str) ->
 def test_a_batch_of_shuffles_is_copied_as_the_engine_has_four_dimensions() -> None:
     result = fused(shuffled(3, 4, batch=2))
     assert [op for op in result.module.walk() if isinstance(op, TransposeOp)]
+
+
+def test_a_shuffle_that_is_read_along_two_dimensions_is_copied() -> None:
+    b = Builder()
+    moved = b.node("Transpose", b.input((2, 3, 6)), perm=[1, 0, 2])
+    joined = b.node("Reshape", moved, b.const(np.array([6, 6])))
+    model = b.model(b.node("Add", joined, b.node("Transpose", joined, perm=[1, 0])))
+    result = compile_model(model.SerializeToString(), CompileOptions(stop_after="fuse"))
+    (got,) = evaluate(result.module, b.inputs, result.ctx.consts).values()
+    (want,) = ReferenceEvaluator(model).run(None, b.inputs)
+    np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize("window", ["Depthwise", "MaxPool"])

@@ -148,28 +148,31 @@ def _source_forms(split: _Split, shape: Shape, forms: Forms) -> Forms:
 
 
 def _splits(op: GenericOp) -> Iterator[_Split]:
-    for entry in inputs_of(op):
-        reshape = entry.value.owner
+    for reshape in dict.fromkeys(entry.value.owner for entry in inputs_of(op)):
         if isinstance(reshape, ReshapeOp) and isinstance(reshape.x.owner, TransposeOp):
-            found = _split(op, entry, reshape, reshape.x.owner.permutation)
+            found = _split(op, reshape, reshape.x.owner.permutation)
             if found is not None and _is_plain(op, found.dim):
                 yield found
 
 
-def _split(op: GenericOp, entry: Input, reshape: ReshapeOp, perm: Shape) -> _Split | None:
-    """The split that ``reshape`` of a transpose by ``perm`` asks for, if it joins one dimension."""
+def _split(op: GenericOp, reshape: ReshapeOp, perm: Shape) -> _Split | None:
+    """The split that ``reshape`` of a transpose by ``perm`` asks for, if it joins one dimension.
+
+    Whoever reads the joined axis reads it by that dimension.
+    """
     fine, coarse = shape_of(reshape.x), shape_of(reshape.result)
     sizes = tuple(n for n in fine if n > 1)
     if common_axes(fine, coarse) != sizes:
         return None  # it splits axes
-    extents = op.space.extents
-    for axis, form in enumerate(entry.forms):
-        if coarse[axis] == 1 and form.bounds(extents) != (0, 0):
-            return None  # the axis has padding
+    readings = [entry.forms for entry in inputs_of(op) if entry.value.owner is reshape]
+    single = [form for forms in readings for form, n in zip(forms, coarse, strict=True) if n == 1]
+    if any(form.bounds(op.space.extents) != (0, 0) for form in single):
+        return None  # such an axis has padding
     parts = axis_parts(coarse, sizes)
     joined = [axis for axis, group in enumerate(parts) if len(group) > 1]
-    dim = entry.forms[joined[0]].single_dim if len(joined) == 1 else None
-    if dim is None:
+    dims = {forms[joined[0]].single_dim for forms in readings} if len(joined) == 1 else {None}
+    dim = dims.pop()
+    if dim is None or dims:
         return None
     source = [perm[k] for k, n in enumerate(fine) if n > 1]
     group = parts[joined[0]]
