@@ -78,7 +78,7 @@ STAGES: tuple[Stage, ...] = (
         (
             AbsorbTransposes(),
             ComposeGenerics(),
-            AbsorbShuffles(),
+            AbsorbShuffles(),  # after compose-generics: the reshapes it leaves keep generics apart
             CopyOutputs(),  # after compose-generics: a copy stays a copy
             PlacePieces(),  # after copy-outputs: an output is never a piece of something else
             FormGroups(),  # last: it closes what is fused
