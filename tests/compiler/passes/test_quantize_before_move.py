@@ -52,6 +52,13 @@ def test_values_beyond_the_integers_saturate_alike(special: float) -> None:
     np.testing.assert_array_equal(after, before)
 
 
+def test_what_comes_from_outside_is_pooled_as_it_comes() -> None:
+    q = Qdq(5)
+    pooled = q.b.node("MaxPool", q.b.input((1, 6, 7, 7)), kernel_shape=[3, 3], strides=[2, 2])
+    _, module = normalised(q.b.case("pooled", q.act(pooled, 0.1, 3)))
+    assert quantised_points(module) == 6 * 3 * 3
+
+
 def test_floats_that_others_read_are_pooled_as_floats() -> None:
     _, module = normalised(model_of((0.1, 3), is_shared=True))
     assert quantised_points(module) == 6 * 4 * 4

@@ -41,6 +41,7 @@ from npuc.compiler.xdsl_api import (
     Operation,
     PatternRewriter,
     RewritePattern,
+    SSAValue,
     i64,
 )
 
@@ -48,7 +49,8 @@ from npuc.compiler.xdsl_api import (
 class MoveBeforeDequantize(Pattern[DequantizeOp]):
     """move(dequantize(q)) == dequantize(move(q)): reshape, transpose, gather of rows, max pooling.
 
-    A scale per channel follows its axis through a transpose.
+    A scale per channel follows its axis through a transpose. Rows that are gathered must exist, as
+    importers see to: others are 0 before the dequantisation, not after it.
     """
 
     def match(self, op: Operation) -> DequantizeOp | None:
@@ -90,10 +92,18 @@ class QuantizeOfDequantize(Pattern[DequantizeOp]):
         return "a dequantisation and the same quantisation cancelled"
 
 
-class QuantizeBeforeMove(Pattern[Pool2dOp | ReshapeOp]):
-    """quantize(move(x)) == move(quantize(x)): max pooling, and the reshapes that it lies behind.
+def _origin(value: SSAValue) -> SSAValue:
+    """What ``value`` is a view or a transpose of."""
+    while isinstance(value.owner, ReshapeOp | TransposeOp):
+        value = value.owner.x
+    return value
 
-    Whoever makes x hands on integers. Not for inputs of the model, which come as they are.
+
+class QuantizeBeforeMove(Pattern[Pool2dOp | ReshapeOp]):
+    """quantize(move(x)) == move(quantize(x)) for max pooling and reshapes.
+
+    Whoever makes x hands on integers. Not for inputs of the model, which come as they are, nor for
+    dequantised tensors: there the movement goes first.
     """
 
     def match(self, op: Operation) -> Pool2dOp | ReshapeOp | None:
@@ -102,9 +112,10 @@ class QuantizeBeforeMove(Pattern[Pool2dOp | ReshapeOp]):
         move = op.x.owner
         if not isinstance(move, Pool2dOp | ReshapeOp) or single_user(op.x) is not op:
             return None
-        is_max_pool = isinstance(move, Pool2dOp) and move.kind.data == "max"
-        is_made = not isinstance(move.x.owner, Block | DequantizeOp)
-        return move if is_made and (is_max_pool or isinstance(move, ReshapeOp)) else None
+        if isinstance(move, Pool2dOp) and move.kind.data != "max":
+            return None
+        source = _origin(move.x) if isinstance(move, Pool2dOp) else move.x
+        return None if isinstance(source.owner, Block | DequantizeOp) else move
 
     def rewrite(self, op: Operation, found: Pool2dOp | ReshapeOp, rewriter: PatternRewriter) -> str:
         result_type = op.results[0].type
