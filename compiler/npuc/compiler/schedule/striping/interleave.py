@@ -89,7 +89,7 @@ class Rounds:
     def cycles(self, turns: Sequence[int]) -> int:
         """Cycles of all rounds, when the jobs of each run in the order of ``turns``.
 
-        Stores take no engine's time.
+        Stores take time of DRAM alone: no engine waits for them.
         """
         mxu = vpu = dma = issued = 0
         accumulator = Accumulator(self.acc_bytes)
