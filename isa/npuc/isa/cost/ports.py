@@ -61,6 +61,8 @@ def stream_access(port: Port, extents: Int64s, strides: Int64s, element_bytes: I
     for d in reversed(range(extents.shape[-1])):
         extent, stride = extents[..., d], np.abs(strides[..., d])
         moves = (extent != 1) & (stride != 0)
+        if not moves.any():
+            continue
         joins = (stride == run) | ((run < stride) & (stride < port.word_bytes))
         merged = moves & open_run & joins
         broken = moves & ~merged
