@@ -10,7 +10,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 RTL = FOLDER.parents[1] / "tests" / "rtl" / "results.json"
-LADDER = ("closed-forms", "scalesim", "onnxim", "oracle", "properties")
+LADDER = ("closed-forms", "scalesim", "onnxim", "oracle", "whole-bursts", "properties")
 ERROR_COLUMNS = ("set", "n", "median", "p95", "max", "bias")
 HEAD = """\
 # What was checked against what

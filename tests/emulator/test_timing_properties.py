@@ -12,9 +12,15 @@ from hypothesis import strategies as st
 
 from npuc.emulator.stream import CommandStream
 from npuc.emulator.timing import Timing, time_streams
-from npuc.emulator.timing.stepped import stepped_cycles
-from npuc.isa.instructions import Engine, Instruction
-from npuc.isa.target import Target
+from npuc.emulator.timing.stepped import (
+    Controller,
+    SteppedCommand,
+    SteppedMachine,
+    stepped_cycles,
+    steps,
+)
+from npuc.isa.instructions import Command, Engine, Instruction
+from npuc.isa.target import Target, load_target
 from tests.emulator.timing_streams import (
     EDGE,
     QUEUES,
@@ -27,6 +33,7 @@ from tests.emulator.timing_streams import (
 )
 
 TARGETS = st.sampled_from([TINY, EDGE])
+REF_512 = load_target("ref-512")
 
 
 def streams_of(cores: Sequence[Sequence[Instruction]]) -> list[CommandStream]:
@@ -137,4 +144,74 @@ def test_a_command_alone_takes_the_same_cycles(target: Target, engine: Engine, c
     code = [work_of(engine, choice)]
     program, streams = program_of(target, code), [stream_of(code)]
     timing = time_streams(program, streams)
-    assert stepped_cycles(program, streams, timing.works, target) == timing.wall_cycles
+    assert (
+        stepped_cycles(program, streams, timing.works, SteppedMachine(target)) == timing.wall_cycles
+    )
+
+
+def stepped(
+    target: Target, code: list[Command], controller: Controller = Controller.interleaved
+) -> list[SteppedCommand]:
+    """The commands of one core after the oracle has run them."""
+    program, streams = program_of(target, code), [stream_of(code)]
+    works = time_streams(program, streams).works
+    *_, system = steps(program, streams, works, SteppedMachine(target, controller))
+    return list(system.cores[0].commands)
+
+
+@pytest.mark.parametrize("dispatch_cycles", [1, 3])
+def test_the_oracle_pushes_one_command_after_the_other(dispatch_cycles: int) -> None:
+    target = replace(EDGE, ctl=replace(EDGE.ctl, dispatch_cycles=dispatch_cycles))
+    code = [work_of(engine, 0) for engine in QUEUES]
+    starts = [command.start for command in stepped(target, code)]
+    assert starts == [dispatch_cycles * (i + 1) for i in range(len(QUEUES))]
+    assert starts == timed(target, [code]).cores[0].start.tolist()
+
+
+@pytest.mark.parametrize("queue_depth", [1, 2])
+def test_the_oracle_pushes_into_the_room_of_the_same_cycle(queue_depth: int) -> None:
+    target = replace(EDGE, ctl=replace(EDGE.ctl, queue_depth=queue_depth))
+    code = [work_of(Engine.ld0, 1)] * 6 + [work_of(Engine.mxu, 1)] * 2
+    starts = [command.start for command in stepped(target, code)]
+    assert starts == timed(target, [code]).cores[0].start.tolist()
+
+
+def moving_cycles(commands: list[SteppedCommand], target: Target) -> list[int]:
+    fixed = target.dma.setup_cycles + target.dram.latency_cycles
+    return [command.end - command.start - fixed for command in commands]
+
+
+@pytest.mark.parametrize("target", [TINY, EDGE, REF_512], ids=lambda t: t.name)
+def test_interleaved_dram_gives_equal_parts(target: Target) -> None:
+    """Three equal transfers that start a cycle apart: each has a third of DRAM almost to the end.
+
+    The first has 1 1/2 cycles of DRAM before the third comes, the second 1/2: so at the first's end
+    one cycle is left to the second and 1 1/2 to the third, each at half of DRAM, then at all of it.
+    """
+    code = [work_of(engine, 3) for engine in (Engine.ld0, Engine.ld1, Engine.st)]
+    commands = stepped(target, code)
+    first, second, third = moving_cycles(commands, target)
+    assert 3 * (commands[0].moving - 1) <= third + 2 <= 3 * commands[0].moving + 1
+    assert (second + 1) - first == 2 and (third + 2) - first in {2, 3}
+
+
+@pytest.mark.parametrize("target", [TINY, EDGE, REF_512], ids=lambda t: t.name)
+def test_whole_bursts_come_one_after_another(target: Target) -> None:
+    code = [work_of(engine, 0) for engine in (Engine.ld0, Engine.ld1)]
+    first, second = stepped(target, code, Controller.whole_bursts)
+    assert first.bursts == second.bursts == 1
+    assert moving_cycles([first], target) == [first.moving]
+    assert second.end - first.end == pytest.approx(first.moving, abs=1)
+    first, second = stepped(target, code)
+    assert second.end - first.end == 1
+
+
+def test_a_channel_brings_no_more_than_it_has_outstanding() -> None:
+    """DRAM has room for all; one burst in flight at a time comes each latency."""
+    dma = replace(EDGE.dma, outstanding_bursts=1)
+    target = replace(EDGE, dma=dma, dram=replace(EDGE.dram, bytes_per_cycle=1000))
+    code = [work_of(Engine.ld0, 3)]
+    for controller in Controller:
+        (command,) = stepped(target, code, controller)
+        slow = moving_cycles([command], target)[0]
+        assert slow == pytest.approx(command.bursts * EDGE.dram.latency_cycles, abs=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npuc.emulator.timing.stepped import SteppedCommand, steps
+from npuc.emulator.timing.stepped import SteppedCommand, SteppedMachine, steps
 from npuc.emulator.timing.work import Work
 from npuc.isa.instructions import Command
 from npuc.isa.target import Target, load_target
@@ -62,7 +62,8 @@ def random_requests(rng: np.random.Generator, length: int) -> Requests:
     work = _random_work(rng, length, (spm_banks, acc_banks))
     states = [np.zeros((length, FACTS - 1), np.int64)]
     commands: list[SteppedCommand] = []
-    for system in steps(program_of(target, code), [stream_of(code)], [work], target):
+    machine = SteppedMachine(target)
+    for system in steps(program_of(target, code), [stream_of(code)], [work], machine):
         commands = system.cores[0].commands
         states.append(np.array([(c.moved, c.spm_taken, c.acc_taken) for c in commands]))
     return Requests(target, work, tuple(commands), np.array(states))

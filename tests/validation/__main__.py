@@ -1,6 +1,7 @@
-"""Run the ladder and write its figures: ``make validation`` (about ten minutes of CPU).
+"""Run the ladder and write its figures: ``make validation`` (about half an hour of CPU).
 
-python -m tests.validation [RUNG ...]     oracle, properties, closed-forms, scalesim, onnxim
+python -m tests.validation [RUNG ...]
+    closed-forms, scalesim, onnxim, properties, oracle, whole-bursts
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ RUNGS: dict[str, Callable[[], Rung]] = {
     "onnxim": onnxim.rung,
     "properties": properties.rung,
     "oracle": oracle.rung,
+    "whole-bursts": oracle.whole_bursts_rung,
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npuc.emulator.timing import time_streams
-from npuc.emulator.timing.stepped import stepped_cycles
+from npuc.emulator.timing.stepped import SteppedMachine, stepped_cycles
 from npuc.emulator.timing.work import command_work
 from npuc.isa import cost
 from npuc.isa.descriptors import Segment, TensorMap
@@ -85,7 +85,7 @@ def test_compiled_digits() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "periodic"])
 @pytest.mark.parametrize("cores", [1, 2, 4])
 def test_long_streams(kind: str, cores: int) -> None:
     found = [cycles(random_case(t, kind, COMMANDS, cores, seed=7)) for t in machines()]
@@ -97,6 +97,6 @@ def test_the_comparison_can_fail() -> None:
     """An engine that gave every transfer all of DRAM would be found at once."""
     case = random_case(EDGE, "unordered", 60)
     works = works_by_the_manual(case.program, case.streams, EDGE)
-    oracle = stepped_cycles(case.program, case.streams, works, EDGE)
+    oracle = stepped_cycles(case.program, case.streams, works, SteppedMachine(EDGE))
     free = replace(EDGE, dram=replace(EDGE.dram, bytes_per_cycle=3 * EDGE.dram.bytes_per_cycle))
     assert time_streams(case.program, case.streams, free).wall_cycles < 0.92 * oracle

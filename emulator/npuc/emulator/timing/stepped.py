@@ -1,18 +1,20 @@
 """The cycle-stepped oracle: the rules of time once more, one cycle and one access at a time.
 
 Nothing here is shared with the event engine; the work of commands is an argument, and
-tests/validation/manual_work.py counts it from the manual alone. DRAM serves whole bursts
-in turn, banks serve whole words, and an engine that misses a word waits. Far too slow for
-programs: it serves to measure the event engine's error, and to be read.
+tests/validation/manual_work.py counts it from the manual alone. DRAM deals
+out the bytes of each cycle, banks serve whole words, and an engine that misses a word waits. Far
+too slow for programs: it serves to measure the event engine's error, and to be read. A second DRAM
+``Controller``, not the machine's, serves whole bursts in turn.
 
 The banks' turn: of the commands that move, the first in the order of engines after the one that
 was first in the cycle before is served first, then the others in that order. Each takes what it
 still needs for its next moving cycle, as far as words are left, and keeps what it took.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from npuc.emulator.stream import CommandStream
 from npuc.emulator.timing.work import Work
@@ -23,8 +25,23 @@ from npuc.isa.program import Code, Program
 from npuc.isa.target import Target
 
 CYCLE_BUDGET = 10_000_000
-WHOLE = 1 - 1e-9  # a burst's credit, up to the rounding of sums
+TINY = 1e-9  # of a burst: what the rounding of sums leaves
 QUEUES = tuple(engine for engine in Engine if engine is not Engine.ctl)
+
+
+class Controller(Enum):
+    """How DRAM serves those who ask at the same time; ``interleaved`` is the machine's rule."""
+
+    interleaved = "bursts of all are under way at once, in equal parts"
+    whole_bursts = "whole bursts in turn, who has waited longest first"
+
+
+@dataclass(frozen=True)
+class SteppedMachine:
+    """A target and its controller of DRAM."""
+
+    target: Target
+    controller: Controller = Controller.interleaved
 
 
 @dataclass
@@ -43,7 +60,7 @@ class SteppedCommand:
     spm_words: int
     acc_words: int
     moved: int = 0  # moving cycles that are complete
-    bursts_served: int = 0
+    bursts_come: float = 0.0
     burst_credit: float = 0.0
     spm_taken: int = 0
     acc_taken: int = 0
@@ -73,6 +90,7 @@ class Core:
     last_turn: dict[Engine, int] = field(default_factory=dict)
     first_served: int = 0  # the engine that was first at the banks in the cycle before
     ctl_left: int = -1  # ctl cycles before the next push; -1: not yet looked at
+    is_held: bool = False  # ctl could not push what it holds
 
     @property
     def is_done(self) -> bool:
@@ -84,43 +102,74 @@ class Core:
 
 
 @dataclass
+class Asking:
+    """A command that asks DRAM for bursts in this cycle, and what its channel still takes."""
+
+    core: Core
+    command: SteppedCommand
+    channel_left: float
+
+    @property
+    def room(self) -> float:
+        """Bursts, or parts of one, that it takes at most."""
+        return min(self.channel_left, self.command.bursts - self.command.bursts_come)
+
+    def take(self, part: float) -> None:
+        """Let ``part`` of a burst come; parts that make a whole one are one, despite rounding."""
+        self.channel_left -= part
+        self.core.channel_credit -= part
+        come = self.command.bursts_come + part
+        self.command.bursts_come = round(come) if abs(come - round(come)) < TINY else come
+
+
+@dataclass
 class System:
     """All cores and what they share."""
 
-    target: Target
+    machine: SteppedMachine
     cores: list[Core]
     counters: dict[int, int] = field(default_factory=dict)
     dram_credit: float = 0.0
     turn: int = 0
     now: int = 0
 
+    @property
+    def target(self) -> Target:
+        return self.machine.target
+
 
 def stepped_cycles(
-    program: Program, streams: Sequence[CommandStream], works: Sequence[Work], target: Target
+    program: Program,
+    streams: Sequence[CommandStream],
+    works: Sequence[Work],
+    machine: SteppedMachine,
 ) -> int:
     """Wall cycles of ``streams`` by stepping every cycle.
 
     Raises: ExecutionError when nothing ends within CYCLE_BUDGET cycles.
     """
     wall = 0
-    for system in steps(program, streams, works, target):
+    for system in steps(program, streams, works, machine):
         wall = system.now  # somebody runs until the last command has ended
     return wall
 
 
 def steps(
-    program: Program, streams: Sequence[CommandStream], works: Sequence[Work], target: Target
+    program: Program,
+    streams: Sequence[CommandStream],
+    works: Sequence[Work],
+    machine: SteppedMachine,
 ) -> Iterator[System]:
     """The same system after each cycle, until all commands have ended.
 
     Raises: ExecutionError when nothing ends within CYCLE_BUDGET cycles.
     """
-    burst_bytes = target.dram.burst_bytes
+    burst_bytes = machine.target.dram.burst_bytes
     cores = [
         Core(_commands(program.code[core], stream, works[core], burst_bytes))
         for core, stream in enumerate(streams)
     ]
-    system = System(target, cores)
+    system = System(machine, cores)
     while not all(core.is_done for core in cores):
         if system.now == CYCLE_BUDGET:
             raise ExecutionError("the oracle did not reach the end", given=f"{system.now} cycles")
@@ -178,7 +227,8 @@ def _control(system: System, core: Core) -> None:
         if core.ctl_left > 0:
             core.ctl_left -= 1
             return
-        if not _push(system, core, command):
+        core.is_held = not _push(system, core, command)
+        if core.is_held:
             return
         core.next_command += 1
         core.ctl_left = -1
@@ -201,7 +251,7 @@ def _push(system: System, core: Core, command: SteppedCommand) -> bool:
 
 def _control_retry(system: System, core: Core) -> None:
     """A command that left its queue in this cycle makes room for the one that ctl holds."""
-    if core.ctl_left == 0:
+    if core.is_held:
         _control(system, core)
 
 
@@ -219,32 +269,68 @@ def _start_queues(system: System, core: Core) -> None:
 
 
 def _serve_dram(system: System) -> None:
-    """Hand out whole bursts in turn, as far as the DRAM's and the channels' rates go."""
-    dram = system.target.dram
-    # Bursts per cycle of one channel: as many as are in flight arrive within one latency.
-    channel_rate = system.target.dma.outstanding_bursts / max(dram.latency_cycles, 1)
-    wanting: list[tuple[Core, SteppedCommand]] = []
+    """One cycle of DRAM for whoever asks, by the rule of the machine's controller."""
+    asking = [
+        Asking(core, command, _channel_rate(system.target))
+        for core in system.cores
+        for command in core.running.values()
+        if not command.fixed and command.bursts_come < command.bursts
+    ]
+    if system.machine.controller is Controller.interleaved:
+        _deal(system, asking)
+    else:
+        _serve_whole_bursts(system, asking)
+
+
+def _deal(system: System, asking: list[Asking]) -> None:
+    """Equal parts to all who ask until the first can take no more, then to the others; and so on.
+
+    A command takes no more than one channel brings, a core no more than all its channels.
+    """
+    left = _dram_rate(system.target)
     for core in system.cores:
-        asking = [c for c in core.running.values() if not c.fixed and c.bursts_served < c.bursts]
-        core.channel_credit = _grown(
-            core.channel_credit, system.target.dma.channels * channel_rate if asking else 0.0
-        )
-        for command in asking:
-            command.burst_credit = _grown(command.burst_credit, channel_rate)
-        wanting += [(core, command) for command in asking]
-    rate = dram.bytes_per_cycle * dram.efficiency / dram.burst_bytes
-    system.dram_credit = _grown(system.dram_credit, rate if wanting else 0.0)
-    for core, command in sorted(wanting, key=_last_turn):
+        core.channel_credit = system.target.dma.channels * _channel_rate(system.target)
+    while asking and left > TINY:
+        askers = Counter(id(user.core) for user in asking)
+        parts = [user.core.channel_credit / askers[id(user.core)] for user in asking]
+        part = min(left / len(asking), *parts, *(user.room for user in asking))
+        left -= part * len(asking)
+        for user in asking:
+            user.take(part)
+        asking = [user for user in asking if min(user.room, user.core.channel_credit) > TINY]
+
+
+def _serve_whole_bursts(system: System, asking: list[Asking]) -> None:
+    """Hand out whole bursts in turn, as far as the credits of DRAM, core and channel go."""
+    channel_rate = _channel_rate(system.target)
+    for core in system.cores:
+        asks = any(user.core is core for user in asking)
+        rate = system.target.dma.channels * channel_rate if asks else 0.0
+        core.channel_credit = _grown(core.channel_credit, rate)
+    for user in asking:
+        user.command.burst_credit = _grown(user.command.burst_credit, channel_rate)
+    system.dram_credit = _grown(system.dram_credit, _dram_rate(system.target) if asking else 0.0)
+    for core, command in sorted(((u.core, u.command) for u in asking), key=_last_turn):
         while (
-            command.bursts_served < command.bursts
-            and min(system.dram_credit, core.channel_credit, command.burst_credit) >= WHOLE
+            command.bursts_come < command.bursts
+            and min(system.dram_credit, core.channel_credit, command.burst_credit) >= 1 - TINY
         ):
-            command.bursts_served += 1
+            command.bursts_come += 1
             command.burst_credit -= 1
             core.channel_credit -= 1
             system.dram_credit -= 1
             system.turn += 1
             core.last_turn[command.engine] = system.turn
+
+
+def _dram_rate(target: Target) -> float:
+    """Bursts per cycle of the DRAM."""
+    return target.dram.bytes_per_cycle * target.dram.efficiency / target.dram.burst_bytes
+
+
+def _channel_rate(target: Target) -> float:
+    """Bursts per cycle of one channel: as many as are in flight arrive within one latency."""
+    return target.dma.outstanding_bursts / max(target.dram.latency_cycles, 1)
 
 
 def _last_turn(asking: tuple[Core, SteppedCommand]) -> int:
@@ -276,9 +362,9 @@ def _move(command: SteppedCommand, words: dict[str, int]) -> None:
     """Complete one more moving cycle if its bursts have come and all its words are served."""
     target = command.moved + 1
     if command.bursts:  # the burst that is arriving counts, but the last one must be there
-        arriving = min(command.bursts_served + 1, command.bursts)
+        arriving = min(int(command.bursts_come) + 1, command.bursts)
         is_last = target == command.moving
-        if is_last and command.bursts_served < command.bursts:
+        if is_last and command.bursts_come < command.bursts:
             return
         if target * command.bursts > arriving * command.moving:
             return
