@@ -30,8 +30,9 @@ BATCHES = (("tiny", 6), ("edge", 100), ("ref-512", 60), ("ref-2048", 100))
 NOTES = (
     "Both follow docs/isa/time.md; they share no code but descriptors and targets.",
     (
-        "What remains is rounding: events of the engine lie on whole cycles, the oracle's banks "
-        "give whole words in turn, and a moving cycle of the oracle waits for whole bursts."
+        "What remains is rounding: rates of the engine are rounded down, a part in some thousand, "
+        "and banks of the oracle give whole words in turn. Where rounds repeat, a cycle of "
+        "difference can grow, for each transfer starts by the end of another."
     ),
     "server compiles digits into fewer than 1,000 commands; its streams are the random ones.",
     "An edge of 2 or 4 cores is edge with that many, which share its DRAM.",

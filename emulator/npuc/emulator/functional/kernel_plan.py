@@ -8,7 +8,6 @@ import numpy as np
 
 from npuc.emulator.functional.plain import Values
 from npuc.emulator.functional.vector_kernels import ELEMENTWISE, REDUCTIONS, Compiled
-from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Kernel
 from npuc.isa.microops import BY_NAME, MicroOp
 
@@ -54,8 +53,8 @@ class PlanCache:
 
 def plan_kernel(kernel: Kernel) -> KernelPlan:
     """Prepare a kernel."""
-    loads = [(stream, True) for stream in sorted(body_streams(kernel))]
-    loads += [(stream, False) for stream in sorted(epilogue_streams(kernel))]
+    loads = [(stream, True) for stream in sorted(kernel.body_streams)]
+    loads += [(stream, False) for stream in sorted(kernel.epilogue_streams)]
     steps = []
     for position, op in enumerate(kernel.ops):
         spec = BY_NAME[op.name]

@@ -26,7 +26,6 @@ from npuc.emulator.region import (
     WordWork,
     Work,
 )
-from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Op
 from npuc.isa.dtypes import DType
 from npuc.isa.microops import BY_NAME
@@ -163,11 +162,11 @@ class Interpretation:
         first = (*work.space[:PARALLEL], 1, 1, 1)
         self.body = {
             i: self._load(memory, core, i, work.space).reshape(shape)
-            for i in body_streams(work.kernel)
+            for i in work.kernel.body_streams
         }
         self.once = {
             i: self._load(memory, core, i, first).reshape(shape[0])
-            for i in epilogue_streams(work.kernel)
+            for i in work.kernel.epilogue_streams
             if work.part is None or work.part.is_last
         }
 

@@ -4,7 +4,6 @@ All dispatches of one instruction are resolved together, as arrays. What is wron
 range, bytes outside a memory, unequal extents) becomes a ``Problem`` of one command.
 """
 
-from npuc.emulator.resolve.compute import body_streams, epilogue_streams
 from npuc.emulator.resolve.operands import Operand, byte_range, resolve_view
 from npuc.emulator.resolve.stream import Problem, ResolvedStream, check_points
 
@@ -12,9 +11,7 @@ __all__ = [
     "Operand",
     "Problem",
     "ResolvedStream",
-    "body_streams",
     "byte_range",
     "check_points",
-    "epilogue_streams",
     "resolve_view",
 ]

@@ -18,7 +18,7 @@ from npuc.emulator.validate import (
     VEXEC_INPUTS,
     VEXEC_OUTPUTS,
 )
-from npuc.isa.descriptors import Kernel, Params
+from npuc.isa.descriptors import Params
 from npuc.isa.instructions import NO_INDEX
 from npuc.isa.instructions.ordered import DOMAINS, SCAN_OPERATIONS, Sort
 from npuc.isa.numerics.reduction import PARTIAL_COUNT
@@ -70,11 +70,11 @@ class VexecGroup(Group):
         self.inputs = [self.operand(name) for name in VEXEC_INPUTS[:n_in]]
         self.outputs = [self.operand(name) for name in VEXEC_OUTPUTS[:n_out]]
         self.space = (self.inputs or self.outputs)[0].extents
-        in_body = body_streams(self.kernel)
+        in_body = self.kernel.body_streams
         for position, operand in enumerate(self.inputs):
             section = "body" if position in in_body else "epilogue"
             self._check_space(VEXEC_INPUTS[position], operand, section)
-            if position in epilogue_streams(self.kernel):
+            if position in self.kernel.epilogue_streams:
                 empty = (operand.extents[:, _PARALLEL:] == 0).any(axis=1)
                 self.fault(
                     empty,
@@ -197,17 +197,3 @@ def _param_words(record: Params, registers: Int64s) -> Int64s:
     for position, (word, register) in enumerate(zip(record.words, record.registers, strict=True)):
         words[:, position] = registers[:, register] & 0xFFFFFFFF if register else word
     return words
-
-
-def body_streams(kernel: Kernel) -> frozenset[int]:
-    """Input streams that are read once per point."""
-    values = {v for op in kernel.ops[: kernel.body_count] for v in op.operands}
-    values |= {o.value for o in kernel.outputs if not o.epilogue}
-    return frozenset(v for v in values if v < len(kernel.inputs))
-
-
-def epilogue_streams(kernel: Kernel) -> frozenset[int]:
-    """Input streams that are read once per output, at the first point of the reduction."""
-    values = {v for op in kernel.ops[kernel.body_count :] for v in op.operands}
-    values |= {o.value for o in kernel.outputs if o.epilogue}
-    return frozenset(v for v in values if v < len(kernel.inputs))

@@ -63,9 +63,9 @@ class Operand:
         """The operand of one dispatch."""
         return Region(
             self.view,
-            int(self.address[row]),
+            self.address.item(row),
             tuple(self.extents[row].tolist()),
-            tuple(self.origins[row].tolist()),
+            tuple(self.origins[row].tolist()) if self.view.windows else (),
         )
 
 

@@ -61,8 +61,8 @@ class ResolvedStream:
 
     def work(self, command: int) -> Work:
         """What a command does, with all operands resolved."""
-        group = self._groups[int(self._key[command])]
-        return group.work(int(self._row[command]))
+        group = self._groups[self._key.item(command)]
+        return group.work(self._row.item(command))
 
     def raise_first(self) -> None:
         """Raises: ExecutionError for the first command with a problem, naming its site."""

@@ -1,6 +1,5 @@
-"""The exact bytes that a command reads and writes, of clipped views and boxes."""
+"""Sets of bytes: of strided boxes, and of views that windows clip."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
 from typing import NamedTuple
@@ -16,36 +15,11 @@ from npuc.emulator.footprint import (
     touched_range,
     without_repeats,
 )
-from npuc.emulator.region import (
-    DmaWork,
-    IndexedWork,
-    MmaWork,
-    MoveWork,
-    Region,
-    ScanWork,
-    SelectWork,
-    VexecWork,
-    WordWork,
-    Work,
-)
-from npuc.emulator.resolve import body_streams, epilogue_streams
-from npuc.isa.descriptors import Segment, Space
+from npuc.emulator.region import Region
 from npuc.isa.errors import CapacityError
 
-_PARALLEL = 4
 _KEPT_POINTS = 1 << 12
 MAX_PIECES = 1 << 22
-
-
-class MemoryKey(NamedTuple):
-    """A memory: ``spm`` or ``acc`` of a core, or a DRAM segment (core -1)."""
-
-    name: str
-    core: int
-
-    def __str__(self) -> str:
-        """The name in a message."""
-        return f"{self.name} of core {self.core}" if self.core >= 0 else f"segment {self.name}"
 
 
 class ByteSet(NamedTuple):
@@ -97,126 +71,62 @@ class ByteSet(NamedTuple):
         return _of_marks(both).shifted(low)
 
 
-class Access(NamedTuple):
-    """A command touches ``bytes`` of ``memory``; ``operand`` names them in messages.
-
-    Where ``is_exact`` is false values decide which of the bytes: it may be any of them.
-    """
-
-    memory: MemoryKey
-    bytes: ByteSet
-    is_write: bool
-    operand: str
-    is_exact: bool = True
-
-
 EMPTY = ByteSet(np.zeros((0, 2), np.int64))
 
 
-def accesses(core: int, work: Work) -> Iterator[Access]:
-    """Reads, then writes of one command; empty ones are left out."""
-    yield from (access for access in _all_accesses(core, work) if access.bytes)
+class Box(NamedTuple):
+    """Elements of ``size`` bytes at ``address`` + sum of i x stride, each i below its extent."""
+
+    address: int
+    extents: tuple[int, ...]
+    strides: tuple[int, ...]
+    size: int
+
+    @property
+    def bytes(self) -> ByteSet:
+        """Exactly its bytes. Raises: CapacityError where they lie in too many pieces."""
+        return strided_bytes(self.extents, self.strides, self.size).shifted(self.address)
 
 
-def _all_accesses(core: int, work: Work) -> Iterator[Access]:
-    if isinstance(work, MmaWork):
-        yield from _mma(core, work)
-    elif isinstance(work, VexecWork):
-        yield from _vexec(core, work)
-    elif isinstance(work, DmaWork):
-        yield from _transfer(core, work)
-    elif isinstance(work, ScanWork | SelectWork):
-        yield from (_of_view(core, region, name) for name, region in work.reads.items())
-        for name, region in work.writes.items():
-            yield _of_view(core, region, name, is_write=True)
-    elif isinstance(work, IndexedWork):
-        yield from _indexed(core, work)
-    elif isinstance(work, MoveWork):
-        if work.source is not None:
-            yield _of_view(core, work.source, "source")
-        yield _of_view(core, work.target, "to", is_write=True)
-    elif isinstance(work, WordWork):
-        owner = core if isinstance(work.memory, Space) else -1
-        whole = ByteSet(_one_run(work.dtype.bytes), work.address)
-        yield Access(MemoryKey(work.memory.name, owner), whole, work.is_store, "word")
+def touched_by(region: Region) -> Box | Region:
+    """The region as a box, where its windows clip it to one."""
+    view = region.view
+    if view.windows and 0 not in region.extents:
+        return _clipped(region) or region
+    return Box(region.address, region.extents, view.strides, view.dtype.bytes)
 
 
-def _of_view(core: int, region: Region, operand: str, *, is_write: bool = False) -> Access:
-    return Access(MemoryKey(region.view.space.name, core), region_bytes(region), is_write, operand)
+def _clipped(region: Region) -> Box | None:
+    """The part of a region inside its windows, where addresses grow as the coordinates do.
 
-
-def _mma(core: int, work: MmaWork) -> Iterator[Access]:
-    if 0 not in work.a.extents and 0 not in work.w.extents:
-        yield _of_view(core, work.a, "a")
-        yield _of_view(core, work.w, "w")
-    if work.accumulate:
-        yield _of_view(core, work.acc, "acc")
-    yield _of_view(core, work.acc, "acc", is_write=True)
-
-
-def _vexec(core: int, work: VexecWork) -> Iterator[Access]:
-    first = (*work.space[:_PARALLEL], 1, 1, 1)
-    in_body = body_streams(work.kernel)
-    at_end = work.part is None or work.part.is_last
-    in_epilogue = epilogue_streams(work.kernel) if at_end else frozenset()
-    for stream in sorted(in_body | in_epilogue):
-        extents = work.space if stream in in_body else first
-        yield _of_view(core, work.inputs[stream]._replace(extents=extents), f"in{stream}")
-    if work.part and not work.part.is_first:
-        yield _of_view(core, work.part.state, "state")
-    for position, region in work.written:
-        yield _of_view(core, region, f"out{position}", is_write=True)
-    if work.part and not work.part.is_last:
-        yield _of_view(core, work.part.state, "state", is_write=True)
-
-
-def _transfer(core: int, work: DmaWork) -> Iterator[Access]:
-    made = work.map
-    first, counts = clipped_box(work)
-    element = tuple(c + f for c, f in zip(work.corner, first, strict=True))
-    size = made.dtype.bytes
-    in_dram = strided_bytes(counts, made.dram_strides, size).shifted(
-        made.base + _dot(element, made.dram_strides)
-    )
-    segment = MemoryKey(made.segment.name, -1)
-    spm = MemoryKey(Space.spm.name, core)
-    if work.is_load:
-        yield Access(segment, in_dram, False, "tensor")
-        whole = strided_bytes(made.box, made.spm_strides, size).shifted(work.address)
-        for receiver in work.cores or (core,):
-            yield Access(MemoryKey(Space.spm.name, receiver), whole, True, "box")
-    else:
-        inside = strided_bytes(counts, made.spm_strides, size).shifted(
-            work.address + _dot(first, made.spm_strides)
-        )
-        yield Access(spm, inside, False, "box")
-        yield Access(segment, in_dram, True, "tensor")
-
-
-def clipped_box(work: DmaWork) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """First point of the box that lies inside the tensor, and how many do along each dimension."""
-    made = work.map
-    first = tuple(max(0, -c) for c in work.corner)
-    stop = (min(b, e - c) for b, e, c in zip(made.box, made.extents, work.corner, strict=True))
-    return first, tuple(max(0, s - f) for f, s in zip(first, stop, strict=True))
-
-
-def _indexed(core: int, work: IndexedWork) -> Iterator[Access]:
-    """Which elements of the tensor a list of indices names is not known here: any of them."""
-    made, first = work.first.map, work.first
-    yield _of_view(core, work.indices, "index")
-    size, count = made.dtype.bytes, work.indices.extents[0]
-    tensor = strided_bytes(made.extents, made.dram_strides, size).shifted(made.base)
-    boxes = strided_bytes((count, *made.box), (work.step, *made.spm_strides), size)
-    in_dram = Access(MemoryKey(made.segment.name, -1), tensor if count else EMPTY,
-                     not first.is_load, "tensor", is_exact=False)  # fmt: skip
-    in_spm = Access(MemoryKey(Space.spm.name, core), boxes.shifted(first.address),
-                    first.is_load, "boxes")  # fmt: skip
-    yield from (in_dram, in_spm) if first.is_load else (in_spm, in_dram)
-
-
-def _dot(a: tuple[int, ...], b: tuple[int, ...]) -> int:
-    return sum(x * y for x, y in zip(a, b, strict=True))
+    So they do where windows pad a tensor: the dimensions that move a window act as one. None where
+    they do not, and where two windows share a dimension.
+    """
+    view, address = region.view, region.address
+    extents, strides = list(region.extents), list(view.strides)
+    taken: set[int] = set()
+    for window, origin in zip(view.windows, region.origins, strict=True):
+        coefficients = window.coefficients
+        moving = [d for d, step in enumerate(coefficients) if step and region.extents[d] > 1]
+        if not moving and 0 <= origin < window.limit:
+            continue
+        if not moving:
+            return Box(address, (0,) * len(extents), view.strides, view.dtype.bytes)
+        base = min(moving, key=coefficients.__getitem__)
+        step, stride = coefficients[base], view.strides[base]
+        is_even = all(view.strides[d] * step == stride * coefficients[d] for d in moving)
+        if step < 0 or not is_even or not taken.isdisjoint(moving):
+            return None
+        (_, count), *more = _joined(sorted((coefficients[d], region.extents[d]) for d in moving))
+        if more:
+            return None
+        first = max(0, -(origin // step))
+        stop = min(count, -((origin - window.limit) // step))
+        taken.update(moving)
+        for d in moving:
+            extents[d] = 1
+        extents[base], address = max(0, stop - first), address + first * stride
+    return Box(address, tuple(extents), tuple(strides), view.dtype.bytes)
 
 
 def region_bytes(region: Region) -> ByteSet:
@@ -226,11 +136,6 @@ def region_bytes(region: Region) -> ByteSet:
     return strided_bytes(region.extents, region.view.strides, region.view.dtype.bytes).shifted(
         region.address
     )
-
-
-@lru_cache(maxsize=1024)
-def _one_run(n_bytes: int) -> Int64s:
-    return np.array([[0, n_bytes]], np.int64)
 
 
 def strided_bytes(extents: tuple[int, ...], strides: tuple[int, ...], size: int) -> ByteSet:
@@ -250,6 +155,7 @@ def _strided(extents: tuple[int, ...], strides: tuple[int, ...], size: int) -> B
     while dims and dims[0][0] <= run:  # a step inside the run only lengthens it
         stride, extent = dims.pop(0)
         run += stride * (extent - 1)
+    dims = _joined(dims)
     span = run + sum(stride * (extent - 1) for stride, extent in dims)
     _check_pieces(prod(extent for _, extent in dims), span)
     reach = run
@@ -266,17 +172,36 @@ def _strided(extents: tuple[int, ...], strides: tuple[int, ...], size: int) -> B
     return ByteSet(runs, low)
 
 
+def _joined(dims: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same sums of steps, by fewer dimensions: a step k times the one before, which has at
+    least k steps, only makes it longer, as the rows of overlapping windows do.
+    """
+    joined: list[tuple[int, int]] = []
+    for stride, extent in dims:
+        inner, steps = joined[-1] if joined else (1, 0)
+        if stride % inner == 0 and stride // inner <= steps:
+            joined[-1] = (inner, steps + stride // inner * (extent - 1))
+        else:
+            joined.append((stride, extent))
+    return joined
+
+
 _kept, _kept_large = lru_cache(maxsize=256)(_strided), lru_cache(maxsize=2)(_strided)
 
 
 def _check_pieces(pieces_at_most: int, span: int) -> None:
     if min(pieces_at_most, span) > MAX_PIECES:
-        raise CapacityError(
-            "strict mode cannot note the bytes of a command",
-            given=f"up to {min(pieces_at_most, span):,} pieces",
-            allowed=f"{MAX_PIECES:,}",
-            next_step="run without --strict, or let the command move longer runs",
-        )
+        raise too_many_pieces(f"up to {min(pieces_at_most, span):,}")
+
+
+def too_many_pieces(given: str) -> CapacityError:
+    """The error for a command whose bytes lie in too many pieces to be noted."""
+    return CapacityError(
+        "strict mode cannot note the bytes of a command",
+        given=f"{given} pieces",
+        allowed=f"{MAX_PIECES:,}",
+        next_step="run without --strict, or let the command move longer runs",
+    )
 
 
 def _marks(dims: list[tuple[int, int]], run: int) -> Mask:
@@ -323,8 +248,3 @@ def _of_marks(marks: Mask) -> ByteSet:
     """The set of the marked bytes."""
     edges = np.flatnonzero(np.diff(marks.astype(np.int8), prepend=0, append=0))
     return ByteSet(edges.reshape(-1, 2))
-
-
-def is_constant(key: MemoryKey) -> bool:
-    """Whether a memory is the constant segment, which nobody writes."""
-    return key.name == Segment.constant.name and key.core < 0

@@ -10,10 +10,10 @@ from npuc.emulator.decode import DecodedProgram
 from npuc.emulator.limits import DEFAULT_LIMITS, Limits, check_memory
 from npuc.emulator.resolve import ResolvedStream, check_points
 from npuc.emulator.stream import CommandStream
-from npuc.emulator.strict.bytesets import Access, ByteSet, accesses
+from npuc.emulator.strict.accesses import Access, accesses
+from npuc.emulator.strict.bytesets import ByteSet
 from npuc.emulator.strict.clocks import ENGINES, Clocks, Graph, build_graph, clocks
 from npuc.emulator.strict.finding import Finding
-from npuc.emulator.strict.shadow import Trace, Traced, trace
 from npuc.emulator.strict.taxonomy import (
     RACE,
     UNINITIALISED,
@@ -21,6 +21,7 @@ from npuc.emulator.strict.taxonomy import (
     finding_of,
     is_fault,
 )
+from npuc.emulator.strict.trace import Trace, Traced, trace
 from npuc.emulator.validate import decode
 from npuc.isa.descriptors import Segment
 from npuc.isa.errors import BinaryError, DeadlockError, ExecutionError
@@ -182,7 +183,7 @@ class Strict:
 
     def _accesses(self, graph: Graph, row: int) -> list[Access]:
         core = int(graph.core[row])
-        return list(accesses(core, self.resolved[core].work(int(graph.command[row]))))
+        return accesses(core, self.resolved[core].work(int(graph.command[row])))
 
     def _unwritten(self, found: Trace) -> Iterator[Finding]:
         shadows = {key.name: shadow for key, shadow in found.shadows.items() if key.core < 0}
@@ -192,7 +193,7 @@ class Strict:
             written = np.zeros(argument.n_bytes, bool)
             if argument.segment.name in shadows:
                 stop = argument.offset + argument.n_bytes
-                written = shadows[argument.segment.name].written[argument.offset : stop]
+                written = shadows[argument.segment.name].written(argument.offset, stop)
             missing = np.flatnonzero(~written)
             if missing.size:
                 yield Finding(

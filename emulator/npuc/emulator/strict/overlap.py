@@ -18,7 +18,8 @@ from npuc.emulator.region import (
     VexecWork,
     Work,
 )
-from npuc.emulator.strict.bytesets import ByteSet, clipped_box, region_bytes, strided_bytes
+from npuc.emulator.strict.accesses import clipped_box
+from npuc.emulator.strict.bytesets import ByteSet, region_bytes, strided_bytes
 
 
 def overlapping_write(work: Work) -> tuple[str, ByteSet] | None:

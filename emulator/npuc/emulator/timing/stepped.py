@@ -103,22 +103,17 @@ class Core:
 
 @dataclass
 class Asking:
-    """A command that asks DRAM for bursts in this cycle, and what its channel still takes."""
+    """A command that asks DRAM for bursts in this cycle, and how many of them it still asks for."""
 
     core: Core
     command: SteppedCommand
-    channel_left: float
-
-    @property
-    def room(self) -> float:
-        """Bursts, or parts of one, that it takes at most."""
-        return min(self.channel_left, self.command.bursts - self.command.bursts_come)
+    wanted: float
 
     def take(self, part: float) -> None:
         """Let ``part`` of a burst come; parts that make a whole one are one, despite rounding."""
-        self.channel_left -= part
+        self.wanted -= part
         self.core.channel_credit -= part
-        come = self.command.bursts_come + part
+        come = min(self.command.bursts_come + part, self.command.bursts)
         self.command.bursts_come = round(come) if abs(come - round(come)) < TINY else come
 
 
@@ -271,7 +266,7 @@ def _start_queues(system: System, core: Core) -> None:
 def _serve_dram(system: System) -> None:
     """One cycle of DRAM for whoever asks, by the rule of the machine's controller."""
     asking = [
-        Asking(core, command, _channel_rate(system.target))
+        Asking(core, command, command.bursts / command.moving)
         for core in system.cores
         for command in core.running.values()
         if not command.fixed and command.bursts_come < command.bursts
@@ -283,9 +278,9 @@ def _serve_dram(system: System) -> None:
 
 
 def _deal(system: System, asking: list[Asking]) -> None:
-    """Equal parts to all who ask until the first can take no more, then to the others; and so on.
+    """Equal parts to all who ask until the first has what it asks, then to the others; and so on.
 
-    A command takes no more than one channel brings, a core no more than all its channels.
+    A command asks for its own pace, also in its last cycle; a core gets what its channels bring.
     """
     left = _dram_rate(system.target)
     for core in system.cores:
@@ -293,11 +288,11 @@ def _deal(system: System, asking: list[Asking]) -> None:
     while asking and left > TINY:
         askers = Counter(id(user.core) for user in asking)
         parts = [user.core.channel_credit / askers[id(user.core)] for user in asking]
-        part = min(left / len(asking), *parts, *(user.room for user in asking))
+        part = min(left / len(asking), *parts, *(user.wanted for user in asking))
         left -= part * len(asking)
         for user in asking:
             user.take(part)
-        asking = [user for user in asking if min(user.room, user.core.channel_credit) > TINY]
+        asking = [user for user in asking if min(user.wanted, user.core.channel_credit) > TINY]
 
 
 def _serve_whole_bursts(system: System, asking: list[Asking]) -> None:

@@ -11,6 +11,7 @@ streams, outputs, micro-ops, operands and words are zero.
 
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 
 from npuc.isa.descriptors.layout import Row, check_registers, packer
 from npuc.isa.errors import EncodingError
@@ -83,6 +84,20 @@ class Kernel:
     def reductions(self) -> tuple[int, ...]:
         """Positions of the reductions among ``ops``."""
         return tuple(i for i, op in enumerate(self.ops) if BY_NAME[op.name].is_reduction)
+
+    @cached_property
+    def body_streams(self) -> frozenset[int]:
+        """Input streams that are read once per point."""
+        values = {v for op in self.ops[: self.body_count] for v in op.operands}
+        values |= {o.value for o in self.outputs if not o.epilogue}
+        return frozenset(v for v in values if v < len(self.inputs))
+
+    @cached_property
+    def epilogue_streams(self) -> frozenset[int]:
+        """Input streams that are read once per output, at the first point of the reduction."""
+        values = {v for op in self.ops[self.body_count :] for v in op.operands}
+        values |= {o.value for o in self.outputs if o.epilogue}
+        return frozenset(v for v in values if v < len(self.inputs))
 
     def pack(self) -> bytes:
         """The 320 bytes of the kernel. Raises: EncodingError where a number does not fit."""

@@ -15,7 +15,6 @@ from npuc.emulator.functional.compiled.reductions import ORDERED, STEPS, WHOLE
 from npuc.emulator.functional.compiled.rows import LOADS, STORES
 from npuc.emulator.functional.compiled.taps import products_of_taps
 from npuc.emulator.region import VexecWork
-from npuc.emulator.resolve import body_streams, epilogue_streams
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT, Kernel, value_domain
 from npuc.isa.dtypes import DType
 from npuc.isa.microops import BY_NAME
@@ -97,8 +96,8 @@ def _is_aligned(strides: tuple[int, ...], size: int) -> bool:
 
 
 def _put_inputs(work: VexecWork, words: Int64s, address: Address) -> bool:
-    loads = [(s, s, 0) for s in sorted(body_streams(work.kernel))]
-    loads += [(s, vector.EPILOGUE_SLOT + s, 1) for s in sorted(epilogue_streams(work.kernel))]
+    loads = [(s, s, 0) for s in sorted(work.kernel.body_streams)]
+    loads += [(s, vector.EPILOGUE_SLOT + s, 1) for s in sorted(work.kernel.epilogue_streams)]
     words[vector.LOADS] = len(loads)
     for number, load in enumerate(loads):
         at = vector.LOAD + number * vector.LOAD_WORDS
