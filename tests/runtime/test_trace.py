@@ -126,8 +126,10 @@ def test_a_program_without_buffer_records_is_traced_too() -> None:
 def test_run_and_profile_write_the_same_bytes_every_time(program: Program, tmp_path: Path) -> None:
     container.save(program, tmp_path / "p.npu")
     paths = [tmp_path / name for name in ("a.json", "b.json", "c.json")]
-    assert npuc("run", tmp_path / "p.npu", "--no-values", "--trace", paths[0]).code == 0
-    assert npuc("profile", tmp_path / "p.npu", "--trace", paths[1]).code == 0
+    run = npuc("run", tmp_path / "p.npu", "--no-values", "--trace", paths[0])
+    profile = npuc("profile", tmp_path / "p.npu", "--trace", paths[1])
+    for done, path in ((run, paths[0]), (profile, paths[1])):
+        assert done.code == 0 and done.out.endswith(f"written: {path}\n")
     profile_model = ["profile", sample_model(QDQ_INT8), "--dim", "batch=1", "--trace", paths[2]]
     assert npuc(*profile_model, "--target", program.target.name).code == 0
     texts = {path.read_text() for path in paths}

@@ -40,7 +40,7 @@ def slower(target: Target) -> Target:
 
 def test_retiming_equals_profiling_on_that_target(digits: Program) -> None:
     base = profile_program(digits)
-    targets = (EDGE, slower(EDGE), load_target("server"))
+    targets = (replace(EDGE, name="like edge"), slower(EDGE), load_target("server"))
     for target, again in zip(targets, retime(base, targets), strict=True):
         assert again.report is not None
         alone = profile_program(digits, target)
@@ -117,6 +117,14 @@ def test_tables_hold_cycles_changes_and_bounds(digits: Program) -> None:
         assert row[1] == before.cycles and row[3] == after.cycles
         assert row[4] == f"{after.cycles / before.cycles - 1:+.1%}"
         assert row[5] == after.bound_by
+
+
+def test_each_machine_is_shown_once(digits: Program) -> None:
+    base = profile_program(digits)
+    others = retime(base, [EDGE, slower(EDGE), EDGE, slower(EDGE)])
+    assert [other.target.name for other in others] == ["slow"]
+    assert [row[0] for row in retiming_rows(base, others).rows] == ["edge", "slow"]
+    assert retime(base, [EDGE]) == ()
 
 
 def test_report_of_a_recording_needs_no_second_control_pass(digits: Program) -> None:

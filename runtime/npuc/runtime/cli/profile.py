@@ -148,6 +148,8 @@ def command(
         save_trace(trace, report.program, machine)
     beside = _Beside(tuple(timing_convention), retime(report, others))
     _tell(report, beside, [str(remark) for remark in remarks] if why else None, as_json)
+    if trace is not None and not as_json:
+        show_lines([f"written: {trace}"])
 
 
 @dataclass(frozen=True)

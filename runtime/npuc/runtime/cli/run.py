@@ -102,6 +102,7 @@ def command(
         show_json(_as_json(run))
     else:
         _show(run)
+        show_lines([f"written: {path}" for path in (output, trace) if path is not None])
     return CHECK_FAILED if findings else FINE
 
 

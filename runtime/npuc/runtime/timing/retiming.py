@@ -20,12 +20,13 @@ class Retimed:
 
 
 def retime(report: ProfileReport, targets: Sequence[Target]) -> tuple[Retimed, ...]:
-    """The run of ``report`` under each of ``targets``, in order.
+    """The run of ``report`` under each of ``targets``, in order, each once and not its own again.
 
     Raises: UsageError, that of the first target, where none of them can run the program.
     """
     recording = Recording(report.program, report.timing.streams)
-    found = tuple(_retimed(recording, target) for target in targets)
+    others = [target for target in dict.fromkeys(targets) if target != report.timing.target]
+    found = tuple(_retimed(recording, target) for target in others)
     refusals = [other.refusal for other in found if other.refusal is not None]
     if refusals and len(refusals) == len(found):
         raise refusals[0]
