@@ -80,7 +80,7 @@ class Tilings:
         return tiling
 
     def _search(self, step: Step, job: Job, room: int) -> Tiling:
-        options = replace(self.options, spm_bytes=room)
+        options = replace(self.options, spm_bytes=room, uncrowded=True)
         choice = choose_tiling(step.problem, self.target, options)
         self.remarks.applied(
             SOURCE,

@@ -42,6 +42,7 @@ from npuc.isa.target import Target
 
 CTL_INSTRUCTIONS_PER_TILE = 24  # scalar work around the commands of one innermost iteration
 ACC_WORD_BYTES = 4
+Floats = npt.NDArray[np.float64]
 EXPOSED_SHARE = 12  # one part in so many of a first tile's way is not behind other groups
 
 
@@ -62,7 +63,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Estimates:
-    """``Estimate`` for every candidate; arrays of length n."""
+    """``Estimate`` for every candidate; arrays of length n.
+
+    ``crowded_cycles`` are the overlapped ones where queues that move at once slow each other.
+    """
 
     cycles: npt.NDArray[np.int64]
     overlapped_cycles: npt.NDArray[np.int64]
@@ -70,6 +74,7 @@ class Estimates:
     vpu_cycles: npt.NDArray[np.int64]
     dma_cycles: npt.NDArray[np.int64]
     dram_bytes: npt.NDArray[np.int64]
+    crowded_cycles: npt.NDArray[np.int64]
 
     def row(self, row: int) -> Estimate:
         """The estimate of one candidate."""
@@ -112,14 +117,16 @@ class TileCosts:
 class Engines:
     """What keeps all engines but the array busy under every tile in one loop order.
 
-    ``queued`` are cycles of all queues together, ``dma`` those of the busiest queue or of DRAM;
-    ``through`` is one tile's way through everything but the array.
+    ``queued`` are cycles of all queues together, ``dma`` those of the busiest queue or of DRAM,
+    ``crowded`` those of the queue that the others slow most; ``through`` is one tile's way through
+    everything but the array.
     """
 
     n_tiles: Ints
     vpu: Ints
     queued: Ints
     dma: Ints
+    crowded: Ints
     ctl: Ints
     moved: Ints
     through: Ints
@@ -133,7 +140,8 @@ class Engines:
         n_tiles = n_outputs * costs.trips[:, PARALLEL:].prod(axis=1)
         nothing = np.zeros_like(n_tiles)
         queues: dict[str, Ints] = {}
-        moved, through = nothing.copy(), costs.vexec.copy()
+        n_bytes: dict[str, Ints] = {}
+        through = costs.vexec.copy()
         for number, operand in enumerate(problem.operands):
             if operand.home is Home.spm:
                 continue
@@ -145,12 +153,18 @@ class Engines:
                 bursts, cycles = costs.bursts[number] * count, costs.transfers[number] * count
                 through += costs.transfers[number]
             queues[operand.queue] = queues.setdefault(operand.queue, nothing) + cycles
-            moved += bursts * target.dram.burst_bytes
+            moved = bursts * target.dram.burst_bytes
+            n_bytes[operand.queue] = n_bytes.setdefault(operand.queue, nothing) + moved
+        moved = np.add.reduce([nothing, *n_bytes.values()])
         rate = target.dram.bytes_per_cycle * target.dram.efficiency
-        dma = np.maximum.reduce([*queues.values(), np.ceil(moved / rate).astype(np.int64)])
+        longest: Ints = np.maximum.reduce([nothing, *queues.values()])
+        dma = np.maximum(longest, np.ceil(moved / rate).astype(np.int64))
+        slowed = [_slowed(queues[q], (n_bytes[q] / rate, moved / rate), longest) for q in queues]
+        crowded = np.maximum.reduce([dma, *slowed])
         ctl = n_tiles * CTL_INSTRUCTIONS_PER_TILE * target.ctl.dispatch_cycles
         queued: Ints = np.add.reduce([nothing, *queues.values()])
-        return Engines(n_tiles, costs.vexec * n_outputs, queued, dma, ctl, moved, through)
+        vpu = costs.vexec * n_outputs
+        return Engines(n_tiles, vpu, queued, dma, crowded, ctl, moved, through)
 
     @staticmethod
     def joined(parts: Sequence["Engines"]) -> "Engines":
@@ -170,11 +184,24 @@ class Engines:
         mxu, through = mma * self.n_tiles, self.through + mma
         computing = np.where(np.asarray(acc_depth) > 1, np.maximum(mxu, self.vpu), mxu + self.vpu)
         busiest = np.maximum.reduce([computing, self.dma, self.ctl])
+        crowded = np.maximum(busiest, self.crowded)
         in_turns = mxu + self.vpu + self.queued + self.ctl
         is_double = np.asarray(depth) > 1
         cycles = np.where(is_double, busiest + through, in_turns)
         overlapped = np.where(is_double, busiest + through // EXPOSED_SHARE, in_turns)
-        return Estimates(cycles, overlapped, mxu, self.vpu, self.dma, self.moved)
+        crowded = np.where(is_double, crowded + through // EXPOSED_SHARE, in_turns)
+        return Estimates(cycles, overlapped, mxu, self.vpu, self.dma, self.moved, crowded)
+
+
+def _slowed(queue: Ints, moving: tuple[Floats, Floats], longest: Ints) -> Ints:
+    """Cycles of a ``queue`` beside others; ``moving``: cycles of its own bytes, of those of all.
+
+    While one queue waits for its first bytes another may have all of DRAM. A queue that moves is
+    slowed in so much of its time as the others move: ``longest`` are the cycles of the busiest.
+    """
+    own, together = moving
+    result: Ints = (queue + own * (together - own) / np.maximum(longest, 1)).astype(np.int64)
+    return result
 
 
 def estimate(

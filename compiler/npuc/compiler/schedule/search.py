@@ -2,7 +2,8 @@
 
 Fewest overlapped cycles first; among those within 2 % of them, the least DRAM traffic; then
 the first in enumeration order, so that the choice is deterministic. Problems are solved once per
-target.
+target. Where it is known what else is in SPM, tilings whose queues get in each other's way at DRAM
+are left out before.
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
 CYCLE_TOLERANCE = 0.02
+CROWD_TOLERANCE = 0.06
 ALL_CHOICES = 8  # sizes of a dimension: so many are all tried
 SOME_CHOICES = 6  # of more than that
 MAX_RAGGED_DIMS = 4
@@ -48,12 +50,14 @@ class SearchOptions:
 
     Without ``by_cost`` the largest tile that fits is taken (optimisation level 0). ``spm_bytes``
     and ``acc_bytes`` limit the rings of the group, where other buffers take the rest.
+    ``uncrowded``: only tilings whose crowded cycles are within 6 % of the fewest.
     """
 
     double_buffer: bool = True
     by_cost: bool = True
     spm_bytes: int | None = None
     acc_bytes: int | None = None
+    uncrowded: bool = False
 
     def limits(self, target: Target) -> tuple[int, int]:
         """Bytes of SPM and ACC that the rings of one group may take."""
@@ -75,8 +79,8 @@ class _Space:
     """All candidates of a problem that fit the target, numbered by loop order, depth and tile.
 
     ``bounds`` are overlapped cycles that a candidate cannot be below, quick because they take one
-    cycle for a row of A; ``spm`` and ``acc`` the bytes it takes. Most searches of one problem ask
-    for the true costs of the same few.
+    cycle for a row of A, ``crowded`` likewise; ``spm`` and ``acc`` the bytes it takes. Most
+    searches of one problem ask for the true costs of the same few.
     """
 
     def __init__(self, problem: GroupProblem, target: Target, double_buffer: bool) -> None:
@@ -89,9 +93,9 @@ class _Space:
         costs = grid.costs(problem).take(rows)
         engines = [Engines.of(problem, target, order, costs) for order in orders]
         self.families = [Candidates(self.tiles, o, *d) for o, d in product(orders, depths)]
-        self.bounds = np.concatenate(
-            [e.estimates(costs.mma, *d).overlapped_cycles for e in engines for d in depths]
-        )
+        bounds = [e.estimates(costs.mma, *d) for e in engines for d in depths]
+        self.bounds = np.concatenate([b.overlapped_cycles for b in bounds])
+        self.crowded = np.concatenate([b.crowded_cycles for b in bounds])
         acc = {d: total_acc_bytes(problem, Candidates(self.tiles, OUTER_M, 1, d)) for d in (1, 2)}
         self.spm = np.concatenate([once + refilled * f.depth for f in self.families])
         self.acc = np.concatenate([acc[f.acc_depth] for f in self.families])
@@ -157,12 +161,17 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
     fitting = space.within(limits)
     if not len(fitting):
         raise _too_small(problem, target, _tiles(problem, target), limits)
-    finalists = _promising(space, fitting) if options.by_cost else _largest(space, fitting)
+    if not options.by_cost:
+        finalists = _largest(space, fitting)
+    elif options.uncrowded:
+        finalists = _uncrowded(space, fitting)
+    else:
+        finalists = _promising(space, fitting)
     costs = space.estimates(finalists)
     cycles = costs.overlapped_cycles
     near = np.arange(len(cycles))
     if options.by_cost:
-        near = np.flatnonzero(cycles <= _near(int(cycles.min())))
+        near = np.flatnonzero(_near(cycles, CYCLE_TOLERANCE))
     best = int(near[np.lexsort((cycles[near], costs.dram_bytes[near]))[0]])
     return Choice(space.tiling(int(finalists[best])), costs.row(best), len(fitting))
 
@@ -197,8 +206,10 @@ def _grid(problem: GroupProblem, target: Target) -> Grid:
     return Grid(target, take_tiles(tiles, acc_bytes <= target.acc.capacity_bytes))
 
 
-def _near(fewest: int) -> float:
-    return fewest * (1 + CYCLE_TOLERANCE)
+def _near(cycles: Ints, tolerance: float) -> npt.NDArray[np.bool_]:
+    """Which are within the tolerance of the fewest."""
+    result: npt.NDArray[np.bool_] = cycles <= int(cycles.min()) * (1 + tolerance)
+    return result
 
 
 def _promising(space: _Space, fitting: Ints) -> Ints:
@@ -208,12 +219,24 @@ def _promising(space: _Space, fitting: Ints) -> Ints:
     that no candidate within the tolerance is lost.
     """
     bounds = space.bounds[fitting]
+    fewest = int(space.estimates(_lowest(bounds, fitting)).overlapped_cycles.min())
+    return fitting[bounds <= fewest * (1 + CYCLE_TOLERANCE)]
+
+
+def _uncrowded(space: _Space, fitting: Ints) -> Ints:
+    """The candidates whose crowded cycles are within the tolerance, found likewise."""
+    bounds = space.crowded[fitting]
+    fewest = int(space.estimates(_lowest(bounds, fitting)).crowded_cycles.min())
+    left = fitting[bounds <= fewest * (1 + CROWD_TOLERANCE)]
+    return left[_near(space.estimates(left).crowded_cycles, CROWD_TOLERANCE)]
+
+
+def _lowest(bounds: Ints, candidates: Ints) -> Ints:
+    """A few of the ``candidates``: those with the lowest ``bounds``."""
     low = np.arange(len(bounds))
     if len(bounds) > PROBES:
         low = np.flatnonzero(bounds <= np.partition(bounds, PROBES)[PROBES])
-    probes = fitting[low[np.argsort(bounds[low], kind="stable")[:PROBES]]]
-    fewest = int(space.estimates(probes).overlapped_cycles.min())
-    return fitting[bounds <= _near(fewest)]
+    return candidates[low[np.argsort(bounds[low], kind="stable")[:PROBES]]]
 
 
 def _largest(space: _Space, fitting: Ints) -> Ints:
