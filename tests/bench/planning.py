@@ -37,9 +37,10 @@ HEAD = """\
 <!-- Rendered by `make bench-planning` from planning.json; CPU times differ by computer. -->
 
 `npuc plan` and the compiler place buffers with lifetimes by one planner: first fit, the largest
-first; where that is above what is asked for, dives and then a branch and bound, bounded by a count
-of tried candidates. It always has a plan, a lower bound and the gap between them. How it searches
-is told in `compiler/npuc/compiler/planning/search.py`.
+first; where that is above what is asked for, first fit again with what did not fit earlier in the
+order, then dives and a branch and bound, bounded by a count of tried candidates. It always has a
+plan, a lower bound and the gap between them. How it searches is told in
+`compiler/npuc/compiler/planning/search.py`.
 
 ## MiniMalloc's challenging instances
 
