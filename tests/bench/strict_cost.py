@@ -25,7 +25,7 @@ from npuc.runtime.sample_data import QDQ_INT8, sample_model
 
 REPORT = Path(__file__).resolve().parents[2] / "docs/validation/strict.json"
 NETWORKS = ("light_squeezenet", "mobilenet_v2", "light_resnet50")
-REPEATS = 5
+REPEATS = 15
 LIMIT = 5.0
 
 
