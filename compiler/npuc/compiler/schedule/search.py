@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from math import isqrt
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,11 @@ ALL_CHOICES = 8  # sizes of a dimension: so many are all tried
 SOME_CHOICES = 6  # of more than that
 MAX_RAGGED_DIMS = 4
 NO_PARAMS = Params(())
+Figure = Literal["overlapped_cycles", "crowded_cycles"]
+_FIGURES: dict[bool, tuple[Figure, float]] = {  # what decides first, and its tolerance
+    False: ("overlapped_cycles", CYCLE_TOLERANCE),
+    True: ("crowded_cycles", CROWD_TOLERANCE),
+}
 PROBES = 16  # candidates whose true cost limits the bounds
 
 
@@ -78,9 +84,9 @@ class Choice:
 class _Space:
     """All candidates of a problem that fit the target, numbered by loop order, depth and tile.
 
-    ``bounds`` are overlapped cycles that a candidate cannot be below, quick because they take one
-    cycle for a row of A, ``crowded`` likewise; ``spm`` and ``acc`` the bytes it takes. Most
-    searches of one problem ask for the true costs of the same few.
+    ``bounds`` are figures that a candidate cannot be below, quick because they take one cycle for a
+    row of A; ``spm`` and ``acc`` the bytes it takes. Most searches of one problem ask for the true
+    costs of the same few.
     """
 
     def __init__(self, problem: GroupProblem, target: Target, double_buffer: bool) -> None:
@@ -94,8 +100,10 @@ class _Space:
         engines = [Engines.of(problem, target, order, costs) for order in orders]
         self.families = [Candidates(self.tiles, o, *d) for o, d in product(orders, depths)]
         bounds = [e.estimates(costs.mma, *d) for e in engines for d in depths]
-        self.bounds = np.concatenate([b.overlapped_cycles for b in bounds])
-        self.crowded = np.concatenate([b.crowded_cycles for b in bounds])
+        self.bounds: dict[Figure, Ints] = {
+            "overlapped_cycles": np.concatenate([b.overlapped_cycles for b in bounds]),
+            "crowded_cycles": np.concatenate([b.crowded_cycles for b in bounds]),
+        }
         acc = {d: total_acc_bytes(problem, Candidates(self.tiles, OUTER_M, 1, d)) for d in (1, 2)}
         self.spm = np.concatenate([once + refilled * f.depth for f in self.families])
         self.acc = np.concatenate([acc[f.acc_depth] for f in self.families])
@@ -161,17 +169,18 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
     fitting = space.within(limits)
     if not len(fitting):
         raise _too_small(problem, target, _tiles(problem, target), limits)
-    if not options.by_cost:
-        finalists = _largest(space, fitting)
-    elif options.uncrowded:
-        finalists = _uncrowded(space, fitting)
+    figure, tolerance = _FIGURES[options.uncrowded]
+    if options.by_cost:
+        finalists = _promising(space, fitting, figure, tolerance)
     else:
-        finalists = _promising(space, fitting)
+        finalists = _largest(space, fitting)
     costs = space.estimates(finalists)
     cycles = costs.overlapped_cycles
     near = np.arange(len(cycles))
+    if options.by_cost and options.uncrowded:
+        near = near[_near(costs.crowded_cycles, CROWD_TOLERANCE)]
     if options.by_cost:
-        near = np.flatnonzero(_near(cycles, CYCLE_TOLERANCE))
+        near = near[_near(cycles[near], CYCLE_TOLERANCE)]
     best = int(near[np.lexsort((cycles[near], costs.dram_bytes[near]))[0]])
     return Choice(space.tiling(int(finalists[best])), costs.row(best), len(fitting))
 
@@ -184,7 +193,7 @@ def narrowest(
     Each of them must limit SPM less than the one before, and not differ otherwise.
     """
     space = _space(without_origin(problem), target, choices[0].double_buffer)
-    seen = space.bounds > most_cycles  # or too slow even by its bound
+    seen = space.bounds["overlapped_cycles"] > most_cycles  # or too slow even by its bound
     for options in choices:
         fitting = space.within(options.limits(target))
         candidates = fitting[~seen[fitting]]
@@ -212,23 +221,15 @@ def _near(cycles: Ints, tolerance: float) -> npt.NDArray[np.bool_]:
     return result
 
 
-def _promising(space: _Space, fitting: Ints) -> Ints:
+def _promising(space: _Space, fitting: Ints, figure: Figure, tolerance: float) -> Ints:
     """The candidates that may be within the tolerance: bounds are quick, true costs are slow.
 
     The true costs of a few candidates with the lowest bounds tell which bounds are too high, so
     that no candidate within the tolerance is lost.
     """
-    bounds = space.bounds[fitting]
-    fewest = int(space.estimates(_lowest(bounds, fitting)).overlapped_cycles.min())
-    return fitting[bounds <= fewest * (1 + CYCLE_TOLERANCE)]
-
-
-def _uncrowded(space: _Space, fitting: Ints) -> Ints:
-    """The candidates whose crowded cycles are within the tolerance, found likewise."""
-    bounds = space.crowded[fitting]
-    fewest = int(space.estimates(_lowest(bounds, fitting)).crowded_cycles.min())
-    left = fitting[bounds <= fewest * (1 + CROWD_TOLERANCE)]
-    return left[_near(space.estimates(left).crowded_cycles, CROWD_TOLERANCE)]
+    bounds = space.bounds[figure][fitting]
+    fewest = int(getattr(space.estimates(_lowest(bounds, fitting)), figure).min())
+    return fitting[bounds <= fewest * (1 + tolerance)]
 
 
 def _lowest(bounds: Ints, candidates: Ints) -> Ints:
