@@ -74,12 +74,8 @@ def accesses(core: int, work: Work) -> list[Access]:
 
 
 def _of_view(core: int, region: Region, operand: str, is_write: bool = False) -> Access:
-    view = region.view
-    memory = _memories(core)[view.space is Space.acc]
-    if view.windows:
-        return Access(memory, touched_by(region), is_write, operand)
-    box = Box(region.address, region.extents, view.strides, view.dtype.bytes)
-    return Access(memory, box, is_write, operand)
+    memory = _memories(core)[region.view.space is Space.acc]
+    return Access(memory, touched_by(region), is_write, operand)
 
 
 def _mma(core: int, work: MmaWork) -> list[Access]:

@@ -90,9 +90,14 @@ class Box(NamedTuple):
 
 def touched_by(region: Region) -> Box | Region:
     """The region as a box, where its windows clip it to one."""
-    view = region.view
-    if view.windows and 0 not in region.extents:
+    if region.view.windows and 0 not in region.extents:
         return _clipped(region) or region
+    return _unclipped(region)
+
+
+def _unclipped(region: Region) -> Box:
+    """All elements of a region, whatever its windows."""
+    view = region.view
     return Box(region.address, region.extents, view.strides, view.dtype.bytes)
 
 
@@ -133,9 +138,7 @@ def region_bytes(region: Region) -> ByteSet:
     """Exactly the bytes of a region that its windows let through."""
     if region.view.windows:
         return _window_bytes(region._replace(address=0)).shifted(region.address)
-    return strided_bytes(region.extents, region.view.strides, region.view.dtype.bytes).shifted(
-        region.address
-    )
+    return _unclipped(region).bytes
 
 
 def strided_bytes(extents: tuple[int, ...], strides: tuple[int, ...], size: int) -> ByteSet:
