@@ -1,10 +1,10 @@
 """The cycle-stepped oracle: the rules of time once more, one cycle and one access at a time.
 
 Nothing here is shared with the event engine; the work of commands is an argument, and
-tests/validation/manual_work.py counts it from the manual alone. DRAM deals
-out the bytes of each cycle, banks serve whole words, and an engine that misses a word waits. Far
-too slow for programs: it serves to measure the event engine's error, and to be read. A second DRAM
-``Controller``, not the machine's, serves whole bursts in turn.
+tests/validation/manual_work.py counts it from the manual alone. DRAM deals out the bytes of each
+cycle, banks serve whole words, and an engine that misses a word waits. Far too slow for programs:
+it serves to measure the event engine's error, and to be read. A second DRAM ``Controller``, not the
+machine's, serves whole bursts in turn.
 
 The banks' turn: of the commands that move, the first in the order of engines after the one that
 was first in the cycle before is served first, then the others in that order. Each takes what it
@@ -305,7 +305,8 @@ def _serve_whole_bursts(system: System, asking: list[Asking]) -> None:
     for user in asking:
         user.command.burst_credit = _grown(user.command.burst_credit, channel_rate)
     system.dram_credit = _grown(system.dram_credit, _dram_rate(system.target) if asking else 0.0)
-    for core, command in sorted(((u.core, u.command) for u in asking), key=_last_turn):
+    for user in sorted(asking, key=_last_turn):
+        core, command = user.core, user.command
         while (
             command.bursts_come < command.bursts
             and min(system.dram_credit, core.channel_credit, command.burst_credit) >= 1 - TINY
@@ -328,10 +329,9 @@ def _channel_rate(target: Target) -> float:
     return target.dma.outstanding_bursts / max(target.dram.latency_cycles, 1)
 
 
-def _last_turn(asking: tuple[Core, SteppedCommand]) -> int:
+def _last_turn(user: Asking) -> int:
     """When this engine last got a burst: whoever has waited longest goes first."""
-    core, command = asking
-    return core.last_turn.get(command.engine, 0)
+    return user.core.last_turn.get(user.command.engine, 0)
 
 
 def _grown(credit: float, rate: float) -> float:
