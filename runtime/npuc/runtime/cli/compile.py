@@ -14,7 +14,7 @@ from npuc.isa.container import save
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
 from npuc.runtime.building import build, resume
-from npuc.runtime.cli.console import show_json, show_lines, working
+from npuc.runtime.cli.console import show_json, show_lines, show_written, working
 from npuc.runtime.cli.ir_files import read_consts, write_ir
 from npuc.runtime.cli.options import (
     DEFAULTS,
@@ -157,8 +157,7 @@ def _show(result: CompileResult, output: Path | None, *, explain: bool) -> None:
         show_lines(print_module(result.module).splitlines())
     if result.program is not None:
         show_lines(_summary(result.program, result))
-    if output is not None:
-        show_lines([f"written: {output}"])
+    show_written(output)
 
 
 def _summary(program: Program, result: CompileResult) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from npuc.runtime.tables import Table, render
 
@@ -17,6 +18,11 @@ def show_lines(lines: Sequence[str]) -> None:
     """Print plain lines."""
     for line in lines:
         print(line)
+
+
+def show_written(*paths: Path | None) -> None:
+    """Say which files were written; None is a file that nobody asked for."""
+    show_lines([f"written: {path}" for path in paths if path is not None])
 
 
 def show_table(table: Table) -> None:

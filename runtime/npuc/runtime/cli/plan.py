@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from npuc.compiler.planning.plan import PlanOptions, plan
-from npuc.runtime.cli.console import show_json, show_lines, working
+from npuc.runtime.cli.console import show_json, show_lines, show_written, working
 from npuc.runtime.cli.failures import CHECK_FAILED, FINE
 from npuc.runtime.cli.options import JsonOption, OutputOption
 from npuc.runtime.files import check_place
@@ -50,5 +50,5 @@ def command(
         show_json(plan_json(given, found))
     else:
         show_lines(plan_lines(given, found))
-        show_lines([] if output is None else [f"written: {output}"])
+        show_written(output)
     return FINE if found.fits else CHECK_FAILED

@@ -13,7 +13,7 @@ from npuc.isa.cost import CONVENTIONS
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
 from npuc.isa.target import Target, load_target
-from npuc.runtime.cli.console import show_json, show_lines, show_table, working
+from npuc.runtime.cli.console import show_json, show_lines, show_table, show_written, working
 from npuc.runtime.cli.options import (
     DEFAULTS,
     CoresOption,
@@ -148,8 +148,8 @@ def command(
         save_trace(trace, report.program, machine)
     beside = _Beside(tuple(timing_convention), retime(report, others))
     _tell(report, beside, [str(remark) for remark in remarks] if why else None, as_json)
-    if trace is not None and not as_json:
-        show_lines([f"written: {trace}"])
+    if not as_json:
+        show_written(trace)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from npuc.isa.container import load
 from npuc.isa.errors import NpucError, UsageError
 from npuc.isa.program import Program
 from npuc.runtime.arrays import AnyArray, Arrays
-from npuc.runtime.cli.console import show_json, show_lines, show_table
+from npuc.runtime.cli.console import show_json, show_lines, show_table, show_written
 from npuc.runtime.cli.failures import CHECK_FAILED, FINE
 from npuc.runtime.cli.options import InputOption, JsonOption, ProgramArgument, TraceOption
 from npuc.runtime.files import load_arrays, save_arrays
@@ -102,7 +102,7 @@ def command(
         show_json(_as_json(run))
     else:
         _show(run)
-        show_lines([f"written: {path}" for path in (output, trace) if path is not None])
+        show_written(output, trace)
     return CHECK_FAILED if findings else FINE
 
 
