@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from npuc.compiler.pipeline import Pipeline
+from npuc.compiler.plugins import load_plugin
 from npuc.isa.errors import UsageError
 from npuc.runtime.plugins import extended
 from npuc.runtime.sample_data import QDQ_INT8, sample_model
@@ -60,6 +62,14 @@ def test_several_plug_ins_apply_in_order(plugin: Path) -> None:
 def test_the_same_plug_in_twice_is_an_error(plugin: Path) -> None:
     with pytest.raises(UsageError, match="notice"):
         extended(Pipeline(), [plugin, plugin])
+
+
+def test_nothing_is_left_beside_it(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where Python writes bytecode, which some environments switch off."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    before = sorted(plugin.parent.rglob("*"))
+    load_plugin(plugin)
+    assert sorted(plugin.parent.rglob("*")) == before
 
 
 def test_passes_lists_it_where_it_runs(plugin: Path) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,13 @@ class Plugin:
     passes: dict[str, type[ModulePass]] = field(default_factory=dict)
 
 
+class _LeavesNothing(SourceFileLoader):
+    """Loads a file without writing bytecode beside it."""
+
+    def set_data(self, path: str, data: object, *, _mode: int = 0) -> None:
+        """Where Python would write the bytecode."""
+
+
 def load_plugin(path: str | Path) -> Plugin:
     """Execute the Python file ``path`` and collect the passes that it defines.
 
@@ -38,6 +46,8 @@ def load_plugin(path: str | Path) -> Plugin:
     spec = importlib.util.spec_from_file_location(module_name, file)
     if spec is None or spec.loader is None:
         raise UsageError("a plug-in file is no Python file", given=str(path), allowed="*.py")
+    if isinstance(spec.loader, SourceFileLoader):
+        spec.loader = _LeavesNothing(module_name, str(file))
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses look their module up
     try:
