@@ -1,4 +1,4 @@
-"""An operation's definition as a few predicates, made once: xDSL reads it anew at every check.
+"""An operation's definition as predicates and accessors, made once: xDSL reads it at every use.
 
 With ``xdsl_api``, through which it is used, the only file that knows xDSL. The predicates only ever
 accept: what they do not know or do not like is left to xDSL, which words the complaint.
@@ -13,11 +13,23 @@ from xdsl import irdl
 from xdsl.dialects.builtin import DenseArrayBase, i32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.irdl.constraints import VerificationContext
-from xdsl.irdl.operations import OptionalDef, OptPropertyDef, VariadicDef
+from xdsl.irdl.operations import (
+    BaseAccessor,
+    BeforeVariadicSingleAccessor,
+    OptionalDef,
+    OptPropertyDef,
+    UniqueVariadicAccessor,
+    VariadicDef,
+)
 from xdsl.traits import IsolatedFromAbove, OpTrait
 from xdsl.utils.exceptions import VerifyException
 
 MOST_VALUES = 1 << 31
+_PARTS = {  # where an operation has them, as tuples
+    irdl.VarIRConstruct.OPERAND: "_operands",
+    irdl.VarIRConstruct.RESULT: "results",
+    irdl.VarIRConstruct.REGION: "regions",
+}
 _READ_OPTIONS = (irdl.ParsePropInAttrDict, irdl.AttrSizedOperandSegments)
 
 Accepts = Callable[[Attribute], bool]
@@ -25,10 +37,13 @@ _Operation = TypeVar("_Operation", bound=irdl.IRDLOperation)
 
 
 def irdl_op_definition(cls: type[_Operation]) -> type[_Operation]:
-    """The decorator of xDSL, with a quick way to the same verdict on each operation."""
+    """The decorator of xDSL, with quick ways to the same parts and verdict of each operation."""
     own_check = cls.verify_
     defined = irdl.irdl_op_definition(cls)
     structure = Structure(defined.get_irdl_definition())
+    for name, accessor in vars(defined).copy().items():
+        if isinstance(accessor, BaseAccessor) and (quick := _quick_access(accessor)) is not None:
+            setattr(defined, name, quick)
 
     def verify_(self: _Operation) -> None:
         structure.verify(self)
@@ -36,6 +51,19 @@ def irdl_op_definition(cls: type[_Operation]) -> type[_Operation]:
 
     setattr(defined, "verify_", verify_)  # noqa: B010  # as xDSL does: it has no name for the type
     return defined
+
+
+def _quick_access(accessor: BaseAccessor) -> property | None:
+    """Another accessor of the same part of an operation; None where there is no quick one."""
+    kind, first = _PARTS.get(accessor.construct), accessor.idx
+    if kind is None:
+        return None
+    if type(accessor) is BeforeVariadicSingleAccessor:
+        return property(lambda op: tuple.__getitem__(getattr(op, kind), first))
+    if type(accessor) is UniqueVariadicAccessor:
+        several = slice(first, (first + 1 - accessor.num_defs) or None)
+        return property(lambda op: getattr(op, kind)[several])
+    return None
 
 
 @dataclass

@@ -112,13 +112,10 @@ def _resolve(op: Operation, group: _Group) -> None:
         op.place = PlaceAttr(Place(op.place.data.coordinates, start))
         op.map = npu.DramMapAttr(_resolve_map(op.map.data, group.tensors[references.tensor]))
         if isinstance(op, npu.GatherOp):
-            op.view = ViewAttr(replace(op.view.data, base=op.view.data.base + offsets[1]))
+            op.view = ViewAttr(op.view.data.moved(offsets[1]))
     elif isinstance(op, npu.MmaOp | npu.VexecOp):
-        views = [v.data for v in op.views.data]
-        op.views = ArrayAttr(
-            ViewAttr(replace(view, base=view.base + offset))
-            for view, offset in zip(views, offsets, strict=True)
-        )
+        placed = zip(op.views.data, offsets, strict=True)
+        op.views = ArrayAttr([ViewAttr(view.data.moved(offset)) for view, offset in placed])
 
 
 def _resolve_map(tensor_map: TensorMap, tensor: _Tensor) -> TensorMap:

@@ -8,7 +8,7 @@ import numpy as np
 
 from npuc.compiler.planning.problem import FREE, Int64s, Items
 
-_Stretch: TypeAlias = tuple[int, int]  # begin, end
+_Range: TypeAlias = tuple[int, int]  # addresses from, to; or sections first, last
 
 
 def first_fit(items: Items, order: Sequence[int]) -> Int64s:
@@ -18,22 +18,29 @@ def first_fit(items: Items, order: Sequence[int]) -> Int64s:
     """
     offsets = [0] * len(items.size)
     sizes, steps, fixed = items.size.tolist(), items.alignment.tolist(), items.fixed.tolist()
-    lives = _lives(items)
-    begins = items.sections[items.section_starts[:-1]]
-    ends = items.sections[items.section_starts[1:] - 1]
-    is_placed = np.zeros(len(sizes), bool)
+    stretches = _stretches(items)
+    n_sections = len(items.item_starts) - 1
+    alive: list[list[_Range]] = [[] for _ in range(n_sections)]  # addresses taken in a section
+    begun: list[list[_Range]] = [[] for _ in range(n_sections)]  # those not taken the one before
     for i in sorted(order, key=lambda item: fixed[item] == FREE):
         low = fixed[i]
         if low == FREE:
-            near = np.flatnonzero(is_placed & (begins <= ends[i]) & (ends >= begins[i])).tolist()
-            taken = [(offsets[n], offsets[n] + sizes[n]) for n in near if lives[n] & lives[i]]
+            taken = []
+            for first, last in stretches[i]:
+                taken += alive[first]
+                for section in begun[first + 1 : last + 1]:
+                    taken += section
             low = _first_gap(sorted(taken), sizes[i], steps[i])
         offsets[i] = low
-        is_placed[i] = True
+        addresses = low, low + sizes[i]
+        for first, last in stretches[i]:
+            begun[first].append(addresses)
+            for section in alive[first : last + 1]:
+                section.append(addresses)
     return np.array(offsets, np.int64)
 
 
-def _first_gap(taken: Sequence[_Stretch], size: int, step: int) -> int:
+def _first_gap(taken: Sequence[_Range], size: int, step: int) -> int:
     """The lowest multiple of ``step`` with ``size`` addresses between ``taken``, ascending."""
     low = 0
     for begin, end in taken:
@@ -44,11 +51,16 @@ def _first_gap(taken: Sequence[_Stretch], size: int, step: int) -> int:
     return low
 
 
-def _lives(items: Items) -> list[int]:
-    """By item, its sections as the bits of a number."""
-    bits = [1 << section for section in range(len(items.item_starts) - 1)]
-    sections, starts = items.sections.tolist(), items.section_starts.tolist()
-    return [sum(bits[s] for s in sections[a:b]) for a, b in pairwise(starts)]
+def _stretches(items: Items) -> list[list[_Range]]:
+    """By item, its sections as ranges without gaps: the first and the last of each."""
+    sections, starts = items.sections, items.section_starts
+    is_first = np.append(True, np.diff(sections) != 1)
+    is_first[starts[:-1]] = True
+    firsts = np.flatnonzero(is_first)
+    lasts = sections[np.append(firsts[1:], len(sections)) - 1].tolist()
+    ranges = list(zip(sections[firsts].tolist(), lasts, strict=True))
+    ends = np.searchsorted(firsts, starts).tolist()
+    return [ranges[a:b] for a, b in pairwise(ends)]
 
 
 def by_size(items: Items) -> list[int]:

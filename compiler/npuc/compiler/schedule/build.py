@@ -6,7 +6,7 @@ the vector kernel into the output slot, and stored.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 
 from npuc.compiler.analysis.layouts import packed
@@ -253,20 +253,24 @@ class _GroupBuilder:
         once = is_vector and (is_output or self.problem.contraction is not None)
         extents = tuple(1 if once and d in K_DIMS else self.tiling.tile[d] for d in dims)
         if operand.is_resident:
-            strides = tuple(operand.steps[d] for d in dims)
-            view = self._finish_view(operand.dtype, Space.spm, (dims, extents, strides), numbers)
-            return self._in_place(view, operand, dims, numbers)
+            return self._in_place(operand, (dims, extents), numbers)
         steps = packed(operand.box(self.tiling.tile), operand.dtype.bytes)
         strides = tuple(
             sum(f.coefficients[d] * s for f, s in zip(operand.forms, steps, strict=True))
             for d in dims
         )
-        return self._finish_view(operand.dtype, Space.spm, (dims, extents, strides), numbers)
+        registers = self._registers(dims, extents, numbers)
+        return View(operand.dtype, Space.spm, 0, extents, strides, extent_regs=registers)
 
     def _in_place(
-        self, view: View, operand: Operand, dims: Sequence[int], numbers: Operands
+        self, operand: Operand, shape: tuple[Sequence[int], tuple[int, ...]], numbers: Operands
     ) -> View:
-        """``view`` moved to the tile of a resident operand, with windows where it is padded."""
+        """The view of a tile of a resident operand, with windows where it is padded.
+
+        ``shape``: the dimensions that the view has, and the tile's extents along them.
+        """
+        dims, extents = shape
+        extent_regs = self._registers(dims, extents, numbers)
         moves = {d: operand.steps[d] for d in self.starts if operand.steps[d]}
         register = numbers.number(self._affine(moves)) if moves else 0
         windows = []
@@ -281,12 +285,16 @@ class _GroupBuilder:
                     numbers.number(self._affine(starts)) if starts else 0,
                 )
             )
-        return replace(
-            view,
-            base=operand.origin,
-            base_reg=register,
-            windows=tuple(windows),
-            fill=operand.fill if windows else 0,
+        return View(
+            operand.dtype,
+            Space.spm,
+            operand.origin,
+            extents,
+            tuple(operand.steps[d] for d in dims),
+            register,
+            extent_regs,
+            tuple(windows),
+            operand.fill if windows else 0,
         )
 
     def _affine(self, coefficients: Mapping[int, int]) -> SSAValue:
@@ -307,21 +315,17 @@ class _GroupBuilder:
         steps: dict[int, int] = dict(zip(ACC_DIMS, row_major, strict=True))
         extents = tuple(self.tiling.tile[d] if d in steps else 1 for d in dims)
         strides = tuple(steps.get(d, 0) for d in dims)
-        return self._finish_view(dtype, Space.acc, (dims, extents, strides), numbers)
+        registers = self._registers(dims, extents, numbers)
+        return View(dtype, Space.acc, 0, extents, strides, extent_regs=registers)
 
-    def _finish_view(
-        self,
-        dtype: DType,
-        space: Space,
-        shape: tuple[Sequence[int], tuple[int, ...], tuple[int, ...]],
-        numbers: Operands,
-    ) -> View:
-        dims, extents, strides = shape
-        dynamic = tuple(
+    def _registers(
+        self, dims: Sequence[int], extents: Sequence[int], numbers: Operands
+    ) -> tuple[int, ...]:
+        """Numbers of the true extents along ``dims``; 0 where that of the tile is always true."""
+        return tuple(
             numbers.number(self.true_extents.get(d)) if e > 1 else 0
             for d, e in zip(dims, extents, strict=True)
         )
-        return View(dtype, space, 0, extents, strides, extent_regs=dynamic)
 
     def _columns(self, operand: Operand) -> int | None:
         return panel_columns(self.problem, self.tiling, operand, self.target)

@@ -300,56 +300,62 @@ def vexec_per_tile(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
     rows, inverse = distinct(tiles, sorted(frozenset(dims).union(*walked)))
     tiles = take_tiles(tiles, rows)
     streams = _streams(problem, target, tiles)
-    ports = _port_cycles(streams, tiles, dims)
+    busier = _busier_port(streams, tiles, dims)
     if any(d >= PARALLEL for d in dims):
-        along_p = _port_cycles(streams, tiles, [d for d in VEXEC_WALKS[1] if d in dims])
-        ports = np.where(along_p.max(axis=0) < ports.max(axis=0), along_p, ports)
+        along_p = _busier_port(streams, tiles, [d for d in VEXEC_WALKS[1] if d in dims])
+        busier = np.minimum(busier, along_p)
     cost = kernel_cost(target, problem.vector.kernel)
     outputs = tiles[:, :PARALLEL].prod(axis=1)
     points = tiles[:, dims].prod(axis=1)
-    cycles = vexec_cycles(target, points, outputs, cost, spm_cycles=ports[0], acc_cycles=ports[1])
+    cycles = vexec_cycles(target, points, outputs, cost, spm_cycles=busier)
     return cycles[inverse]
 
 
 @dataclass(frozen=True)
-class _Stream:
-    """A stream of the vector kernel under every tile: memory (0 SPM, 1 ACC), strides, size."""
+class _Streams:
+    """The streams of the vector kernel at one memory under every tile.
 
-    memory: int
+    ``strides`` (s, n, 7) and ``element_bytes`` (s, 1); ``moves`` (s, 7) is 0 where a result stands
+    still: along reductions.
+    """
+
     port: Port
     strides: Ints
-    element_bytes: int
-    is_output: bool
+    element_bytes: Ints
+    moves: Ints
+
+    def cycles(self, tiles: Ints, dims: Sequence[int]) -> Ints:
+        """Cycles (n) that they need together when ``dims`` are walked in this order."""
+        extents = np.where(self.moves[:, None, dims], tiles[:, dims], 1)
+        access = stream_access(self.port, extents, self.strides[..., dims], self.element_bytes)
+        cycles: Ints = access.cycles.sum(axis=0)
+        return cycles
 
 
-def _streams(problem: GroupProblem, target: Target, tiles: Ints) -> list[_Stream]:
-    streams = []
-    for number in (*problem.vector.inputs, *problem.vector.outputs):
-        if number < 0:
-            strides = _acc_strides(tiles)
-            streams.append(_Stream(1, acc_port(target), strides, ACC_WORD_BYTES, False))
-            continue
-        operand = problem.operands[number]
-        strides = slot_strides(operand, boxes(operand, tiles))
-        is_output = number in problem.vector.outputs
-        port = spm_port(target)
-        streams.append(_Stream(0, port, strides, operand.dtype.bytes, is_output))
-    return streams
+def _streams(problem: GroupProblem, target: Target, tiles: Ints) -> list[_Streams]:
+    """The streams at SPM, then those at ACC, where there are any."""
+    numbers = (*problem.vector.inputs, *problem.vector.outputs)
+    used = [problem.operands[n] for n in numbers if n >= 0]
+    found = []
+    if used:
+        strides = np.stack([slot_strides(o, boxes(o, tiles)) for o in used])
+        sizes = np.array([[o.dtype.bytes] for o in used])
+        moves = np.ones((len(used), RANK), np.int64)
+        moves[[n in problem.vector.outputs for n in numbers if n >= 0], PARALLEL:] = 0
+        found.append(_Streams(spm_port(target), strides, sizes, moves))
+    if len(used) < len(numbers):
+        size = np.full((1, 1), ACC_WORD_BYTES)
+        ones = np.ones((1, RANK), np.int64)
+        found.append(_Streams(acc_port(target), _acc_strides(tiles)[None], size, ones))
+    return found
 
 
-def _port_cycles(streams: list[_Stream], tiles: Ints, walk: Sequence[int]) -> Ints:
-    """Cycles (2, n) that all streams need at SPM and ACC when walked in this order.
+def _busier_port(streams: list[_Streams], tiles: Ints, walk: Sequence[int]) -> Ints:
+    """Cycles (n) of the memory whose port is busier when all walk in this order.
 
-    ``walk`` leaves out dimensions of one step; results do not move along reductions.
+    ``walk`` leaves out dimensions of one step.
     """
-    cycles = np.zeros((2, len(tiles)), np.int64)
-    for stream in streams:
-        dims = [d for d in walk if d < PARALLEL or not stream.is_output]
-        access = stream_access(
-            stream.port, tiles[:, dims], stream.strides[:, dims], stream.element_bytes
-        )
-        cycles[stream.memory] += access.cycles
-    return cycles
+    return np.maximum.reduce([memory.cycles(tiles, list(walk)) for memory in streams])
 
 
 def _acc_strides(tiles: Ints) -> Ints:

@@ -105,6 +105,12 @@ class View:
                 )
         check_registers(self.registers, self)
 
+    def moved(self, n_bytes: int) -> "View":
+        """The view ``n_bytes`` further on: what was checked of it holds there, too."""
+        made = object.__new__(View)
+        vars(made).update(vars(self), base=self.base + n_bytes)
+        return made
+
     @property
     def registers(self) -> tuple[int, ...]:
         """Registers that the view reads, without register 0, ascending."""

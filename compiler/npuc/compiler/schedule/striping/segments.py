@@ -128,13 +128,16 @@ class Segments:
         """Runs that are likely to gain, with their best numbers of stripes."""
         scratch = frozenset(n for n, facts in enumerate(self.tensors) if facts.is_scratch)
         room = self.target.spm.capacity_bytes
+        rows = enumerate(self.row_jobs)
+        every = [None if row is None else self._work(n, scratch) for n, row in rows]
         guesses = {}
         for first in range(len(self.jobs)):
             works = []
             for number in range(first, min(first + MAX_SEGMENT_JOBS, len(self.jobs))):
-                if self.row_jobs[number] is None or not self._may_join(number, first):
+                work = every[number]
+                if work is None or not self._may_join(number, first):
                     break
-                works.append(self._work(number, scratch))
+                works.append(work)
             singly = list(accumulate(self._singles[first : first + len(works)]))
             for n, guess in enumerate(guess_runs(works, STRIPE_COUNTS, room)):
                 if n and guess.cycles < singly[n]:
@@ -191,8 +194,15 @@ class Segments:
             return self._in_turns(self._measured(ends, striping, internal))
         return self._measured(ends, replace(striping, turns=run.turns), internal)
 
-    def _measured(self, run: Run, striping: Striping, internal: frozenset[int]) -> Segment:
-        alive = self._alive(striping, self._pieces(striping))
+    def _measured(
+        self,
+        run: Run,
+        striping: Striping,
+        internal: frozenset[int],
+        alive: Sequence[int] | None = None,
+    ) -> Segment:
+        """The run in stripes; ``alive`` are the bytes of its buffers, where they are known."""
+        alive = alive or self.alive_bytes(striping)
         is_ahead = self._is_roomy(run, striping, alive)
         rounds = replace(self._rounds(striping, internal), is_ahead=is_ahead)
         return Segment(*run, striping, internal, max(alive), rounds.cycles(striping.turns))
@@ -256,8 +266,9 @@ class Segments:
             striping = self._striping(run, internal, count)
             if striping is None:
                 return None
-            if self.peak(striping) <= self._capacity(run, internal):
-                return self._best_stripes(self._measured(run, striping, internal))
+            alive = self.alive_bytes(striping)
+            if max(alive) <= self._capacity(run, internal):
+                return self._best_stripes(self._measured(run, striping, internal, alive))
         return None
 
     def _striping(self, run: Run, internal: frozenset[int], stripes: int) -> Striping | None:
@@ -278,9 +289,9 @@ class Segments:
             if self._lives[t][0] <= last and first <= self._lives[t][1]
         )
 
-    def peak(self, striping: Striping) -> int:
-        """The most bytes of buffers that are alive at once in the segment."""
-        return max(self._alive(striping, self._pieces(striping)))
+    def alive_bytes(self, striping: Striping) -> list[int]:
+        """Bytes of buffers that are alive at each place of the segment's order."""
+        return self._alive(striping, self._pieces(striping))
 
     def _is_roomy(self, run: Run, striping: Striping, alive: Sequence[int]) -> bool:
         """Whether there is room for what the next stripe needs from DRAM beside what is alive."""
