@@ -20,7 +20,7 @@ from npuc.isa.program import Program
 
 PRINT_ALL = "all"
 EMIT = "emit"
-COLLECT_AFTER_OBJECTS = 1_000_000
+COLLECT_AFTER_OBJECTS = 4_000_000
 
 
 @dataclass

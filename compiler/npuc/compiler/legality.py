@@ -19,7 +19,7 @@ from npuc.compiler.dialects.nn import (
 )
 from npuc.compiler.locations import describe
 from npuc.compiler.ops import has_interface, infer
-from npuc.compiler.xdsl_api import ModuleOp, Operation
+from npuc.compiler.xdsl_api import ModuleOp, Operation, inside
 from npuc.isa.errors import CompileError
 
 _PIECES = ("nn.concat", "nn.slice")
@@ -87,7 +87,7 @@ def _inside(
 ) -> list[tuple[Operation, Operation | None]]:
     """``op`` and all operations inside it, in order, each with its parent."""
     found: list[tuple[Operation, Operation | None]] = [(op, parent)]
-    for inner in [inner for region in op.regions for block in region.blocks for inner in block.ops]:
+    for inner in inside(op):
         found += _inside(inner, op) if inner.regions else [(inner, op)]
     return found
 

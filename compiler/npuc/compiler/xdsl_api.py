@@ -49,7 +49,6 @@ from xdsl.ir import (
     BlockArgument,
     Data,
     Dialect,
-    ErasedSSAValue,
     Operation,
     OpResult,
     ParametrizedAttribute,
@@ -115,7 +114,7 @@ from xdsl.transforms.dead_code_elimination import dce
 from xdsl.utils.exceptions import ArgSpecParseError, ParseError, VerifyException
 from xdsl.utils.str_enum import StrEnum
 
-from npuc.compiler.xdsl_checks import irdl_op_definition
+from npuc.compiler.xdsl_checks import inside, irdl_op_definition
 
 __all__ = [
     "AffineConstantExpr",
@@ -203,6 +202,7 @@ __all__ = [
     "i16",
     "i32",
     "i64",
+    "inside",
     "irdl_attr_definition",
     "irdl_op_definition",
     "math",
@@ -221,6 +221,7 @@ __all__ = [
     "var_operand_def",
     "var_region_def",
     "var_result_def",
+    "walk",
 ]
 
 
@@ -252,15 +253,10 @@ class PlainOperation(IRDLOperation):
     def __post_init__(self) -> None:
         """Nothing has a default value to be filled in."""
 
-    def verify(self, verify_nested_ops: bool = True) -> None:
-        """As xDSL does; an operation amid a block, without regions, has but its own parts."""
-        block = self.parent
-        if self.regions or self._successors or block is None or block.last_op is self:
-            super().verify(verify_nested_ops)
-            return
-        if any(type(operand) is ErasedSSAValue for operand in self._operands):
-            raise ValueError("an operand was erased")
-        try:
-            self.verify_()
-        except VerifyException as error:
-            self.emit_error(f"Operation does not verify: {error}", error)
+
+def walk(op: Operation) -> list[Operation]:
+    """``op`` and all operations inside it, in order, as they are now."""
+    found = [op]
+    for inner in inside(op):
+        found += walk(inner) if inner.regions else (inner,)
+    return found

@@ -6,12 +6,12 @@ accept: what they do not know or do not like is left to xDSL, which words the co
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TypeVar
 
 from xdsl import irdl
 from xdsl.dialects.builtin import DenseArrayBase, i32
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, ErasedSSAValue, Operation, Region, SSAValue
 from xdsl.irdl.constraints import VerificationContext
 from xdsl.irdl.operations import (
     BaseAccessor,
@@ -21,7 +21,7 @@ from xdsl.irdl.operations import (
     UniqueVariadicAccessor,
     VariadicDef,
 )
-from xdsl.traits import IsolatedFromAbove, OpTrait
+from xdsl.traits import IsolatedFromAbove, IsTerminator, NoTerminator, OpTrait
 from xdsl.utils.exceptions import VerifyException
 
 MOST_VALUES = 1 << 31
@@ -50,7 +50,57 @@ def irdl_op_definition(cls: type[_Operation]) -> type[_Operation]:
         own_check(self)
 
     setattr(defined, "verify_", verify_)  # noqa: B010  # as xDSL does: it has no name for the type
+    setattr(defined, "verify", _verify)  # noqa: B010  # likewise
     return defined
+
+
+def _verify(op: Operation, verify_nested_ops: bool = True) -> None:
+    """As xDSL does, in fewer steps where ``op`` branches nowhere and may stand where it does."""
+    block = op.parent
+    if block is None or op._successors or (block.last_op is op and not _may_end(op, block)):
+        Operation.verify(op, verify_nested_ops)
+        return
+    if any(type(operand) is ErasedSSAValue for operand in op._operands):
+        raise ValueError("an operand was erased")
+    if verify_nested_ops:
+        for region in op.regions:
+            _verify_inside(region)
+    try:
+        op.verify_()
+    except VerifyException as error:
+        op.emit_error(f"Operation does not verify: {error}", error)
+
+
+def _verify_inside(region: Region) -> None:
+    block = region.first_block
+    if block is None or block is not region.last_block or block.first_op is None:
+        region.verify()
+        return
+    if block.parent is not region:
+        raise ValueError("a block does not know the region that it is in")
+    op: Operation | None = block.first_op
+    while op is not None:
+        if op.parent is not block:
+            raise ValueError("an operation does not know the block that it is in")
+        op.verify()
+        op = op._next_op
+
+
+def _may_end(op: Operation, block: Block) -> bool:
+    """Whether ``op`` may be the last of ``block``, the only one of its region."""
+    region, outside = block.parent, block.parent_op()
+    is_only = region is None or region.first_block is region.last_block
+    return is_only and (outside is None or _needs_no_end(type(outside)) or _is_end(type(op)))
+
+
+@cache
+def _needs_no_end(kind: type[Operation]) -> bool:
+    return kind.has_trait(NoTerminator)
+
+
+@cache
+def _is_end(kind: type[Operation]) -> bool:
+    return kind.has_trait(IsTerminator)
 
 
 def _quick_access(accessor: BaseAccessor) -> property | None:
@@ -214,15 +264,38 @@ class _Properties:
         return True
 
 
+def inside(op: Operation) -> list[Operation]:
+    """The operations of the blocks of ``op``, in order, as they are now."""
+    found = []
+    for region in op.regions:
+        for block in region.blocks:
+            inner = block.first_op
+            while inner is not None:
+                found.append(inner)
+                inner = inner._next_op
+    return found
+
+
 def _is_isolated(op: Operation) -> bool:
-    """Whether all that is used inside ``op`` is made inside it."""
-    inside = [block for region in op.regions for block in region.blocks]
-    for block in inside:  # which grows
-        nested = [region for inner in block.ops for region in inner.regions]
-        inside += [block for region in nested for block in region.blocks]
-    homes = set(inside)
-    used = (value for block in inside for inner in block.ops for value in inner._operands)
-    return all(_home(value) in homes for value in used)
+    """Whether all that is used inside ``op`` is made inside it.
+
+    Operations inside that are isolated themselves have been looked at: inner ones come first.
+    """
+    homes: set[int] = set()
+    used: list[SSAValue] = []
+    around = [op]
+    for outer in around:  # which grows
+        homes.update(id(block) for region in outer.regions for block in region.blocks)
+        for inner in inside(outer):
+            used += inner._operands
+            if inner.regions and not _is_kept_apart(type(inner)):
+                around.append(inner)
+    return all(id(_home(value)) in homes for value in used)
+
+
+@cache
+def _is_kept_apart(kind: type[Operation]) -> bool:
+    return kind.has_trait(IsolatedFromAbove)
 
 
 def _home(value: SSAValue) -> Block | None:

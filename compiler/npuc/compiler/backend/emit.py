@@ -69,11 +69,11 @@ def emit_program(module: ModuleOp, ctx: NpuContext, model_name: str = "") -> Pro
 
 def _single_program(module: ModuleOp) -> npu.ProgramOp:
     programs = [op for op in module.body.block.ops if isinstance(op, npu.ProgramOp)]
-    if len(programs) != 1 or npu.unplaced(module):
+    unplaced = npu.unplaced(module)
+    if len(programs) != 1 or unplaced:
         raise CompileError(
             "emit needs one placed npu program",
-            given=f"{len(programs)} programs, "
-            f"{len(npu.unplaced(module))} operations without address",
+            given=f"{len(programs)} programs, {len(unplaced)} operations without address",
             next_step="run the stages lower and place before emit",
         )
     return programs[0]

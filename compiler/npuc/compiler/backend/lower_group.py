@@ -25,7 +25,7 @@ from npuc.compiler.dialects.tile import (
     SlotType,
     loop_nest,
 )
-from npuc.compiler.xdsl_api import Block, IndexType, Operation, SSAValue, UnknownLoc
+from npuc.compiler.xdsl_api import Block, IndexType, Operation, SSAValue, UnknownLoc, walk
 from npuc.isa.instructions import Engine, Wait
 from npuc.isa.instructions.base import WAIT_IMM_MAX
 
@@ -162,7 +162,7 @@ class _Lowering:
     def _counted_in(self, loop: ForOp) -> list[Engine]:
         """Engines whose counts some wait inside ``loop`` reads, in engine order."""
         counted: set[Engine] = set()
-        for op in loop.walk():
+        for op in walk(loop):
             counted |= self._plan.at.get(op, {}).keys()
             if isinstance(op, ForOp) and op is not loop:
                 for distances in self._plan.before.get(op, {}).values():
@@ -188,7 +188,7 @@ class _Lowering:
     def _start_awaits(self, group: GroupOp) -> dict[str, int]:
         """Registers that count awaits of the names that are awaited in loops."""
         registers = {}
-        for op in group.body.walk():
+        for op in walk(group) if self._state.signals.counters else ():
             if isinstance(op, AwaitOp) and loop_nest(op) and op.signal.data not in registers:
                 register = self.code.registers.take()
                 self.code.scalar("add", register, (0, 0), self._awaited.get(op.signal.data, 0))

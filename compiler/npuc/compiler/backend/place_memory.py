@@ -16,6 +16,7 @@ from npuc.compiler.xdsl_api import (
     ModulePass,
     Operation,
     Rewriter,
+    walk,
 )
 from npuc.isa.descriptors import Segment, TensorMap
 from npuc.isa.target import Target
@@ -85,7 +86,7 @@ def _place_core(core: npu.CoreOp, layout: CoreLayout, tensors: dict[str, _Tensor
             tuple(tensors[t.data] for t in group.tensors.data),
             tuple(buffers[b.data] for b in group.buffers.data),
         )
-        for op in group.body.walk():
+        for op in walk(group)[1:]:
             _resolve(op, placed)
         usage = group.usage.data
         touches = [placed.touched(touch) for touch in usage.touches]

@@ -12,7 +12,7 @@ from npuc.compiler.dialects.tile import (
     ReleaseOp,
     loop_nest,
 )
-from npuc.compiler.xdsl_api import Operation, SSAValue
+from npuc.compiler.xdsl_api import Operation, SSAValue, walk
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Rings:
         self._rings: dict[SSAValue, _Ring] = {}
         self._slots: dict[SSAValue, tuple[SSAValue, Value]] = {}
         turns: dict[SSAValue, list[Operation]] = {}
-        for op in group.body.walk():
+        for op in walk(group):
             if isinstance(op, AcquireOp | HeldOp | ReleaseOp):
                 turns.setdefault(op.buffer, []).append(op)
         for buffer, ops in turns.items():

@@ -8,7 +8,7 @@ from collections import Counter as Multiset
 from dataclasses import dataclass
 
 from npuc.compiler.dialects.tile import AwaitOp, CoreOp, ForOp, SignalOp
-from npuc.compiler.xdsl_api import Operation
+from npuc.compiler.xdsl_api import Operation, walk
 from npuc.isa.errors import CompileError
 from npuc.isa.instructions import Counter, Engine
 from npuc.isa.instructions.base import COUNTERS_PER_ENGINE
@@ -30,7 +30,7 @@ class Signals:
         owners: dict[str, tuple[int, Engine]] = {}
         signalled: Multiset[str] = Multiset()
         for core in cores:
-            for op in core.walk():
+            for op in walk(core):
                 if isinstance(op, SignalOp):
                     _own(owners, op, core)
                     signalled[op.signal.data] += executions(op)
@@ -51,7 +51,7 @@ def executions(op: Operation) -> int:
 def awaits_in(op: Operation) -> "Multiset[str]":
     """How often each name is awaited inside ``op``."""
     awaited: Multiset[str] = Multiset()
-    for inner in op.walk():
+    for inner in walk(op):
         if isinstance(inner, AwaitOp):
             awaited[inner.signal.data] += executions(inner)
     return awaited

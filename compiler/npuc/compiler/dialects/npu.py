@@ -37,7 +37,7 @@ from npuc.compiler.dialects.npu_structure import (
     ProgramOp,
     TensorOp,
 )
-from npuc.compiler.xdsl_api import Dialect, Operation
+from npuc.compiler.xdsl_api import Dialect, Operation, walk
 
 Npu = Dialect(
     "npu",
@@ -63,7 +63,7 @@ Npu = Dialect(
 
 def unplaced(module: Operation) -> list[Operation]:
     """Operations that still lack addresses: what ``place`` must leave none of."""
-    return [op for op in module.walk() if _is_unplaced(op)]
+    return [op for op in walk(module) if _is_unplaced(op)]
 
 
 def _is_unplaced(op: Operation) -> bool:

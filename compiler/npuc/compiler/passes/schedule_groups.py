@@ -36,6 +36,7 @@ from npuc.compiler.xdsl_api import (
     Rewriter,
     SSAValue,
     StringAttr,
+    walk,
 )
 from npuc.isa.descriptors import Space
 from npuc.isa.errors import CompileError, UsageError
@@ -144,7 +145,7 @@ class _Scheduler:
             problem = _in_whole_tensors(step.problem, share, step.job)
             made = build_group(problem, tiling, self.ctx.target, memory)
             _exchange(made, share.exchanges[step.job], ends[step.job], position)
-            for op in made.walk():
+            for op in walk(made):
                 op.location = group.location
             core.body.block.add_op(made)
         self.body.add_op(core)

@@ -355,7 +355,8 @@ def _busier_port(streams: list[_Streams], tiles: Ints, walk: Sequence[int]) -> I
 
     ``walk`` leaves out dimensions of one step.
     """
-    return np.maximum.reduce([memory.cycles(tiles, list(walk)) for memory in streams])
+    cycles: Ints = np.maximum.reduce([memory.cycles(tiles, list(walk)) for memory in streams])
+    return cycles
 
 
 def _acc_strides(tiles: Ints) -> Ints:

@@ -8,7 +8,7 @@ that convolution, pooling, product and elementwise work share one tiling and one
 
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from npuc.isa.descriptors import Kernel, Params
 from npuc.isa.dtypes import DType
@@ -88,10 +88,7 @@ class Operand:
     @cached_property
     def steps(self) -> tuple[int, ...]:
         """Bytes that a step along each dimension of the space moves in the operand's memory."""
-        return tuple(
-            sum(f.coefficients[d] * s for f, s in zip(self.forms, self.strides, strict=True))
-            for d in range(RANK)
-        )
+        return _steps(tuple([f.coefficients for f in self.forms]), self.strides)
 
     @cached_property
     def origin(self) -> int:
@@ -121,6 +118,13 @@ class Operand:
     def coefficient(self, axis: int, dim: int) -> int:
         """How far axis ``axis`` moves when dimension ``dim`` advances by one."""
         return self.forms[axis].coefficients[dim]
+
+
+@lru_cache(maxsize=4096)
+def _steps(coefficients: tuple[tuple[int, ...], ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+    """By dimension, the bytes of one step of it; ``coefficients`` and ``strides`` by axis."""
+    by_dim = zip(*coefficients, strict=True) if coefficients else [()] * RANK
+    return tuple(sum(c * s for c, s in zip(of_dim, strides, strict=True)) for of_dim in by_dim)
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,6 @@ class GroupProblem:
 
     def __post_init__(self) -> None:
         assert len(self.extents) == RANK
-        assert all(len(f.coefficients) == RANK for o in self.operands for f in o.forms)
 
     @property
     def inputs(self) -> tuple[int, ...]:

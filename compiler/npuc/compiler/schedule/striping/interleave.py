@@ -98,14 +98,17 @@ class Rounds:
             ends = list(done)
             begun = max(mxu, vpu)
             for piece in [by_job[job] for job in turns if job in by_job]:
-                ready = max([done[p] for p in self.producers[piece.job]], default=0)
+                ready = 0  # by comparisons: max() takes longer than all the rest
+                for producer in self.producers[piece.job]:
+                    ready = done[producer] if done[producer] > ready else ready
                 if piece.loads:
                     dma = max(dma, issued if self.is_ahead else max(mxu, vpu)) + piece.loads
-                    ready = max(ready, dma)
+                    ready = dma if dma > ready else ready
                 if piece.mxu:
-                    mxu, vpu = accumulator.drained(piece, max(mxu, ready) + STEP_CYCLES, vpu)
+                    start = (mxu if mxu > ready else ready) + STEP_CYCLES
+                    mxu, vpu = accumulator.drained(piece, start, vpu)
                 else:
-                    vpu = max(vpu, ready) + piece.vpu + STEP_CYCLES
+                    vpu = (vpu if vpu > ready else ready) + piece.vpu + STEP_CYCLES
                 dma += piece.stores
                 ends[piece.job] = vpu
             done, issued = ends, begun
@@ -158,13 +161,14 @@ class Accumulator:
         multiply, drain = piece.mxu // piece.tiles, piece.vpu // piece.tiles
         played = min(piece.tiles, STEADY_TILES)
         for tile in range(played):
-            mxu = max(mxu, slots[tile % ACC_SLOTS])
+            slot = slots[tile % ACC_SLOTS]
+            mxu = slot if slot > mxu else mxu  # by comparisons, as above
             while free_bytes < tile_bytes and tiles:
                 end, freed = tiles.popleft()
-                mxu = max(mxu, end)
+                mxu = end if end > mxu else mxu
                 free_bytes += freed
             mxu += multiply
-            vpu = max(mxu, vpu) + drain
+            vpu = (mxu if mxu > vpu else vpu) + drain
             slots[tile % ACC_SLOTS] = vpu
             tiles.append((vpu, tile_bytes))
             free_bytes -= tile_bytes

@@ -11,6 +11,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
+
 from npuc.compiler.schedule.problem import (
     PARALLEL,
     RANK,
@@ -19,6 +22,7 @@ from npuc.compiler.schedule.problem import (
     Operand,
 )
 from npuc.compiler.schedule.program import Job, can_stay
+from npuc.compiler.schedule.tiling import Ints
 
 Range = tuple[int, int]
 
@@ -87,16 +91,20 @@ class RowReads:
 
     def span(self, rows: Range) -> Range:
         """Bytes [first, last) of the tensor that ``rows`` touch, padding aside."""
-        low, high = rows
-        start, stop = self.start, self.stop
+        start, stop = self.spans(np.array(rows[0]), np.array(rows[1]))
+        return int(start), int(stop)
+
+    def spans(self, lows: Ints, highs: Ints) -> tuple[Ints, Ints]:
+        """``span`` of many ranges of rows, from ``lows`` to ``highs``: first bytes, last bytes."""
+        starts, stops = np.full_like(lows, self.start), np.full_like(lows, self.stop)
+        is_empty = np.zeros(lows.shape, bool)
         for constant, per_row, other, last, stride in self.axes:
-            begin = max(constant + per_row * low, 0)
-            end = min(constant + per_row * (high - 1) + other, last)
-            if begin > end:
-                return 0, 0
-            start += begin * stride
-            stop += end * stride
-        return start, stop
+            begins = np.maximum(constant + per_row * lows, 0)
+            ends = np.minimum(constant + per_row * (highs - 1) + other, last)
+            is_empty |= begins > ends
+            starts = starts + begins * stride
+            stops = stops + ends * stride
+        return np.where(is_empty, 0, starts), np.where(is_empty, 0, stops)
 
 
 @dataclass(frozen=True)
@@ -202,7 +210,7 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
         for tensor, _ in job.writes:
             rounds.setdefault(tensor, set()).add(depth)
     for tensor in sorted(internal):
-        held, kept = _held(needs.lows[tensor], needs.highs[tensor])
+        held, kept = _held(needs.lows[tensor].tolist(), needs.highs[tensor].tolist())
         if any(high > low for low, high in kept) and len(rounds[tensor]) > 1:
             return None
         result.held[tensor], result.kept[tensor] = held, kept
@@ -215,54 +223,50 @@ class _Needs:
     """Bytes of the jobs' results that each stripe needs, from the last job to the first.
 
     ``highs``: the end of what is needed so far; ``lows``: the first byte needed, -1 for none.
+    Arrays by stripe.
     """
 
     def __init__(self, unit: dict[int, int], stripes: int, internal: set[int]) -> None:
         self.unit = unit
-        self.stripes = stripes
         self.internal = internal
-        self.lows = {t: [-1] * stripes for t in unit}
-        self.highs = {t: [0] * stripes for t in unit}
+        self.lows: dict[int, Ints] = {t: np.full(stripes, -1) for t in unit}
+        self.highs: dict[int, Ints] = {t: np.zeros(stripes, np.int64) for t in unit}
+        self.shares = np.arange(1, stripes + 1), stripes
 
     def rows(self, job: RowJob) -> list[Range]:
         """Rows of ``job`` per stripe, all its readers being known; notes what they read."""
-        ranges: list[Range] = []
-        done = 0
-        for s in range(self.stripes):
-            high = min(max(done, *self._wanted(job, s)), job.extent)
-            ranges.append((done, high))
-            if high > done:
-                self._note(job, s, (done, high))
-            done = high
-        return ranges
+        wanted = np.maximum.reduce([self._wanted(job, *write) for write in job.writes])
+        highs = np.minimum(np.maximum.accumulate(wanted), job.extent)
+        lows = np.concatenate([np.zeros(1, np.int64), highs[:-1]])
+        self._note(job, lows, highs)
+        return list(zip(lows.tolist(), highs.tolist(), strict=True))
 
-    def _wanted(self, job: RowJob, s: int) -> list[int]:
-        """Rows that each result must have after stripe ``s``."""
-        wanted = []
-        for tensor, row_bytes in job.writes:
-            highs = self.highs[tensor]
-            if s and highs[s - 1] > highs[s]:
-                highs[s] = highs[s - 1]
-            wanted.append(-(-highs[s] // row_bytes))
-            if tensor not in self.internal:  # others read it, too: all of it, in equal parts
-                wanted.append(-(-job.extent * (s + 1) // self.stripes))
-        return wanted
+    def _wanted(self, job: RowJob, tensor: int, row_bytes: int) -> Ints:
+        """Rows of a result that there must be after each stripe."""
+        self.highs[tensor] = np.maximum.accumulate(self.highs[tensor])
+        wanted: Ints = -(-self.highs[tensor] // row_bytes)
+        if tensor in self.internal:
+            return wanted
+        number, count = self.shares  # others read it, too: all of it, in equal parts
+        return np.maximum(wanted, -(-job.extent * number // count))
 
-    def _note(self, job: RowJob, s: int, rows: Range) -> None:
+    def _note(self, job: RowJob, lows: Ints, highs: Ints) -> None:
+        is_run = highs > lows
         for tensor, row_bytes in job.writes:
-            self._lower(tensor, s, rows[0] * row_bytes)
+            self._lower(tensor, is_run, lows * row_bytes)
         for tensor, reads in job.reads:
-            start, stop = reads.span(rows)
-            if tensor in self.highs and stop > start:
-                step = self.unit[tensor]
-                self._lower(tensor, s, start // step * step)
-                end = -(-stop // step) * step
-                self.highs[tensor][s] = max(self.highs[tensor][s], end)
+            if tensor not in self.highs:
+                continue
+            starts, stops = reads.spans(lows, highs)
+            step, is_read = self.unit[tensor], is_run & (stops > starts)
+            self._lower(tensor, is_read, starts // step * step)
+            ends = np.where(is_read, -(-stops // step) * step, 0)
+            self.highs[tensor] = np.maximum(self.highs[tensor], ends)
 
-    def _lower(self, tensor: int, s: int, value: int) -> None:
-        before = self.lows[tensor][s]
-        if before < 0 or value < before:
-            self.lows[tensor][s] = value
+    def _lower(self, tensor: int, where: npt.NDArray[np.bool_], values: Ints) -> None:
+        before = self.lows[tensor]
+        is_lower = where & ((before < 0) | (values < before))
+        self.lows[tensor] = np.where(is_lower, values, before)
 
 
 def _held(lows: list[int], highs: list[int]) -> tuple[list[Range], list[Range]]:
