@@ -55,7 +55,7 @@ def check_legality(stage: str, module: ModuleOp) -> None:
     seen: set[tuple[str, bool]] = set()
     ops = _inside(module)
     for op, parent in ops:
-        is_scalar = isinstance(parent, GenericOp)
+        is_scalar = type(parent) is GenericOp
         if (kind := (op.name, is_scalar)) in seen:
             continue
         seen.add(kind)

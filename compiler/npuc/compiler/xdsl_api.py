@@ -55,7 +55,9 @@ from xdsl.ir import (
     Region,
     SpacedOpaqueSyntaxAttribute,
     SSAValue,
+    SSAValues,
     TypeAttribute,
+    Use,
 )
 from xdsl.ir.affine import (
     AffineConstantExpr,
@@ -241,17 +243,18 @@ class PlainOperation(IRDLOperation):
         regions: Sequence[Region] = (),
     ) -> None:
         given = {} if properties is None else properties
-        Operation.__init__(
-            self,
-            operands=operands,
-            result_types=result_types,
-            properties={name: value for name, value in given.items() if value is not None},
-            location=UNKNOWN_LOC,
-            regions=regions,
-        )
-
-    def __post_init__(self) -> None:
-        """Nothing has a default value to be filled in."""
+        self._operands = SSAValues(operands)
+        self._operand_uses = tuple([Use(self, n) for n in range(len(self._operands))])
+        for operand, use in zip(self._operands, self._operand_uses, strict=True):
+            operand.add_use(use)
+        results = [OpResult(kind, self, n) for n, kind in enumerate(result_types)]
+        self.results = SSAValues(results)
+        self.properties = {name: value for name, value in given.items() if value is not None}
+        self.attributes = {}
+        self.location = UNKNOWN_LOC
+        self.regions = ()
+        for region in regions:
+            self.add_region(region)
 
 
 def walk(op: Operation) -> list[Operation]:

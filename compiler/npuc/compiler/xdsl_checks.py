@@ -7,10 +7,11 @@ accept: what they do not know or do not like is left to xDSL, which words the co
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from operator import attrgetter
 from typing import TypeVar
 
 from xdsl import irdl
-from xdsl.dialects.builtin import DenseArrayBase, i32
+from xdsl.dialects.builtin import ArrayAttr, ArrayOfConstraint, DenseArrayBase, i32
 from xdsl.ir import Attribute, Block, ErasedSSAValue, Operation, Region, SSAValue
 from xdsl.irdl.constraints import VerificationContext
 from xdsl.irdl.operations import (
@@ -111,7 +112,9 @@ def _quick_access(accessor: BaseAccessor) -> property | None:
     if type(accessor) is BeforeVariadicSingleAccessor:
         return property(lambda op: tuple.__getitem__(getattr(op, kind), first))
     if type(accessor) is UniqueVariadicAccessor:
-        several = slice(first, (first + 1 - accessor.num_defs) or None)
+        several = slice(first or None, (first + 1 - accessor.num_defs) or None)
+        if several == slice(None):
+            return property(attrgetter(kind))
         return property(lambda op: getattr(op, kind)[several])
     return None
 
@@ -328,13 +331,18 @@ def _accepts(constraint: irdl.AttrConstraint) -> Accepts:
         return lambda _: True
     if type(constraint) is irdl.BaseAttr:
         kind = constraint.attr
-        return lambda attribute: isinstance(attribute, kind)
+        return lambda attribute: type(attribute) is kind or isinstance(attribute, kind)
     if type(constraint) is irdl.EqAttrConstraint:
         only = constraint.attr
         return lambda attribute: bool(attribute == only)
     if type(constraint) is irdl.AnyOf:
         choices = [_accepts(choice) for choice in constraint.attr_constrs]
         return lambda attribute: any(accepts(attribute) for accepts in choices)
+    if type(constraint) is ArrayOfConstraint and isinstance(
+        constraint.elem_range_constraint, irdl.RangeOf
+    ):
+        of_each = _accepts(constraint.elem_range_constraint.constr)
+        return lambda attribute: type(attribute) is ArrayAttr and all(map(of_each, attribute.data))
 
     def accepts_slowly(attribute: Attribute) -> bool:
         try:

@@ -111,16 +111,16 @@ class _Lowering:
                 self.code.drop(self._value(value))
 
     def _operation(self, op: Operation) -> None:
-        if isinstance(op, ForOp):
+        if isinstance(op, HeldOp | ReleaseOp | AcquireOp):  # most are
+            self._rings.turn(op)
+        elif isinstance(op, COMMANDS):
+            self._command(op)
+        elif isinstance(op, ForOp):
             self._loop(op)
         elif isinstance(op, AffineOp | MinOp | MaxOp):
             lower_index(self.code, op)
-        elif isinstance(op, AcquireOp | HeldOp | ReleaseOp):
-            self._rings.turn(op)
         elif isinstance(op, SignalOp | AwaitOp):
             self._between_cores(op)
-        elif isinstance(op, COMMANDS):
-            self._command(op)
 
     def _value(self, value: SSAValue) -> Value:
         if isinstance(value.type, SlotType):

@@ -6,7 +6,7 @@ runs over the parallel ones. Every operand axis is indexed by a linear form of t
 that convolution, pooling, product and elementwise work share one tiling and one lowering.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from functools import cached_property, lru_cache
 
@@ -20,6 +20,7 @@ DIM_NAMES = ("m0", "m1", "m2", "n", "k0", "k1", "k2")
 M_DIMS = (0, 1, 2)
 N_DIM = 3
 K_DIMS = (4, 5, 6)
+NO_PARAMS = Params(())
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,11 @@ class VectorWork:
     params: Params
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+
+    @cached_property
+    def without_params(self) -> "VectorWork":
+        """The same work, whatever its parameters are."""
+        return replace(self, params=NO_PARAMS)
 
 
 @dataclass(frozen=True)

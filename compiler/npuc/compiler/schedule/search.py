@@ -32,7 +32,6 @@ from npuc.compiler.schedule.tiling import (
     total_acc_bytes,
     total_spm_bytes,
 )
-from npuc.isa.descriptors import Params
 from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
@@ -41,7 +40,6 @@ CROWD_TOLERANCE = 0.06
 ALL_CHOICES = 8  # sizes of a dimension: so many are all tried
 SOME_CHOICES = 6  # of more than that
 MAX_RAGGED_DIMS = 4
-NO_PARAMS = Params(())
 Figure = Literal["overlapped_cycles", "crowded_cycles"]
 _FIGURES: dict[bool, tuple[Figure, float]] = {  # what decides first, and its tolerance
     False: ("overlapped_cycles", CYCLE_TOLERANCE),
@@ -145,7 +143,7 @@ def choose_tiling(problem: GroupProblem, target: Target, options: SearchOptions)
 
 def without_params(problem: GroupProblem) -> GroupProblem:
     """``problem`` without the values that its kernel takes: no cost depends on them."""
-    return replace(problem, vector=replace(problem.vector, params=NO_PARAMS))
+    return replace(problem, vector=problem.vector.without_params)
 
 
 def without_origin(problem: GroupProblem) -> GroupProblem:

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from npuc.runtime.cli.app import run_command
 from npuc.runtime.cli.failures import FINE, report
 
+COLLECT_AFTER_OBJECTS = (
+    4_000_000  # each look walks what a command is at work on, most of which stays
+)
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -37,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _keep() -> None:
     """Modules stay as long as the process: nobody need look for garbage among them."""
     gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)
     gc.enable()
 
 

@@ -48,6 +48,8 @@ def restrict(problem: GroupProblem, dim: int, rows: Range) -> GroupProblem:
     extents = tuple(high - low if d == dim else e for d, e in enumerate(problem.extents))
     operands = tuple(
         replace(o, forms=tuple(_shifted(form, dim, low) for form in o.forms))
+        if low and dim in o.dims
+        else o
         for o in problem.operands
     )
     return replace(problem, extents=extents, operands=operands)
