@@ -116,7 +116,7 @@ from xdsl.transforms.dead_code_elimination import dce
 from xdsl.utils.exceptions import ArgSpecParseError, ParseError, VerifyException
 from xdsl.utils.str_enum import StrEnum
 
-from npuc.compiler.xdsl_checks import inside, irdl_op_definition
+from npuc.compiler.xdsl_checks import inside, irdl_op_definition, verify_inside
 
 __all__ = [
     "AffineConstantExpr",
@@ -223,6 +223,7 @@ __all__ = [
     "var_operand_def",
     "var_region_def",
     "var_result_def",
+    "verify_inside",
     "walk",
 ]
 

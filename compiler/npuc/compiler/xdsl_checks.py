@@ -64,15 +64,23 @@ def _verify(op: Operation, verify_nested_ops: bool = True) -> None:
     if any(type(operand) is ErasedSSAValue for operand in op._operands):
         raise ValueError("an operand was erased")
     if verify_nested_ops:
-        for region in op.regions:
-            _verify_inside(region)
+        verify_inside(op)
     try:
         op.verify_()
     except VerifyException as error:
         op.emit_error(f"Operation does not verify: {error}", error)
 
 
-def _verify_inside(region: Region) -> None:
+def verify_inside(op: Operation) -> None:
+    """Verify all that is inside ``op``, as xDSL does.
+
+    Raises: VerifyException, or ValueError where the operations do not hang together.
+    """
+    for region in op.regions:
+        _verify_region(region)
+
+
+def _verify_region(region: Region) -> None:
     block = region.first_block
     if block is None or block is not region.last_block or block.first_op is None:
         region.verify()
