@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-
-import numpy as np
-import numpy.typing as npt
+from itertools import accumulate
 
 from npuc.compiler.schedule.problem import (
     PARALLEL,
@@ -22,7 +20,6 @@ from npuc.compiler.schedule.problem import (
     Operand,
 )
 from npuc.compiler.schedule.program import Job, can_stay
-from npuc.compiler.schedule.tiling import Ints
 
 Range = tuple[int, int]
 
@@ -93,20 +90,16 @@ class RowReads:
 
     def span(self, rows: Range) -> Range:
         """Bytes [first, last) of the tensor that ``rows`` touch, padding aside."""
-        start, stop = self.spans(np.array(rows[0]), np.array(rows[1]))
-        return int(start), int(stop)
-
-    def spans(self, lows: Ints, highs: Ints) -> tuple[Ints, Ints]:
-        """``span`` of many ranges of rows, from ``lows`` to ``highs``: first bytes, last bytes."""
-        starts, stops = np.full_like(lows, self.start), np.full_like(lows, self.stop)
-        is_empty = np.zeros(lows.shape, bool)
+        low, high = rows
+        start, stop = self.start, self.stop
         for constant, per_row, other, last, stride in self.axes:
-            begins = np.maximum(constant + per_row * lows, 0)
-            ends = np.minimum(constant + per_row * (highs - 1) + other, last)
-            is_empty |= begins > ends
-            starts = starts + begins * stride
-            stops = stops + ends * stride
-        return np.where(is_empty, 0, starts), np.where(is_empty, 0, stops)
+            begin = max(constant + per_row * low, 0)
+            end = min(constant + per_row * (high - 1) + other, last)
+            if begin > end:
+                return 0, 0
+            start += begin * stride
+            stop += end * stride
+        return start, stop
 
 
 @dataclass(frozen=True)
@@ -212,7 +205,7 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
         for tensor, _ in job.writes:
             rounds.setdefault(tensor, set()).add(depth)
     for tensor in sorted(internal):
-        held, kept = _held(needs.lows[tensor].tolist(), needs.highs[tensor].tolist())
+        held, kept = _held(needs.of[tensor].lows, needs.of[tensor].highs)
         if any(high > low for low, high in kept) and len(rounds[tensor]) > 1:
             return None
         result.held[tensor], result.kept[tensor] = held, kept
@@ -221,54 +214,69 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
     return result
 
 
-class _Needs:
-    """Bytes of the jobs' results that each stripe needs, from the last job to the first.
+@dataclass(frozen=True)
+class _Need:
+    """Bytes of a result that each stripe needs, of rows of ``row_bytes``.
 
     ``highs``: the end of what is needed so far; ``lows``: the first byte needed, -1 for none.
-    Arrays by stripe.
     """
 
+    row_bytes: int
+    highs: list[int]
+    lows: list[int]
+
+    def lower(self, s: int, value: int) -> None:
+        """The stripe ``s`` needs what begins at ``value``, too."""
+        if not 0 <= self.lows[s] <= value:
+            self.lows[s] = value
+
+    def read(self, s: int, start: int, stop: int) -> None:
+        """The stripe ``s`` needs the rows of these bytes."""
+        self.lower(s, start // self.row_bytes * self.row_bytes)
+        end = -(-stop // self.row_bytes) * self.row_bytes
+        self.highs[s] = max(self.highs[s], end)
+
+
+class _Needs:
+    """What each stripe needs of the jobs' results, from the last job to the first."""
+
     def __init__(self, unit: dict[int, int], stripes: int, internal: set[int]) -> None:
-        self.unit = unit
+        self.of = {t: _Need(step, [0] * stripes, [-1] * stripes) for t, step in unit.items()}
+        self.stripes = stripes
         self.internal = internal
-        self.lows: dict[int, Ints] = {t: np.full(stripes, -1) for t in unit}
-        self.highs: dict[int, Ints] = {t: np.zeros(stripes, np.int64) for t in unit}
-        self.shares = np.arange(1, stripes + 1), stripes
 
     def rows(self, job: RowJob) -> list[Range]:
         """Rows of ``job`` per stripe, all its readers being known; notes what they read."""
-        wanted = np.maximum.reduce([self._wanted(job, *write) for write in job.writes])
-        highs = np.minimum(np.maximum.accumulate(wanted), job.extent)
-        lows = np.concatenate([np.zeros(1, np.int64), highs[:-1]])
-        self._note(job, lows, highs)
-        return list(zip(lows.tolist(), highs.tolist(), strict=True))
+        wanted = self._wanted(job)
+        writes = [self.of[tensor] for tensor, _ in job.writes]
+        reads = [(self.of[tensor], reads) for tensor, reads in job.reads if tensor in self.of]
+        ranges: list[Range] = []
+        done = 0
+        for s, want in enumerate(wanted):
+            rows = done, min(max(done, want), job.extent)
+            ranges.append(rows)
+            if rows[1] > done:
+                for need in writes:
+                    need.lower(s, done * need.row_bytes)
+                for need, of_rows in reads:
+                    start, stop = of_rows.span(rows)
+                    if stop > start:
+                        need.read(s, start, stop)
+            done = rows[1]
+        return ranges
 
-    def _wanted(self, job: RowJob, tensor: int, row_bytes: int) -> Ints:
-        """Rows of a result that there must be after each stripe."""
-        self.highs[tensor] = np.maximum.accumulate(self.highs[tensor])
-        wanted: Ints = -(-self.highs[tensor] // row_bytes)
-        if tensor in self.internal:
-            return wanted
-        number, count = self.shares  # others read it, too: all of it, in equal parts
-        return np.maximum(wanted, -(-job.extent * number // count))
-
-    def _note(self, job: RowJob, lows: Ints, highs: Ints) -> None:
-        is_run = highs > lows
+    def _wanted(self, job: RowJob) -> list[int]:
+        """Rows that each result must have after each stripe."""
+        wanted = [0] * self.stripes
         for tensor, row_bytes in job.writes:
-            self._lower(tensor, is_run, lows * row_bytes)
-        for tensor, reads in job.reads:
-            if tensor not in self.highs:
-                continue
-            starts, stops = reads.spans(lows, highs)
-            step, is_read = self.unit[tensor], is_run & (stops > starts)
-            self._lower(tensor, is_read, starts // step * step)
-            ends = np.where(is_read, -(-stops // step) * step, 0)
-            self.highs[tensor] = np.maximum(self.highs[tensor], ends)
-
-    def _lower(self, tensor: int, where: npt.NDArray[np.bool_], values: Ints) -> None:
-        before = self.lows[tensor]
-        is_lower = where & ((before < 0) | (values < before))
-        self.lows[tensor] = np.where(is_lower, values, before)
+            highs = self.of[tensor].highs
+            highs[:] = accumulate(highs, max)
+            rows = [-(-high // row_bytes) for high in highs]
+            wanted = list(map(max, wanted, rows))
+            if tensor not in self.internal:  # others read it, too: all of it, in equal parts
+                shares = [-(-job.extent * n // self.stripes) for n in range(1, self.stripes + 1)]
+                wanted = list(map(max, wanted, shares))
+        return wanted
 
 
 def _held(lows: list[int], highs: list[int]) -> tuple[list[Range], list[Range]]:
