@@ -1,7 +1,7 @@
 """First fit: a plan in milliseconds that any search starts from."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -25,11 +25,7 @@ def first_fit(items: Items, order: Sequence[int]) -> Int64s:
     for i in sorted(order, key=lambda item: fixed[item] == FREE):
         low = fixed[i]
         if low == FREE:
-            taken = []
-            for first, last in stretches[i]:
-                taken += alive[first]
-                for section in begun[first + 1 : last + 1]:
-                    taken += section
+            taken = [n for a, b in stretches[i] for n in chain(alive[a], *begun[a + 1 : b + 1])]
             low = _first_gap(sorted(taken), sizes[i], steps[i])
         offsets[i] = low
         addresses = low, low + sizes[i]

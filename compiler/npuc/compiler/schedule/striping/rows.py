@@ -230,8 +230,11 @@ class _Need:
         if not 0 <= self.lows[s] <= value:
             self.lows[s] = value
 
-    def read(self, s: int, start: int, stop: int) -> None:
-        """The stripe ``s`` needs the rows of these bytes."""
+    def read(self, s: int, span: Range) -> None:
+        """The stripe ``s`` needs the rows of these bytes, if any."""
+        start, stop = span
+        if stop <= start:
+            return
         self.lower(s, start // self.row_bytes * self.row_bytes)
         end = -(-stop // self.row_bytes) * self.row_bytes
         self.highs[s] = max(self.highs[s], end)
@@ -255,13 +258,10 @@ class _Needs:
         for s, want in enumerate(wanted):
             rows = done, min(max(done, want), job.extent)
             ranges.append(rows)
-            if rows[1] > done:
-                for need in writes:
-                    need.lower(s, done * need.row_bytes)
-                for need, of_rows in reads:
-                    start, stop = of_rows.span(rows)
-                    if stop > start:
-                        need.read(s, start, stop)
+            for need in writes if rows[1] > done else ():
+                need.lower(s, done * need.row_bytes)
+            for need, of_rows in reads if rows[1] > done else ():
+                need.read(s, of_rows.span(rows))
             done = rows[1]
         return ranges
 
