@@ -81,6 +81,43 @@ def test_ring_of_depth_d_keeps_d_minus_one_behind(depth: int) -> None:
     assert plan.before == {}
 
 
+def part(columns: range, queue: str) -> str:
+    """Load some columns of a row to where they are in it."""
+    box = MAP.replace("box [1, 16]", f"box [1, {len(columns)}]")
+    place = f"[0 ?1, {columns.start}] offset {columns.start}"
+    return f"tile.load %s, %a dynamic(%i) {box} at <{place}> on {queue} : {T}"
+
+
+@pytest.mark.parametrize(
+    ("columns", "is_apart"),
+    [
+        ((range(8), range(8, 16)), True),
+        ((range(8, 16), range(8)), True),
+        ((range(9), range(8, 16)), False),
+        ((range(16), range(4, 5)), False),
+    ],
+)
+def test_loads_of_other_bytes_of_a_slot_are_not_ordered(
+    columns: tuple[range, range], is_apart: bool
+) -> None:
+    body = f"""%r = tile.buffer "r" : {ring(2)}
+      tile.for %i = 0 to 5 step 1 {{
+        %s = tile.acquire %r : {ring(2)}
+        {part(columns[0], "ld0")}
+        {part(columns[1], "ld1")}
+        {store("%s", "%i")}
+        tile.release %r : {ring(2)}
+      }}"""
+    (source,) = [op for op in program(group(body)).walk() if isinstance(op, tile.GroupOp)]
+    plan = plan_waits(source, Objects.of(source))
+    (one, other) = [op for op in source.walk() if isinstance(op, tile.LoadOp)]
+    assert plan.at[one] == {Engine.st: 1}
+    after = {Engine.st: 1} if is_apart else {Engine.ld0: 0}
+    assert plan.at[other] == after
+    (stored,) = [plan.at[op] for op in source.walk() if isinstance(op, tile.StoreOp)]
+    assert stored == ({Engine.ld0: 0, Engine.ld1: 0} if is_apart else {Engine.ld1: 0})
+
+
 def test_wait_on_work_outside_a_loop_stands_before_it() -> None:
     body = f"""%r = tile.buffer "r" : {ring(1)}
       %s = tile.acquire %r : {ring(1)}

@@ -70,7 +70,9 @@ class Interpreter:
         row = constant + (self.values[op.dynamics[number - 1]] if number else 0)
         tensor, slot = self.tensors[self.names[op.tensor]], self.slots[op.slot]
         if isinstance(op, tile.LoadOp):
-            slot[:] = tensor[row]
+            first, width = op.place.data.offset[1], op.map.data.box[1]
+            columns = slice(first, first + width)
+            slot[columns] = tensor[row, columns]
         elif row < ROWS:
             tensor[row] = slot
 

@@ -93,6 +93,34 @@ class Writer:
             f" on ld{queue} : {TENSOR}"
         )
 
+    def shares(self) -> None:
+        """A ring of its own whose slots two loads fill, each its bytes or some of the other's."""
+        depth, name = self.draw(st.integers(1, 3)), self.name("c")
+        kind, index = f"!tile.buffer<spm {WIDTH} x {depth}>", self.name("i")
+        self.add(f'{name} = tile.buffer "shared" : {kind}')
+        self.add(f"tile.for {index} = 0 to {self.draw(st.integers(1, 6))} step 1 {{")
+        slot = self.name("s")
+        self.add(f"{slot} = tile.acquire {name} : {kind}")
+        end = self.draw(st.integers(1, WIDTH - 1))
+        begin = self.draw(st.one_of(st.just(end), st.integers(0, end)))
+        parts = self.draw(st.permutations([(0, end), (begin, WIDTH)]))
+        self.indices.append(index)
+        for low, high in parts:
+            self.load_part(slot, low, high)
+        self.store(slot)
+        self.indices.pop()
+        self.lines += [f"tile.release {name} : {kind}", "}"]
+
+    def load_part(self, slot: str, low: int, high: int) -> None:
+        """Load some columns of a row of x or m to where they are in the row."""
+        tensor, queue = self.draw(st.sampled_from(["x", "m"])), self.draw(st.integers(0, 1))
+        index = self.draw(st.sampled_from(self.indices))
+        self.add(
+            f"tile.load {slot}, %{tensor}a dynamic({index}) map <i8 0 extents [8, 16] strides"
+            f" [16, 1] box [1, {high - low}] spm [16, 1]> at <[0 ?1, {low}] offset {low}>"
+            f" on ld{queue} : {TENSOR}"
+        )
+
     def store(self, slot: str) -> None:
         """Store a row of m or y."""
         tensor, index = self.draw(st.sampled_from("my")), self.draw(st.sampled_from(self.indices))
@@ -126,6 +154,8 @@ def _group(draw: st.DrawFn, number: int) -> str:
             writer.add(f"{slot} = tile.acquire %b{ring} : {kind}")
             writer.load(slot)
     writer.block(0)
+    if draw(st.booleans()):
+        writer.shares()
     for ring, kind in enumerate(kinds):
         writer.lines += [f"tile.release %b{ring} : {kind}"] * writer.depths[ring]
     return "\n".join([*writer.lines, "}"])

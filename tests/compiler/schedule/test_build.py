@@ -19,6 +19,7 @@ from npuc.compiler.schedule.striping.rows import restrict
 from npuc.compiler.schedule.tiling import Candidates, Tiling, acc_bytes, spm_bytes, transfer_counts
 from npuc.compiler.xdsl_api import Block, Builtin, Context, ModuleOp, Parser, Region
 from npuc.isa.descriptors import Space
+from npuc.isa.target import Target
 from tests.compiler.schedule.problems import (
     TINY,
     Array,
@@ -34,7 +35,9 @@ from tests.compiler.schedule.problems import (
 from tests.compiler.schedule.tile_evaluation import GARBAGE, Evaluation, evaluate
 
 
-def built(problem: GroupProblem, tiling: Tiling) -> tuple[ModuleOp, tile.GroupOp]:
+def built(
+    problem: GroupProblem, tiling: Tiling, target: Target = TINY
+) -> tuple[ModuleOp, tile.GroupOp]:
     """A verified module with one program, one core and the group."""
     program, core = tile.ProgramOp(), tile.CoreOp(0, Region(Block()))
     tensors = []
@@ -45,7 +48,7 @@ def built(problem: GroupProblem, tiling: Tiling) -> tuple[ModuleOp, tile.GroupOp
         tensor = tile.TensorOp(o.name, segment, kind)
         program.body.block.add_op(tensor)
         tensors.append(tensor.tensor)
-    group = build_group(problem, tiling, TINY, GroupMemory(tensors))
+    group = build_group(problem, tiling, target, GroupMemory(tensors))
     core.body.block.add_op(group)
     program.body.block.add_op(core)
     module = ModuleOp([program])

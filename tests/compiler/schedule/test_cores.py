@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npuc.compiler.dialects.tile import AwaitOp, CoreOp, SignalOp
+from npuc.compiler.dialects.tile import AwaitOp, CoreOp, GroupOp, LoadOp, SignalOp, TensorOp
 from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
@@ -128,3 +128,30 @@ def test_more_cores_than_the_target_has_are_refused() -> None:
     with pytest.raises(UsageError, match="fewer cores") as caught:
         program_of(QDQ, 1, 5)
     assert "1 to 4" in str(caught.value)
+
+
+def test_what_need_not_wait_is_loaded_before_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)
+    loads: Counter[tuple[str, bool]] = Counter()  # segment, whether a wait stands before
+
+    def watch(stage: str, module: ModuleOp) -> None:
+        for group in module.walk() if stage == "schedule" else ():
+            if isinstance(group, GroupOp):
+                count_loads(group)
+
+    def count_loads(group: GroupOp) -> None:
+        block = group.body.block
+        is_waiting = any(isinstance(op, AwaitOp) for op in block.ops)
+        has_waited = False
+        for op in block.ops if is_waiting else ():
+            has_waited |= isinstance(op, AwaitOp)
+            if isinstance(op, LoadOp):
+                tensor = group.arguments[block.args.index(op.tensor)].owner
+                assert isinstance(tensor, TensorOp)
+                loads[tensor.segment.data.value, has_waited] += 1
+
+    program_of(QDQ, 1, 4, Observers(after_stage=watch))
+    assert loads["constant", False]
+    assert loads["scratch", True]
+    assert not loads["constant", True]
+    assert not loads["scratch", False]

@@ -6,6 +6,7 @@ derives the order between engines from it, and ``handover`` the order between gr
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import NamedTuple
 
 from npuc.compiler.dialects.tile import (
@@ -31,7 +32,10 @@ COMMANDS = (LoadOp, GatherOp, StoreOp, MmaOp, VexecOp)
 
 
 class Access(NamedTuple):
-    """A command reads or writes something whole; distinct slots and tensors are disjoint."""
+    """A command reads or writes something whole; distinct slots and tensors are disjoint.
+
+    Where several loads fill a slot, each its own bytes, every part of it counts as a slot.
+    """
 
     touched: Touched
     writes: bool
@@ -89,6 +93,7 @@ class _Ring:
     number: int
     depth: int
     outlives_group: bool
+    parts: int = 1
     acquired: int = 0
     released: int = 0
 
@@ -99,6 +104,13 @@ class _Slot:
 
     ring: _Ring
     sequence: int = 0
+
+
+class _Part(NamedTuple):
+    """One part of a slot."""
+
+    slot: _Slot
+    number: int
 
 
 @dataclass(frozen=True)
@@ -121,11 +133,11 @@ class _Turn:
 
 @dataclass(frozen=True)
 class _Issue:
-    """A command of the text; per access a tensor's number or a slot, and whether it is written."""
+    """A command of the text; per access a tensor's number or part of a slot, and if it writes."""
 
     op: Operation
     engine: int
-    accesses: tuple[tuple[int | _Slot, bool], ...]
+    accesses: tuple[tuple[int | _Part, bool], ...]
 
 
 @dataclass(frozen=True)
@@ -138,6 +150,48 @@ class _Loop:
 _Step = _Turn | _Issue | _Loop
 
 
+def parts_of(buffer: SSAValue) -> list[LoadOp]:
+    """The loads that fill the slots of a ring between them, each bytes of its own; none elsewhere.
+
+    The ring is acquired in one place, so that all its slots are filled in the same way.
+    """
+    acquired = [use.operation for use in buffer.uses if isinstance(use.operation, AcquireOp)]
+    if len(acquired) != 1 or not isinstance(buffer.owner, BufferOp):
+        return []
+    users = [use.operation for use in acquired[0].slot.uses]
+    loads = [op for op in users if isinstance(op, LoadOp)]
+    return loads if all(_are_apart(*pair) for pair in combinations(loads, 2)) else []
+
+
+def _are_apart(one: LoadOp, other: LoadOp) -> bool:
+    """Whether two loads write other bytes of one slot, where both see it as one row-major array.
+
+    Along some axis the one then ends before the other begins. False where that is not easily seen.
+    """
+    first, second = sorted((one, other), key=_start)
+    maps, strides = (first.map.data, second.map.data), first.map.data.spm_strides
+    is_static = not (first.place.data.offset[0] or second.place.data.offset[0])
+    if not is_static or strides != maps[1].spm_strides or min(strides) <= 0:
+        return False
+    distance, shifts = _start(second) - _start(first), []
+    for stride in strides:
+        shifts.append(distance // stride)
+        distance %= stride
+    span, is_apart = distance + maps[0].dtype.bytes, False
+    axes = zip(strides, shifts, maps[0].box, maps[1].box, strict=True)
+    for stride, shift, rows, other_rows in reversed(list(axes)):
+        last = max(rows, shift + other_rows) - 1
+        if last and stride < span:
+            return False
+        span += last * stride
+        is_apart |= shift >= rows
+    return is_apart
+
+
+def _start(load: LoadOp) -> int:
+    return load.place.data.offset[1]
+
+
 class Tracer:
     """Runs a group once and tells its commands. ``counts`` are commands issued per engine.
 
@@ -147,13 +201,17 @@ class Tracer:
     def __init__(self, group: GroupOp, objects: Objects) -> None:
         self._group = group
         self._objects = objects
-        self._rings = {
-            ring: _Ring(number, ring.type.data.depth, not isinstance(ring.owner, BufferOp))  # type: ignore[attr-defined]  # a BufferType
-            for ring, number in objects.buffers.items()
-        }
+        self._parts: dict[Operation, int] = {}
+        self._rings = {ring: self._ring(ring, number) for ring, number in objects.buffers.items()}
         self._slots: dict[SSAValue, _Slot] = {}
         self._accesses: dict[tuple[int, int, bool], Access] = {}
         self.counts = [0] * len(Engine)
+
+    def _ring(self, buffer: SSAValue, number: int) -> _Ring:
+        parts = parts_of(buffer)
+        self._parts.update({load: part for part, load in enumerate(parts)})
+        depth = buffer.type.data.depth  # type: ignore[attr-defined]  # a BufferType
+        return _Ring(number, depth, not isinstance(buffer.owner, BufferOp), max(len(parts), 1))
 
     def run(self, receive: Callable[[Command], None]) -> None:
         """Tell the commands in program order. Raises: CompileError for a slot that is not held."""
@@ -174,14 +232,14 @@ class Tracer:
                 for _ in range(step.trips):
                     self._run(step.body, inner, receive)
 
-    def _access(self, what: int | _Slot, writes: bool) -> Access:
+    def _access(self, what: int | _Part, writes: bool) -> Access:
         if isinstance(what, int):
             number, slot = what, TENSOR_SLOT
         else:
-            ring = what.ring
-            if what.sequence < ring.released and not ring.outlives_group:
-                raise self._released(what)
-            number, slot = ring.number, what.sequence % ring.depth
+            ring, sequence = what.slot.ring, what.slot.sequence
+            if sequence < ring.released and not ring.outlives_group:
+                raise self._released(what.slot)
+            number, slot = ring.number, sequence % ring.depth * ring.parts + what.number
         key = number, slot, writes
         access = self._accesses.get(key)
         if access is None:
@@ -203,22 +261,32 @@ class Tracer:
                 steps.append(_Issue(op, engine_of(op).value, tuple(self._touched(op))))
         return tuple(steps)
 
-    def _touched(self, op: Operation) -> Iterator[tuple[int | _Slot, bool]]:
+    def _touched(self, op: Operation) -> Iterator[tuple[int | _Part, bool]]:
         if isinstance(op, LoadOp | GatherOp):
             if isinstance(op, GatherOp):
-                yield self._slots[op.indices], False
+                yield from self._whole(op.indices, False)
             yield self._objects.tensors[op.tensor], False
-            yield self._slots[op.slot], True
+            yield from self._whole(op.slot, True, self._parts.get(op))
         elif isinstance(op, StoreOp):
-            yield self._slots[op.slot], False
+            yield from self._whole(op.slot, False)
             yield self._objects.tensors[op.tensor], True
         elif isinstance(op, MmaOp):
-            yield from ((self._slots[op.a], False), (self._slots[op.w], False))
-            yield self._slots[op.acc], True
+            for slot, writes in ((op.a, False), (op.w, False), (op.acc, True)):
+                yield from self._whole(slot, writes)
         else:
             assert isinstance(op, VexecOp)
-            yield from ((self._slots[slot], False) for slot in op.ins)
-            yield from ((self._slots[slot], True) for slot in op.outs)
+            for slot in op.ins:
+                yield from self._whole(slot, False)
+            for slot in op.outs:
+                yield from self._whole(slot, True)
+
+    def _whole(
+        self, value: SSAValue, writes: bool, part: int | None = None
+    ) -> Iterator[tuple[_Part, bool]]:
+        """All parts of a slot, or the one that is given."""
+        slot = self._slots[value]
+        parts = range(slot.ring.parts) if part is None else (part,)
+        return ((_Part(slot, number), writes) for number in parts)
 
     def _released(self, slot: _Slot) -> CompileError:
         return CompileError(

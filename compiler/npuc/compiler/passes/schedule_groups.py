@@ -13,13 +13,12 @@ from npuc.compiler.context import NpuContext, npu_context
 from npuc.compiler.dialects import nn
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType, DramType, TensorSpec
-from npuc.compiler.dialects.tile_commands import AwaitOp, SignalOp
-from npuc.compiler.dialects.tile_group import GroupOp
+from npuc.compiler.dialects.tile_commands import SignalOp
 from npuc.compiler.dialects.tile_structure import BufferOp, CoreOp, ProgramOp, TensorOp
 from npuc.compiler.locations import node_names
 from npuc.compiler.ops.group_problem import Placed, problem_of
 from npuc.compiler.schedule.build import GroupMemory, build_group
-from npuc.compiler.schedule.cores import Exchange, Share, split_work
+from npuc.compiler.schedule.cores import Share, split_work
 from npuc.compiler.schedule.data import Schedule
 from npuc.compiler.schedule.decisions import Decisions
 from npuc.compiler.schedule.panels import in_panels, panel_columns, with_panels
@@ -29,7 +28,6 @@ from npuc.compiler.schedule.tiling import Tiling
 from npuc.compiler.xdsl_api import (
     Block,
     Context,
-    InsertPoint,
     ModuleOp,
     ModulePass,
     Region,
@@ -135,16 +133,18 @@ class _Scheduler:
         lives, ends = plan.lives(), plan.job_ends()
         for position, (step, tiling) in enumerate(zip(plan.steps, tilings, strict=True)):
             group = groups[share.numbers[step.job]]
-            used = [b for _, b in step.buffers]
+            used, exchange = [b for _, b in step.buffers], share.exchanges[step.job]
             memory = GroupMemory(
                 self._dram(step, tiling, share.work),
                 {n: buffers[b] for n, b in step.buffers},
                 first={buffers[b] for b in used if lives[b][0] == position},
                 last={buffers[b] for b in used if lives[b][1] == position},
+                awaits=exchange.awaits if position == ends[step.job][0] else (),
             )
             problem = _in_whole_tensors(step.problem, share, step.job)
             made = build_group(problem, tiling, self.ctx.target, memory)
-            _exchange(made, share.exchanges[step.job], ends[step.job], position)
+            if position == ends[step.job][1]:
+                made.body.block.add_ops([SignalOp(name, "st") for name in exchange.signals])
             for op in walk(made):
                 op.location = group.location
             core.body.block.add_op(made)
@@ -237,13 +237,3 @@ def _in_whole_tensors(problem: GroupProblem, share: Share, job: int) -> GroupPro
         for o in problem.operands
     )
     return replace(problem, operands=operands)
-
-
-def _exchange(group: GroupOp, exchange: Exchange, ends: tuple[int, int], position: int) -> None:
-    """Waits for other cores before a job's first step, signals to them after its last."""
-    block = group.body.block
-    if position == ends[0] and exchange.awaits:
-        waits = [AwaitOp(name, queue) for name, queue in exchange.awaits]
-        Rewriter.insert_op(waits, InsertPoint.at_start(block))
-    if position == ends[1]:
-        block.add_ops([SignalOp(name, "st") for name in exchange.signals])

@@ -13,6 +13,7 @@ from npuc.compiler.analysis.layouts import packed
 from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType
 from npuc.compiler.dialects.tile_commands import (
     AcquireOp,
+    AwaitOp,
     GatherOp,
     HeldOp,
     LoadOp,
@@ -25,6 +26,7 @@ from npuc.compiler.dialects.tile_commands import (
 from npuc.compiler.dialects.tile_group import GroupOp
 from npuc.compiler.dialects.tile_structure import AffineOp, BufferOp, ForOp, MinOp
 from npuc.compiler.dialects.tile_text import Place
+from npuc.compiler.schedule.estimate import cut_operands
 from npuc.compiler.schedule.panels import panel_columns, panel_map
 from npuc.compiler.schedule.problem import (
     K_DIMS,
@@ -35,6 +37,7 @@ from npuc.compiler.schedule.problem import (
     Home,
     Operand,
 )
+from npuc.compiler.schedule.queues import in_halves
 from npuc.compiler.schedule.tiling import (
     Tiling,
     acc_ring_depth,
@@ -59,12 +62,14 @@ class GroupMemory:
     """What a group finds in memory: DRAM ``tensors`` by argument, SPM ``buffers`` by operand.
 
     ``first`` and ``last`` are the buffers that no earlier, or no later, group of the core uses.
+    ``awaits`` are pairs (signal, queue) to wait for before what other cores make is loaded.
     """
 
     tensors: Sequence[SSAValue | None]
     buffers: Mapping[int, SSAValue] = field(default_factory=dict)
     first: Collection[SSAValue] = ()
     last: Collection[SSAValue] = ()
+    awaits: Sequence[tuple[str, str]] = ()
 
 
 def build_group(
@@ -81,6 +86,7 @@ def build_group(
         target,
         tuple(None if t is None else inner[t] for t in memory.tensors),
         group.body.block,
+        awaits=tuple(memory.awaits),
     )
     for buffer in dict.fromkeys(memory.buffers.values()):
         builder.enter(inner[buffer], buffer in memory.first)
@@ -106,6 +112,8 @@ class _GroupBuilder:
     rings: dict[int, SSAValue] = field(default_factory=dict)
     slots: dict[int, SSAValue] = field(default_factory=dict)
     acc_ring: SSAValue | None = None
+    cut: frozenset[int] = frozenset()
+    awaits: Sequence[tuple[str, str]] = ()
     sums: dict[Block, dict[tuple[tuple[int, int], ...], SSAValue]] = field(default_factory=dict)
 
     def enter(self, buffer: SSAValue, is_first: bool) -> None:
@@ -113,6 +121,8 @@ class _GroupBuilder:
         self.entered[buffer] = self._add(AcquireOp(buffer) if is_first else HeldOp(buffer))
 
     def build(self) -> None:
+        if not any(o.waits and not o.is_resident for o in self.problem.operands):
+            self._await()
         for number, buffer in self.resident.items():
             self.slots[number] = self.entered[buffer]
             if self.problem.operands[number].home is Home.fetched:
@@ -124,6 +134,7 @@ class _GroupBuilder:
         self._emit_level(0)
 
     def _declare_rings(self) -> None:
+        self.cut = cut_operands(self.problem, self.tiling, self.target)
         tile = self.tiling.tile
         for number, operand in enumerate(self.problem.operands):
             if operand.is_resident:
@@ -141,7 +152,12 @@ class _GroupBuilder:
         loaded = [
             n for n in self.problem.inputs if n not in self.resident and self._level(n) == level
         ]
-        for number in loaded:
+        waiting = [n for n in loaded if self.problem.operands[n].waits]
+        for number in (n for n in loaded if n not in waiting):
+            self._load(number)
+        if level == 0:
+            self._await()
+        for number in waiting:
             self._load(number)
         if level == self.outer:
             self._compute()
@@ -151,6 +167,11 @@ class _GroupBuilder:
             self._loop(level)
         for number in loaded:
             self._add_op(ReleaseOp(self.rings[number]))
+
+    def _await(self) -> None:
+        for signal, queue in self.awaits:
+            self._add_op(AwaitOp(signal, queue))
+        self.awaits = ()
 
     def _compute(self) -> None:
         """One output tile: contraction if there is one, vector kernel, store."""
@@ -193,7 +214,9 @@ class _GroupBuilder:
         transfer = self._map(operand), self._place(operand, numbers)
         chosen_by = operand.rows_from
         if chosen_by is None:
-            self._add_op(LoadOp(ends, transfer, numbers.values, operand.queue))
+            is_cut = number in self.cut
+            for queue, part in in_halves(transfer) if is_cut else [(operand.queue, transfer)]:
+                self._add_op(LoadOp(ends, part, numbers.values, queue))
             return
         rows = self._view(chosen_by, sorted(operand.forms[0].dims), numbers)
         gathered = (*ends, self.slots[chosen_by]), (*transfer, rows)

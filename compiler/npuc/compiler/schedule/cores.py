@@ -13,10 +13,12 @@ from itertools import pairwise
 
 from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem, Operand
 from npuc.compiler.schedule.program import Job, TensorFacts, Work, tensor_bytes
+from npuc.compiler.schedule.queues import LOAD_QUEUES
 from npuc.compiler.schedule.striping.rows import Range, RowReads, restrict, row_dim
 from npuc.isa.cost import mma_cycles, transfer_rate
 from npuc.isa.target import Target
 
+GROUPS_AHEAD = 2  # so far ahead of the array its loads are
 EXCHANGE_CYCLES = 2000  # latency of a store, a signal and a load before others go on
 NOTHING = (0, 0)
 SHARED = "shared"  # segment of tensors in DRAM that several cores touch
@@ -103,9 +105,43 @@ class _Splitter:
         job, cut = self.work.jobs[number], self.cuts[number]
         problem = restrict(job.problem, cut.dim, cut.ranges[core])
         operands = tuple(
-            replace(o, base=o.base - offsets.get(job.tensor(o), 0)) for o in problem.operands
+            replace(
+                o,
+                base=o.base - offsets.get(job.tensor(o), 0),
+                waits=n in problem.inputs and self._is_shared(job.tensor(o)),
+            )
+            for n, o in enumerate(problem.operands)
         )
-        return replace(job, problem=replace(problem, operands=operands))
+        problem = self._apart_from_waits(job, replace(problem, operands=operands))
+        if problem.waits:
+            recent = range(max(number - GROUPS_AHEAD, 0), number)
+            before = round(sum(map(self._spare_cycles, recent)))
+            problem = replace(problem, cycles_before=before)
+        return replace(job, problem=problem)
+
+    def _apart_from_waits(self, job: Job, problem: GroupProblem) -> GroupProblem:
+        """Constants on the queue that does not wait for other cores, where one of the two does."""
+        held = {o.queue for o in problem.operands if o.waits}
+        if len(held) != 1:
+            return problem
+        (free,) = set(LOAD_QUEUES) - held
+        segments = [self.work.tensors[job.tensor(o)].segment for o in problem.operands]
+        pairs = zip(problem.operands, segments, strict=True)
+        operands = tuple(replace(o, queue=free) if s == "constant" else o for o, s in pairs)
+        return replace(problem, operands=operands)
+
+    def _spare_cycles(self, number: int) -> float:
+        """Of what a job takes by peak rates, those in which its constants are there already."""
+        job, cut = self.work.jobs[number], self.cuts[number]
+        constants = shared = 0.0
+        for n in job.problem.inputs:
+            operand = job.problem.operands[n]
+            part = _part_of(job.problem, cut) if cut.dim in operand.dims else 1.0
+            cycles = tensor_bytes(operand) * part / transfer_rate(self.target)
+            constants += cycles * (self.work.tensors[job.tensor(operand)].segment == "constant")
+            shared += cycles * self._is_shared(job.tensor(operand))
+        exchanged = shared + EXCHANGE_CYCLES if shared else 0.0
+        return max(_cycles(job.problem, cut, self.target), exchanged, constants) - constants
 
     def _apart(self) -> dict[int, list[Range]]:
         """Bytes of each tensor that jobs make, per core, where no core touches those of another."""
@@ -213,7 +249,7 @@ def _cycles(problem: GroupProblem, cut: _Cut, target: Target) -> float:
         k *= extents[dim]
     w = problem.operands[parts.w]
     copies = sum(_size(r) > 0 for r in cut.ranges)
-    part = _size(largest) / problem.extents[cut.dim] if cut.dim in w.dims else 1.0
+    part = _part_of(problem, cut) if cut.dim in w.dims else 1.0
     own = tensor_bytes(w) * part
     shared = own * copies / (target.dram.bytes_per_cycle * target.dram.efficiency)
     array = float(mma_cycles(target, m, k, extents[N_DIM], dtype=w.dtype))
@@ -221,6 +257,11 @@ def _cycles(problem: GroupProblem, cut: _Cut, target: Target) -> float:
         return max(array, own / transfer_rate(target), shared)
     rows = tensor_bytes(problem.operands[parts.a]) / transfer_rate(target)  # other cores made them
     return max(array, own / transfer_rate(target), shared, rows) + EXCHANGE_CYCLES
+
+
+def _part_of(problem: GroupProblem, cut: _Cut) -> float:
+    """The part of the extent that the largest share has."""
+    return max(map(_size, cut.ranges)) / problem.extents[cut.dim]
 
 
 def _even(extent: int, granule: int, cores: int) -> tuple[Range, ...]:

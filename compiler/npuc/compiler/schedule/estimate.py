@@ -7,17 +7,19 @@ In a program the first tile's way is mostly behind the work of the group before:
 choice between tilings goes by.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from npuc.compiler.schedule.problem import K_DIMS, PARALLEL, RANK, GroupProblem, Home, Operand
+from npuc.compiler.schedule.queues import Queues, both_may_bring, half_transfers
 from npuc.compiler.schedule.tiling import (
     Candidates,
     Ints,
+    Tiling,
     boxes,
     counts_from_trips,
     distinct,
@@ -43,7 +45,7 @@ from npuc.isa.target import Target
 CTL_INSTRUCTIONS_PER_TILE = 24  # scalar work around the commands of one innermost iteration
 ACC_WORD_BYTES = 4
 Floats = npt.NDArray[np.float64]
-EXPOSED_SHARE = 12  # one part in so many of a first tile's way is not behind other groups
+EXPOSED_SHARE = 12  # one part in so many of a first tile's way, unless other cores are waited for
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class TileCosts:
     """What one full tile costs, whatever the loop order and depths; arrays of length n.
 
     ``bursts`` and ``transfers`` hold DRAM bursts and cycles of one transfer of each operand; none
-    for operands that commands find in SPM.
+    for operands that commands find in SPM. ``halves``: cycles of the larger half of a transfer,
+    for operands that both load queues may bring.
     """
 
     trips: Ints
@@ -101,6 +104,7 @@ class TileCosts:
     vexec: Ints
     bursts: tuple[Ints, ...]
     transfers: tuple[Ints, ...]
+    halves: Mapping[int, Ints] = field(default_factory=dict)
 
     def take(self, rows: Ints) -> "TileCosts":
         """The costs of some tiles, by number."""
@@ -110,6 +114,7 @@ class TileCosts:
             self.vexec[rows],
             tuple(bursts[rows] for bursts in self.bursts),
             tuple(cycles[rows] for cycles in self.transfers),
+            {number: cycles[rows] for number, cycles in self.halves.items()},
         )
 
 
@@ -119,7 +124,8 @@ class Engines:
 
     ``queued`` are cycles of all queues together, ``dma`` those of the busiest queue or of DRAM,
     ``crowded`` those of the queue that the others slow most; ``through`` is one tile's way through
-    everything but the array.
+    everything but the array. A group that ``waits`` for other cores is behind no other one with its
+    first tile: engines have what comes after it, and all of its way counts.
     """
 
     n_tiles: Ints
@@ -130,51 +136,46 @@ class Engines:
     ctl: Ints
     moved: Ints
     through: Ints
+    waits: bool = field(kw_only=True)
 
     @staticmethod
     def of(
-        problem: GroupProblem, target: Target, order: tuple[int, ...], costs: TileCosts
+        problem: GroupProblem,
+        target: Target,
+        order: tuple[int, ...],
+        costs: TileCosts,
     ) -> "Engines":
         """With parallel loops in ``order`` around tiles that cost ``costs``."""
         n_outputs = costs.trips[:, :PARALLEL].prod(axis=1)
         n_tiles = n_outputs * costs.trips[:, PARALLEL:].prod(axis=1)
-        nothing = np.zeros_like(n_tiles)
-        queues: dict[str, Ints] = {}
-        n_bytes: dict[str, Ints] = {}
-        through = costs.vexec.copy()
-        for number, operand in enumerate(problem.operands):
-            if operand.home is Home.spm:
-                continue
-            if operand.home is Home.fetched:
-                bursts = nothing + fetch_bursts(operand, target)
-                cycles = transfer_cycles(target, bursts)
-            else:
-                count = counts_from_trips(costs.trips, order, operand)
-                bursts, cycles = costs.bursts[number] * count, costs.transfers[number] * count
-                through += costs.transfers[number]
-            queues[operand.queue] = queues.setdefault(operand.queue, nothing) + cycles
-            moved = bursts * target.dram.burst_bytes
-            n_bytes[operand.queue] = n_bytes.setdefault(operand.queue, nothing) + moved
+        queues = queues_of(problem, target, order, costs)
+        nothing, n_bytes = np.zeros_like(n_tiles), queues.n_bytes
+        busy = {queue: queues.busy(queue) for queue in n_bytes}
         moved = np.add.reduce([nothing, *n_bytes.values()])
         rate = target.dram.bytes_per_cycle * target.dram.efficiency
-        longest: Ints = np.maximum.reduce([nothing, *queues.values()])
+        longest: Ints = np.maximum.reduce([nothing, *busy.values()])
         dma = np.maximum(longest, np.ceil(moved / rate).astype(np.int64))
-        slowed = [_slowed(queues[q], (n_bytes[q] / rate, moved / rate), longest) for q in queues]
+        slowed = [_slowed(busy[q], (n_bytes[q] / rate, moved / rate), longest) for q in busy]
         crowded = np.maximum.reduce([dma, *slowed])
         ctl = n_tiles * CTL_INSTRUCTIONS_PER_TILE * target.ctl.dispatch_cycles
-        queued: Ints = np.add.reduce([nothing, *queues.values()])
-        vpu = costs.vexec * n_outputs
-        return Engines(n_tiles, vpu, queued, dma, crowded, ctl, moved, through)
+        queued: Ints = np.add.reduce([nothing, *busy.values()])
+        vpu, through = costs.vexec * n_outputs, costs.vexec + queues.first
+        if problem.waits:
+            vpu, queued = vpu - costs.vexec, queued + through
+        return Engines(n_tiles, vpu, queued, dma, crowded, ctl, moved, through, waits=problem.waits)
 
     @staticmethod
     def joined(parts: Sequence["Engines"]) -> "Engines":
         """The rows of all ``parts``, one after another."""
-        rows = zip(*(vars(part).values() for part in parts), strict=True)
-        return Engines(*map(np.concatenate, rows))
+        rows = zip(*(part._arrays() for part in parts), strict=True)
+        return Engines(*map(np.concatenate, rows), waits=parts[0].waits)
 
     def take(self, rows: Ints) -> "Engines":
         """Some rows, by number."""
-        return Engines(*(values[rows] for values in vars(self).values()))
+        return Engines(*(values[rows] for values in self._arrays()), waits=self.waits)
+
+    def _arrays(self) -> list[Ints]:
+        return [values for name, values in vars(self).items() if name != "waits"]
 
     def estimates(self, mma: Ints, depth: Ints | int, acc_depth: Ints | int) -> Estimates:
         """With ``mma`` cycles of a product, and so many slots per buffer and accumulator.
@@ -182,15 +183,46 @@ class Engines:
         With one accumulator the array waits while the vector unit drains it.
         """
         mxu, through = mma * self.n_tiles, self.through + mma
-        computing = np.where(np.asarray(acc_depth) > 1, np.maximum(mxu, self.vpu), mxu + self.vpu)
+        array, exposed = (mxu - mma, through) if self.waits else (mxu, through // EXPOSED_SHARE)
+        is_paired = np.asarray(acc_depth) > 1
+        computing = np.where(is_paired, np.maximum(array, self.vpu), array + self.vpu)
         busiest = np.maximum.reduce([computing, self.dma, self.ctl])
         crowded = np.maximum(busiest, self.crowded)
         in_turns = mxu + self.vpu + self.queued + self.ctl
         is_double = np.asarray(depth) > 1
         cycles = np.where(is_double, busiest + through, in_turns)
-        overlapped = np.where(is_double, busiest + through // EXPOSED_SHARE, in_turns)
-        crowded = np.where(is_double, crowded + through // EXPOSED_SHARE, in_turns)
+        overlapped = np.where(is_double, busiest + exposed, in_turns)
+        crowded = np.where(is_double, crowded + exposed, in_turns)
         return Estimates(cycles, overlapped, mxu, self.vpu, self.dma, self.moved, crowded)
+
+
+def queues_of(
+    problem: GroupProblem, target: Target, order: tuple[int, ...], costs: TileCosts
+) -> Queues:
+    """What the queues do under every tile."""
+    nothing, burst_bytes = np.zeros_like(costs.vexec), target.dram.burst_bytes
+    queues = Queues(problem, nothing)
+    moved: dict[int, tuple[Ints, Ints]] = {}
+    for number, operand in enumerate(problem.operands):
+        if operand.home is Home.fetched:
+            bursts = nothing + fetch_bursts(operand, target)
+            queues.fetch(operand.queue, transfer_cycles(target, bursts), bursts * burst_bytes)
+        elif operand.home is Home.dram:
+            count = counts_from_trips(costs.trips, order, operand)
+            moved[number] = costs.bursts[number] * burst_bytes * count, count
+            queues.add(number, costs.transfers[number], *moved[number])
+    for number, half in costs.halves.items():
+        queues.halve(number, (costs.transfers[number], half), *moved[number])
+    return queues
+
+
+def cut_operands(problem: GroupProblem, tiling: Tiling, target: Target) -> frozenset[int]:
+    """The operands that both load queues bring, a half of each transfer on either."""
+    if not both_may_bring(problem, target):
+        return frozenset()
+    costs = tile_costs(problem, target, np.array([tiling.tile], np.int64), row_cycles=1)
+    queues = queues_of(problem, target, tiling.order, costs)
+    return frozenset(number for number, is_cut in queues.cut.items() if is_cut[0])
 
 
 def _slowed(queue: Ints, moving: tuple[Floats, Floats], longest: Ints) -> Ints:
@@ -227,6 +259,7 @@ def tile_costs(
         vexec_per_tile(problem, target, tiles),
         bursts,
         tuple(transfer_cycles(target, b) for b in bursts),
+        half_transfers(problem, target, tiles, bursts),
     )
 
 

@@ -19,10 +19,12 @@ import numpy as np
 from npuc.compiler.schedule.estimate import (
     CTL_INSTRUCTIONS_PER_TILE,
     TileCosts,
+    cut_operands,
     fetch_bursts,
     tile_costs,
 )
 from npuc.compiler.schedule.problem import PARALLEL, GroupProblem, Home
+from npuc.compiler.schedule.queues import LOAD_QUEUES
 from npuc.compiler.schedule.tiling import Ints, Tiling, counts_from_trips
 from npuc.isa.cost import transfer_cycles
 from npuc.isa.target import Target
@@ -80,6 +82,7 @@ def _transfers(
     fetched: list[_Transfers] = []
     moved: list[_Transfers] = []
     matrix = problem.contraction
+    cut = cut_operands(problem, tiling, target)
     for number, operand in enumerate(problem.operands):
         role = _Role.result if number in problem.vector.outputs else _Role.vector
         if matrix is not None and number in (matrix.a, matrix.w):
@@ -89,15 +92,13 @@ def _transfers(
         else:
             bursts = int(costs.bursts[number][0])
             count = int(counts_from_trips(costs.trips, tiling.order, operand)[0])
-        found = _Transfers(
-            role,
-            operand.queue,
-            int(transfer_cycles(target, bursts)),
-            bursts * target.dram.burst_bytes,
-            count,
-        )
+        queues, cycles = [operand.queue], int(transfer_cycles(target, bursts))
+        n_bytes = bursts * target.dram.burst_bytes
+        if number in cut:
+            queues, cycles = list(LOAD_QUEUES), int(costs.halves[number][0])
+        found = [_Transfers(role, q, cycles, n_bytes // len(queues), count) for q in queues]
         if operand.home is not Home.spm:
-            (fetched if operand.home is Home.fetched else moved).append(found)
+            (fetched if operand.home is Home.fetched else moved).extend(found)
     return fetched + moved
 
 

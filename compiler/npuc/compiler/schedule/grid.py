@@ -14,6 +14,7 @@ from npuc.compiler.schedule.estimate import (
     vexec_per_tile,
 )
 from npuc.compiler.schedule.problem import GroupProblem, Home
+from npuc.compiler.schedule.queues import half_transfers
 from npuc.compiler.schedule.tiling import Ints, operand_ring, take_tiles, trip_counts
 from npuc.isa.cost import transfer_cycles
 from npuc.isa.target import Target
@@ -78,9 +79,9 @@ class Grid:
             self._vexec[key] = vexec_per_tile(problem, self.target, self.tiles)
         moved = [self._moved(problem, number) for number in range(len(problem.operands))]
         bursts, cycles = zip(*moved, strict=True)
-        return TileCosts(
-            self._trips, self.products(problem).bound, self._vexec[key], bursts, cycles
-        )
+        halves = half_transfers(problem, self.target, self.tiles, bursts)
+        bound = self.products(problem).bound
+        return TileCosts(self._trips, bound, self._vexec[key], bursts, cycles, halves)
 
     def _moved(self, problem: GroupProblem, number: int) -> tuple[Ints, Ints]:
         """Bursts and cycles of one transfer of an operand; none of one that is in SPM."""

@@ -66,6 +66,7 @@ class Operand:
     the form then counts elements of that list: such rows are gathered from DRAM one by one.
 
     ``is_paneled``: a constant of this group alone that may be stored as its tiles want it.
+    ``waits``: other cores make it, so that its queue waits for their signals.
     """
 
     argument: int
@@ -80,6 +81,7 @@ class Operand:
     home: Home = Home.dram
     rows_from: int | None = None
     is_paneled: bool = False
+    waits: bool = False
 
     @property
     def is_resident(self) -> bool:
@@ -158,13 +160,18 @@ class VectorWork:
 
 @dataclass(frozen=True)
 class GroupProblem:
-    """One fused group, ready to be tiled. Hashable: equal problems are solved once."""
+    """One fused group, ready to be tiled. Hashable: equal problems are solved once.
+
+    ``cycles_before``: of a group that waits for other cores, about the time that the groups just
+    before it leave its queues to load what need not wait.
+    """
 
     extents: tuple[int, ...]
     operands: tuple[Operand, ...]
     vector: VectorWork
     contraction: Contraction | None = None
     name: str = field(default="", compare=False)
+    cycles_before: int = 0
 
     def __post_init__(self) -> None:
         assert len(self.extents) == RANK
@@ -173,6 +180,11 @@ class GroupProblem:
     def inputs(self) -> tuple[int, ...]:
         """Operand numbers that are loaded, ascending."""
         return tuple(i for i in range(len(self.operands)) if i not in self.vector.outputs)
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether the group waits for other cores."""
+        return any(o.waits for o in self.operands)
 
     @property
     def macs(self) -> int:
