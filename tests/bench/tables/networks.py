@@ -53,8 +53,10 @@ network with all its optimisations, in the same process and in turns with it. Th
 carries over to other computers; for networks as small as the digit classifier it shows the fixed
 cost of a run. GMAC/s are the network's own multiply-accumulates, without padding, over emulation.
 The last ratio is how many times longer onnx's `ReferenceEvaluator` takes for the float32 model
-(one run). Compilation is warm; the timing pass is re-run alone; memory is the largest that the
-process needed, with ONNX Runtime's copy of the network.
+(one run). Compilation is the second one of its process, which remembers searches of the first;
+[compiled programs](programs.md) has that of a fresh process, and the cycles of each network beside
+both roofs at all levels. The timing pass is re-run alone; memory is the largest that the process
+needed, with ONNX Runtime's copy of the network.
 
 Published for other functional simulators: VTA 4 to 5 GMAC/s, Gemmini (Spike) 0.2 GMAC/s."""
 COLUMNS = (
