@@ -23,9 +23,9 @@ from npuc.compiler.passes.form_groups import FormGroups
 from npuc.compiler.passes.place_pieces import PlacePieces
 from npuc.compiler.passes.schedule_groups import ScheduleGroups
 from npuc.compiler.passes.sink_dequantize import SinkDequantize
-from npuc.compiler.passes.transposes.absorb import AbsorbTransposes
-from npuc.compiler.passes.transposes.shuffles import AbsorbShuffles
-from npuc.compiler.passes.transposes.sink import SinkTransposes
+from npuc.compiler.passes.transposes.absorb_shuffles import AbsorbShuffles
+from npuc.compiler.passes.transposes.absorb_transposes import AbsorbTransposes
+from npuc.compiler.passes.transposes.sink_transposes import SinkTransposes
 from npuc.compiler.quant.fold_qdq import FoldQdq
 from npuc.compiler.quant.fold_zero_points import FoldZeroPoints
 from npuc.compiler.quant.lower_elementwise import LowerElementwise

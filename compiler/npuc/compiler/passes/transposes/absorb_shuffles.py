@@ -27,7 +27,7 @@ from npuc.compiler.passes.generic_parts import (
     substituted,
 )
 from npuc.compiler.passes.rewriting import Pattern, apply_patterns, replace
-from npuc.compiler.passes.transposes.absorb import TransposedInput
+from npuc.compiler.passes.transposes.absorb_transposes import TransposedInput
 from npuc.compiler.passes.transposes.around_reshapes import axis_parts, common_axes
 from npuc.compiler.xdsl_api import Context, ModuleOp, ModulePass, Operation, PatternRewriter
 
