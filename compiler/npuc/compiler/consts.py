@@ -49,6 +49,12 @@ class ConstStore:
                 next_step="give the constants of this IR, for example --consts FILE.npz",
             ) from None
 
+    def branch(self) -> "ConstStore":
+        """A store of the same arrays that keeps for itself what is put into it."""
+        result = ConstStore()
+        result._arrays.update(self._arrays)
+        return result
+
     def __contains__(self, key: str) -> bool:
         return key in self._arrays
 

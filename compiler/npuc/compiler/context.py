@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from npuc.compiler.consts import ConstStore
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.remarks import Remarks
+from npuc.compiler.schedule.policies import Policy
 from npuc.compiler.xdsl_api import Context
 from npuc.isa.target import Target, load_target, target_text
 
@@ -14,7 +15,8 @@ class NpuContext(Context):
     """xDSL's context with what npuc's passes need; passes get it as ``ctx``.
 
     ``target_toml`` is the text that ``target`` was read from and goes into the binary;
-    ``schedule`` holds the decisions of the schedule stage, or those replayed from a file.
+    ``schedule`` holds the decisions of the schedule stage, or those replayed from a file;
+    ``policy`` says how what it leaves open is decided.
     """
 
     target: Target = field(kw_only=True)
@@ -23,6 +25,7 @@ class NpuContext(Context):
     remarks: Remarks = field(default_factory=Remarks, kw_only=True)
     options: CompileOptions = field(default_factory=CompileOptions, kw_only=True)
     schedule: object | None = field(default=None, kw_only=True)
+    policy: Policy = field(default_factory=Policy, kw_only=True)
 
     def clone(self) -> "NpuContext":
         """A copy that registers dialects apart and shares everything else."""
@@ -40,6 +43,7 @@ class NpuContext(Context):
             remarks=self.remarks,
             options=self.options,
             schedule=self.schedule,
+            policy=self.policy,
         )
 
 

@@ -13,6 +13,7 @@ from npuc.compiler.ir_text import load_dialects, parse_module, print_module
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers, Pipeline
 from npuc.compiler.remarks import Remarks
+from npuc.compiler.reranking.rerank import SCHEDULE, rerank
 from npuc.compiler.schedule.data import parse_schedule
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.isa.errors import UsageError
@@ -20,6 +21,8 @@ from npuc.isa.program import Program
 
 PRINT_ALL = "all"
 EMIT = "emit"
+PARTITION = "partition"  # what re-ranking begins with
+RERANKED_FROM_LEVEL = 3
 COLLECT_AFTER_OBJECTS = 4_000_000
 
 
@@ -86,7 +89,12 @@ def _run(
         if name in wanted or PRINT_ALL in wanted:
             result.snapshots[name] = print_module(current)
         observers.after_stage(name, current)
+        if name == PARTITION and is_reranked:
+            rerank(current, ctx, pipeline)
 
+    is_reranked = ctx.options.level >= RERANKED_FROM_LEVEL and ctx.options.stop_after != PARTITION
+    if is_reranked and ctx.options.start_from == SCHEDULE:
+        rerank(module, ctx, pipeline)
     pipeline.run(ctx, module, Observers(observers.after_pass, after_stage))
     if ctx.options.stop_after in (None, EMIT):
         result.program = emit_program(module, ctx)

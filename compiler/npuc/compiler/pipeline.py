@@ -34,6 +34,7 @@ from npuc.compiler.quant.narrow_floats import NarrowFloats
 from npuc.compiler.quant.split_groups import SplitGroups
 from npuc.compiler.xdsl_api import ModuleOp, ModulePass, VerifyException, verify_inside
 from npuc.isa.errors import CompileError, UsageError
+from npuc.isa.oracle import CycleOracle
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,12 @@ class Observers:
 class Pipeline:
     """Stages that can be edited by name; every edit gives a new pipeline.
 
-    A name is a stage's, a pass's where it is unique, or ``stage/pass``.
+    A name is a stage's, a pass's where it is unique, or ``stage/pass``. ``oracle`` times whole
+    programs, so that -O3 can compare them.
     """
 
     stages: tuple[Stage, ...] = STAGES
+    oracle: CycleOracle | None = None
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -234,7 +237,7 @@ class Pipeline:
 
     def _with_passes(self, stage: Stage, passes: tuple[ModulePass, ...]) -> "Pipeline":
         edited = replace(stage, passes=passes)
-        return Pipeline(tuple(edited if s is stage else s for s in self.stages))
+        return replace(self, stages=tuple(edited if s is stage else s for s in self.stages))
 
 
 def _unknown(what: str, name: str, names: Iterable[str]) -> UsageError:

@@ -37,7 +37,7 @@ class Remark:
 
     def __str__(self) -> str:
         where = f" {', '.join(self.nodes)}:" if self.nodes else ""
-        figures = "".join(f" {name}={value:g}" for name, value in self.figures)
+        figures = "".join(f" {name}={_number(value)}" for name, value in self.figures)
         return f"{self.source}: {self.kind}:{where} {self.message}{figures}"
 
     def to_json(self) -> dict[str, object]:
@@ -50,6 +50,11 @@ class Remark:
             "figures": dict(self.figures),
             **({"group": self.group} if self.group else {}),
         }
+
+
+def _number(value: float) -> str:
+    """Whole numbers with all their digits."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
 
 
 @dataclass

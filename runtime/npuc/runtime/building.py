@@ -1,5 +1,6 @@
 """Building: from a model, or IR text, to a program."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ from npuc.isa.errors import ModelError, NpucError, UsageError
 from npuc.isa.program import Program
 from npuc.runtime.arrays import Arrays
 from npuc.runtime.files import read_text
+from npuc.runtime.timing.oracle import TimingEngine
 
 Model: TypeAlias = str | Path | bytes
 
@@ -28,7 +30,7 @@ def build(
     Raises: ModelError, CompileError, TargetError, UsageError, each naming what it is about.
     """
     try:
-        return compile_model(model, options, pipeline or Pipeline(), observers or Observers())
+        return compile_model(model, options, _with_oracle(pipeline), observers or Observers())
     except NpucError:
         raise
     except Exception as error:
@@ -41,6 +43,12 @@ def build(
             given=complaint,
             next_step="export the model again",
         ) from error
+
+
+def _with_oracle(pipeline: Pipeline | None) -> Pipeline:
+    """``pipeline``, npuc's own where there is none, with the emulator's timing engine."""
+    chosen = pipeline or Pipeline()
+    return chosen if chosen.oracle is not None else replace(chosen, oracle=TimingEngine())
 
 
 def _checker_complaint(model: Model) -> str | None:
@@ -74,7 +82,7 @@ def resume(
     ``consts`` are the constants that the text names by key.
     Raises: as ``build``; InputError where the file is no text.
     """
-    chosen = pipeline or Pipeline()
+    chosen = _with_oracle(pipeline)
     chosen.stages_between(options.start_from, options.stop_after)
     ctx = make_context(options)
     ctx.consts.add_named(consts or {})

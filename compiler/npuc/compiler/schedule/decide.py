@@ -22,13 +22,32 @@ from npuc.isa.target import Target
 SOURCE = "schedule-groups"
 
 
+@dataclass(frozen=True)
+class Given:
+    """A schedule to replay, if there is one; what is not ``binding`` holds where it fits."""
+
+    schedule: Schedule | None = None
+    origin: str = "the file"
+    binding: bool = True
+
+    def find(self, step: Step, nodes: tuple[str, ...], room: tuple[Target, int]) -> Tiling | None:
+        """The tiling for a step with these nodes, whose rings have so many bytes of SPM."""
+        target, n_bytes = room
+        schedule = self.schedule or Schedule()
+        found = schedule.find(nodes, shape_hash(step.problem))
+        if found is None:
+            return None
+        fits = self.binding or spm_bytes(step.problem, found.tiling, target) <= n_bytes
+        return found.tiling if fits else None
+
+
 @dataclass
 class Tilings:
     """Decides; ``decided`` collects what was, in the order of the first step of each."""
 
     target: Target
     options: SearchOptions
-    given: Schedule | None
+    given: Given
     remarks: Remarks
     decided: dict[tuple[tuple[str, ...], str], GroupSchedule] = field(default_factory=dict)
 
@@ -66,21 +85,20 @@ class Tilings:
         before = self.decided.get((job.nodes, shape))  # of another core
         if before is not None and spm_bytes(step.problem, before.tiling, self.target) <= room:
             return before.tiling
-        found = self.given.find(job.nodes, shape) if self.given is not None else None
-        if found is None:
+        tiling = self.given.find(step, job.nodes, (self.target, room))
+        if tiling is None:
             tiling = self._search(step, job, room)
         else:
-            tiling = found.tiling
             where = f"group {job.problem.name}"
             check_tiling(step.problem, tiling, self.target, where)
             check_capacity(step.problem, tiling, (self.target, room), where)
-            self.remarks.applied(SOURCE, "tiling replayed from the file", job.nodes)
+            self.remarks.applied(SOURCE, f"tiling replayed from {self.given.origin}", job.nodes)
         product = None if step.is_copy else product_of(job.problem)
         self.decided[job.nodes, shape] = GroupSchedule(job.nodes, shape, tiling, product)
         return tiling
 
     def _search(self, step: Step, job: Job, room: int) -> Tiling:
-        options = replace(self.options, spm_bytes=room, uncrowded=True)
+        options = replace(self.options, spm_bytes=room)
         choice = choose_tiling(step.problem, self.target, options)
         self.remarks.applied(
             SOURCE,

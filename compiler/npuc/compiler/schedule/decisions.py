@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from npuc.compiler.context import NpuContext
 from npuc.compiler.schedule.data import RunSchedule, Schedule
-from npuc.compiler.schedule.decide import SOURCE, Tilings
+from npuc.compiler.schedule.decide import SOURCE, Given, Tilings
 from npuc.compiler.schedule.plan import PlanOptions, plan_program
 from npuc.compiler.schedule.program import ProgramPlan, Work
 from npuc.compiler.schedule.replay import Replay
@@ -31,8 +31,12 @@ class Decisions:
     runs: dict[RunSchedule, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        search = _plan_options(self.ctx).search
-        self._tilings = Tilings(self.ctx.target, search, self.given, self.ctx.remarks)
+        policy, search = self.ctx.policy, _plan_options(self.ctx).search
+        final = replace(search, uncrowded=True, prefers=policy.prefers, rank=policy.rank)
+        file = self.ctx.options.schedule
+        self._origin = "re-ranking" if file is None else str(file)
+        said = Given(self.given, "re-ranking", binding=False) if file is None else Given(self.given)
+        self._tilings = Tilings(self.ctx.target, final, said, self.ctx.remarks)
         self._stale: dict[tuple[str, ...], None] = {}
         self._cores: set[int | None] = {None}
 
@@ -88,7 +92,7 @@ class Decisions:
         options = _plan_options(self.ctx)
         if self.given is None:
             return plan_program(work, self.ctx.target, options)
-        replay = Replay(self.given, work, f"{self.ctx.options.schedule}")
+        replay = Replay(self.given, work, self._origin)
         staying, runs = replay.resident(), replay.runs()
         plan = plan_program(work, self.ctx.target, replace(options, staying=staying, runs=runs))
         replay.check(plan, self.ctx.target)
@@ -111,4 +115,5 @@ def _plan_options(ctx: NpuContext) -> PlanOptions:
         ),
         resident=level >= RESIDENT_FROM_LEVEL,
         stripes=level >= STRIPED_FROM_LEVEL,
+        striping=ctx.policy.striping,
     )

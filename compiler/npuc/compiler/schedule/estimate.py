@@ -77,6 +77,7 @@ class Estimates:
     dma_cycles: npt.NDArray[np.int64]
     dram_bytes: npt.NDArray[np.int64]
     crowded_cycles: npt.NDArray[np.int64]
+    n_tiles: npt.NDArray[np.int64]
 
     def row(self, row: int) -> Estimate:
         """The estimate of one candidate."""
@@ -193,7 +194,8 @@ class Engines:
         cycles = np.where(is_double, busiest + through, in_turns)
         overlapped = np.where(is_double, busiest + exposed, in_turns)
         crowded = np.where(is_double, crowded + exposed, in_turns)
-        return Estimates(cycles, overlapped, mxu, self.vpu, self.dma, self.moved, crowded)
+        engines = mxu, self.vpu, self.dma
+        return Estimates(cycles, overlapped, *engines, self.moved, crowded, self.n_tiles)
 
 
 def queues_of(

@@ -15,7 +15,8 @@ from npuc.compiler.schedule.program import (
 )
 from npuc.compiler.schedule.residency import Residency, take_overs, with_homes
 from npuc.compiler.schedule.search import SearchOptions
-from npuc.compiler.schedule.striping.segments import ROOM_SHARE, Run, Segment, Segments
+from npuc.compiler.schedule.striping.interleave import StripeOptions
+from npuc.compiler.schedule.striping.segments import Run, Segment, Segments
 from npuc.compiler.schedule.striping.steps import StripeSteps
 from npuc.isa.target import Target
 
@@ -24,12 +25,14 @@ from npuc.isa.target import Target
 class PlanOptions:
     """What the plan may use: the search's freedom, tensors that stay in SPM, stripes.
 
-    ``staying`` and ``runs`` are decided already, where they are given.
+    ``staying`` and ``runs`` are decided already, where they are given; ``striping`` is for the
+    search for runs.
     """
 
     search: SearchOptions = field(default_factory=SearchOptions)
     resident: bool = True
     stripes: bool = True
+    striping: StripeOptions = field(default_factory=StripeOptions)
     staying: frozenset[int] | None = None
     runs: tuple[StripedRun, ...] | None = None
 
@@ -49,7 +52,7 @@ class _Planner:
     def plan(self) -> ProgramPlan:
         segments = self._segments()
         internal = frozenset[int]().union(*(s.internal for s in segments))
-        rings = self.target.spm.capacity_bytes // ROOM_SHARE
+        rings = self.target.spm.capacity_bytes // self.options.striping.room_share
         taken = {segment.run: segment.peak_bytes + rings for segment in segments}
         return self._steps(self._staying(taken, internal), segments)
 
@@ -68,7 +71,7 @@ class _Planner:
             return []
         work, search = self.work, self.options.search
         staying = set(self._staying({}, frozenset()))
-        segments = Segments(work, self.target, search, staying)
+        segments = Segments(work, self.target, search, staying, self.options.striping)
         if self.options.runs is None:
             found = segments.choose()
             self.stopped_early = segments.stopped_early

@@ -1,9 +1,9 @@
 """Choice of a tiling: exhaustive evaluation of the cost formulas over a bounded candidate set.
 
-Fewest overlapped cycles first; among those within 2 % of them, the least DRAM traffic; then
-the first in enumeration order, so that the choice is deterministic. Problems are solved once per
-target. Where it is known what else is in SPM, tilings whose queues get in each other's way at DRAM
-are left out before.
+Fewest overlapped cycles first; among those within 2 % of them, the least DRAM traffic, or what else
+is preferred; then the first in enumeration order, so that the choice is deterministic. Problems are
+solved once per target. Where it is known what else is in SPM, tilings whose queues get in each
+other's way at DRAM are left out before.
 """
 
 from collections.abc import Sequence
@@ -40,6 +40,9 @@ CROWD_TOLERANCE = 0.06
 ALL_CHOICES = 8  # sizes of a dimension: so many are all tried
 SOME_CHOICES = 6  # of more than that
 MAX_RAGGED_DIMS = 4
+Preference = Literal[
+    "little traffic", "few tiles", "many tiles", "fewest cycles", "fewest cycles alone"
+]
 Figure = Literal["overlapped_cycles", "crowded_cycles"]
 _FIGURES: dict[bool, tuple[Figure, float]] = {  # what decides first, and its tolerance
     False: ("overlapped_cycles", CYCLE_TOLERANCE),
@@ -54,7 +57,8 @@ class SearchOptions:
 
     Without ``by_cost`` the largest tile that fits is taken (optimisation level 0). ``spm_bytes``
     and ``acc_bytes`` limit the rings of the group, where other buffers take the rest.
-    ``uncrowded``: only tilings whose crowded cycles are within 6 % of the fewest.
+    ``uncrowded``: only tilings whose crowded cycles are within 6 % of the fewest. Of tilings that
+    cost about the same the one is taken that is at place ``rank`` by what it ``prefers``.
     """
 
     double_buffer: bool = True
@@ -62,6 +66,8 @@ class SearchOptions:
     spm_bytes: int | None = None
     acc_bytes: int | None = None
     uncrowded: bool = False
+    prefers: Preference = "little traffic"
+    rank: int = 0
 
     def limits(self, target: Target) -> tuple[int, int]:
         """Bytes of SPM and ACC that the rings of one group may take."""
@@ -179,8 +185,23 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
         near = near[_near(costs.crowded_cycles, CROWD_TOLERANCE)]
     if options.by_cost:
         near = near[_near(cycles[near], CYCLE_TOLERANCE)]
-    best = int(near[np.lexsort((cycles[near], costs.dram_bytes[near]))[0]])
+    ranked = near[np.lexsort(tuple(key[near] for key in _keys(costs, options.prefers)))]
+    best = int(ranked[min(options.rank, len(ranked) - 1)])
     return Choice(space.tiling(int(finalists[best])), costs.row(best), len(fitting))
+
+
+def _keys(costs: Estimates, prefers: Preference) -> tuple[Ints, ...]:
+    """What orders tilings that cost about the same, the last key first."""
+    cycles, dram_bytes, tiles = costs.overlapped_cycles, costs.dram_bytes, costs.n_tiles
+    if prefers == "few tiles":
+        return cycles, tiles, dram_bytes
+    if prefers == "many tiles":
+        return cycles, -tiles, dram_bytes
+    if prefers == "fewest cycles":
+        return dram_bytes, cycles
+    if prefers == "fewest cycles alone":
+        return dram_bytes, costs.cycles
+    return cycles, dram_bytes
 
 
 def narrowest(

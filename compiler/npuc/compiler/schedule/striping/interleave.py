@@ -32,6 +32,20 @@ STEP_CYCLES = 40  # nops and dispatch of one more piece, on each engine
 
 
 @dataclass(frozen=True)
+class StripeOptions:
+    """What the search for runs in stripes supposes and may use.
+
+    ``step_cycles`` are those that one more piece costs each engine: the more, the fewer stripes.
+    One part in ``room_share`` of SPM is left to the rings of a segment's steps; ``longest_run``
+    are jobs.
+    """
+
+    step_cycles: int = STEP_CYCLES
+    room_share: int = 8
+    longest_run: int = 32
+
+
+@dataclass(frozen=True)
 class Load:
     """What a job asks of the engines, in cycles, when its rows are one piece.
 
@@ -78,13 +92,14 @@ class Rounds:
     """The pieces of each round, and for each job those whose results it reads.
 
     ``acc_bytes`` are those of the accumulator; ``is_ahead`` says that loads come a round before
-    they are used, for which there must be room.
+    they are used, for which there must be room. ``step_cycles``: see ``StripeOptions``.
     """
 
     pieces: tuple[tuple[Piece, ...], ...]
     producers: tuple[tuple[int, ...], ...]
     acc_bytes: int = NEVER
     is_ahead: bool = True
+    step_cycles: int = STEP_CYCLES
 
     def cycles(self, turns: Sequence[int]) -> int:
         """Cycles of all rounds, when the jobs of each run in the order of ``turns``.
@@ -105,10 +120,10 @@ class Rounds:
                     dma = max(dma, issued if self.is_ahead else max(mxu, vpu)) + piece.loads
                     ready = dma if dma > ready else ready
                 if piece.mxu:
-                    start = (mxu if mxu > ready else ready) + STEP_CYCLES
+                    start = (mxu if mxu > ready else ready) + self.step_cycles
                     mxu, vpu = accumulator.drained(piece, start, vpu)
                 else:
-                    vpu = (vpu if vpu > ready else ready) + piece.vpu + STEP_CYCLES
+                    vpu = (vpu if vpu > ready else ready) + piece.vpu + self.step_cycles
                 dma += piece.stores
                 ends[piece.job] = vpu
             done, issued = ends, begun
@@ -258,7 +273,9 @@ class RowWork:
         return cycles
 
 
-def rounds_of(striping: Striping, works: Sequence[RowWork]) -> Rounds:
+def rounds_of(
+    striping: Striping, works: Sequence[RowWork], step_cycles: int = STEP_CYCLES
+) -> Rounds:
     """The pieces of all rounds of ``striping``; ``works`` are those of its jobs."""
     makers: dict[int, list[int]] = {}
     for number, work in enumerate(works):
@@ -275,7 +292,8 @@ def rounds_of(striping: Striping, works: Sequence[RowWork]) -> Rounds:
         begun.add(number)
         rounds.setdefault(s + striping.depths[number], []).append(piece)
     capacity = works[0].target.acc.capacity_bytes if works else NEVER
-    return Rounds(tuple(tuple(pieces) for pieces in rounds.values()), producers, capacity)
+    played = tuple(tuple(pieces) for pieces in rounds.values())
+    return Rounds(played, producers, capacity, step_cycles=step_cycles)
 
 
 @dataclass(frozen=True)
@@ -286,7 +304,9 @@ class Guess:
     stripes: int
 
 
-def guess_runs(works: Sequence[RowWork], counts: Sequence[int], room_bytes: int) -> list[Guess]:
+def guess_runs(
+    works: Sequence[RowWork], counts: Sequence[int], room_bytes: int, step_cycles: int
+) -> list[Guess]:
     """For each run of jobs from the first one on: what is not the busiest engine's shows once.
 
     Two stripes of every result are taken to be in SPM. Guesses are the share
@@ -306,7 +326,7 @@ def guess_runs(works: Sequence[RowWork], counts: Sequence[int], room_bytes: int)
     mxu, vpu, moved, room = (np.cumsum(part, axis=0) for part in (mxu, vpu, moved, room))
     busiest = np.maximum(mxu, vpu)
     steps = np.arange(1, len(works) + 1)[:, None] * stripes
-    cycles = np.maximum(busiest, moved) + (mxu + vpu - busiest) // stripes + steps * STEP_CYCLES
+    cycles = np.maximum(busiest, moved) + (mxu + vpu - busiest) // stripes + steps * step_cycles
     extents = _column(work.job.extent for work in works)
     cycles[(stripes > extents) | (room > room_bytes)] = NEVER
     best = cycles.argmin(axis=1)

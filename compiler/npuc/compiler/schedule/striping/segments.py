@@ -22,15 +22,14 @@ from npuc.compiler.schedule.striping.interleave import (
     Guess,
     Rounds,
     RowWork,
+    StripeOptions,
     guess_runs,
     rounds_of,
 )
 from npuc.compiler.schedule.striping.rows import Range, RowJob, Striping, stripe
 from npuc.isa.target import Target
 
-MAX_SEGMENT_JOBS = 32
 STRIPE_COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 56, 80, 112)
-ROOM_SHARE = 8  # one part in so many of SPM is left to the rings of a segment's steps
 TRIED_PER_JOB = 3  # segments looked at closely
 FITS_TRIED, FITS_APART = 3, 2  # numbers of stripes looked at for one that fits
 
@@ -66,6 +65,7 @@ class Segments:
     target: Target
     options: SearchOptions
     staying: set[int]
+    stripes: StripeOptions = field(default_factory=StripeOptions)
     row_jobs: list[RowJob | None] = field(default_factory=list)
     stopped_early: bool = False
     _works: dict[tuple[int, frozenset[int]], RowWork] = field(default_factory=dict)
@@ -133,13 +133,14 @@ class Segments:
         guesses = {}
         for first in range(len(self.jobs)):
             works = []
-            for number in range(first, min(first + MAX_SEGMENT_JOBS, len(self.jobs))):
+            for number in range(first, min(first + self.stripes.longest_run, len(self.jobs))):
                 work = every[number]
                 if work is None or not self._may_join(number, first):
                     break
                 works.append(work)
             singly = list(accumulate(self._singles[first : first + len(works)]))
-            for n, guess in enumerate(guess_runs(works, STRIPE_COUNTS, room)):
+            found = guess_runs(works, STRIPE_COUNTS, room, self.stripes.step_cycles)
+            for n, guess in enumerate(found):
                 if n and guess.cycles < singly[n]:
                     guesses[first, first + n] = guess
         return guesses
@@ -209,7 +210,8 @@ class Segments:
 
     def _rounds(self, striping: Striping, internal: frozenset[int]) -> Rounds:
         numbers = range(striping.first, striping.first + len(striping.rows))
-        return rounds_of(striping, [self._work(n, internal) for n in numbers])
+        works = [self._work(n, internal) for n in numbers]
+        return rounds_of(striping, works, self.stripes.step_cycles)
 
     def _single(self, number: int) -> int:
         problem = with_homes(self.jobs[number], self.staying)
@@ -279,7 +281,9 @@ class Segments:
     def _capacity(self, run: Run, internal: frozenset[int]) -> int:
         """SPM bytes for the buffers of a segment."""
         all_bytes = self.target.spm.capacity_bytes
-        return all_bytes - all_bytes // ROOM_SHARE - self._outside_bytes(*run, internal)
+        return (
+            all_bytes - all_bytes // self.stripes.room_share - self._outside_bytes(*run, internal)
+        )
 
     def _outside_bytes(self, first: int, last: int, internal: frozenset[int]) -> int:
         """Bytes of whole tensors that stay during the segment."""

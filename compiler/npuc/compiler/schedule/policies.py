@@ -1,0 +1,39 @@
+"""Named ways to decide a whole program, which the closed form cannot tell apart.
+
+Each is tried at -O3 and timed; what one of them does better in a part of the program is kept.
+"""
+
+from dataclasses import dataclass, field
+
+from npuc.compiler.schedule.search import Preference
+from npuc.compiler.schedule.striping.interleave import StripeOptions
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One way to decide; the default is that of -O2.
+
+    ``prefers`` and ``rank``: which of a step's tilings is taken that cost about the same.
+    """
+
+    name: str = "as at -O2"
+    prefers: Preference = "little traffic"
+    rank: int = 0
+    striping: StripeOptions = field(default_factory=StripeOptions)
+
+
+PLANS = (  # what is striped and what stays
+    Policy("pieces that cost nothing", striping=StripeOptions(step_cycles=0)),
+    Policy("pieces that cost 600 cycles", striping=StripeOptions(step_cycles=600)),
+    Policy("runs of 8 groups", striping=StripeOptions(longest_run=8)),
+    Policy("a quarter of SPM for rings", striping=StripeOptions(room_share=4)),
+)
+TILINGS = (  # of the steps of the best plan
+    Policy("few tiles", "few tiles"),
+    Policy("fewest cycles alone", "fewest cycles alone"),
+    Policy("many tiles", "many tiles"),
+    Policy("fewest cycles", "fewest cycles"),
+    Policy("second to few tiles", "few tiles", 1),
+    Policy("third to few tiles", "few tiles", 2),
+    Policy("second to little traffic", "little traffic", 1),
+)
