@@ -17,6 +17,7 @@ import hashlib, sys
 from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.isa.container import to_bytes
+from npuc.runtime.building import build
 from tests.compiler.ops.cases import qdq_chain
 
 for path in sys.argv[1:]:
@@ -26,7 +27,7 @@ for path in sys.argv[1:]:
         print(*result.remarks, sep="\\n")
 chain = qdq_chain().model.SerializeToString()
 for level in (0, 1, 2, 3):
-    result = compile_model(chain, CompileOptions("tiny", level))
+    result = build(chain, CompileOptions("tiny", level))
     print(hashlib.sha256(to_bytes(result.program)).hexdigest())
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from math import prod
@@ -19,6 +19,7 @@ from npuc.compiler.locations import node_names
 from npuc.compiler.ops.group_problem import problem_of
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
+from npuc.compiler.reranking import rerank
 from npuc.compiler.schedule.data import (
     MAX_DEPTH,
     GroupSchedule,
@@ -35,6 +36,7 @@ from npuc.emulator.machine import RunOptions, run
 from npuc.isa.errors import CompileError
 from npuc.isa.program import Program
 from npuc.isa.target import Target, load_target
+from npuc.runtime.building import build
 from tests.compiler.ops.cases import Case
 from tests.e2e.random_graphs import graphs
 from tests.e2e.whole_path import MNIST, Tensor, assert_same_bits
@@ -46,10 +48,18 @@ MAX_TILES = 150  # of one group: more only take longer
 Problems = dict[tuple[str, ...], GroupProblem]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_trials() -> Iterator[None]:
+    """Level 3 would compile each case two dozen times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rerank, "MAX_TRIALS", 3)
+        yield
+
+
 def outputs_of(
     model: Path | bytes, options: CompileOptions, inputs: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    program = compile_model(model, options).program
+    program = build(model, options).program
     assert program is not None
     return run(program, inputs, RunOptions(strict=True)).outputs
 

@@ -7,14 +7,18 @@ from typing import TypeAlias
 import onnx
 
 from npuc.compiler.context import make_context
-from npuc.compiler.driver import CompileResult, compile_ir, compile_model
+from npuc.compiler.driver import (
+    RERANKED_FROM_LEVEL,
+    CompileResult,
+    compile_ir,
+    compile_model,
+)
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers, Pipeline
 from npuc.isa.errors import ModelError, NpucError, UsageError
 from npuc.isa.program import Program
 from npuc.runtime.arrays import Arrays
 from npuc.runtime.files import read_text
-from npuc.runtime.timing.oracle import TimingEngine
 
 Model: TypeAlias = str | Path | bytes
 
@@ -30,7 +34,9 @@ def build(
     Raises: ModelError, CompileError, TargetError, UsageError, each naming what it is about.
     """
     try:
-        return compile_model(model, options, _with_oracle(pipeline), observers or Observers())
+        return compile_model(
+            model, options, _with_oracle(pipeline, options), observers or Observers()
+        )
     except NpucError:
         raise
     except Exception as error:
@@ -45,10 +51,15 @@ def build(
         ) from error
 
 
-def _with_oracle(pipeline: Pipeline | None) -> Pipeline:
-    """``pipeline``, npuc's own where there is none, with the emulator's timing engine."""
+def _with_oracle(pipeline: Pipeline | None, options: CompileOptions) -> Pipeline:
+    """``pipeline``, or npuc's own, with the emulator's timing engine where it will be asked."""
     chosen = pipeline or Pipeline()
-    return chosen if chosen.oracle is not None else replace(chosen, oracle=TimingEngine())
+    if options.level < RERANKED_FROM_LEVEL or chosen.oracle is not None:
+        return chosen
+    # Here, for other levels need no emulator and start at once.
+    from npuc.runtime.timing.oracle import TimingEngine  # noqa: PLC0415
+
+    return replace(chosen, oracle=TimingEngine())
 
 
 def _checker_complaint(model: Model) -> str | None:
@@ -82,7 +93,7 @@ def resume(
     ``consts`` are the constants that the text names by key.
     Raises: as ``build``; InputError where the file is no text.
     """
-    chosen = _with_oracle(pipeline)
+    chosen = _with_oracle(pipeline, options)
     chosen.stages_between(options.start_from, options.stop_after)
     ctx = make_context(options)
     ctx.consts.add_named(consts or {})

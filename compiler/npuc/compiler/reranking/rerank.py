@@ -18,7 +18,7 @@ from npuc.compiler.remarks import Remarks
 from npuc.compiler.reranking.changes import changes
 from npuc.compiler.reranking.merging import Name, Timed, merge, with_given
 from npuc.compiler.schedule.data import Schedule
-from npuc.compiler.schedule.policies import PLANS, TILINGS, Policy
+from npuc.compiler.schedule.policies import FEW, PLANS, TILINGS, Policy
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.isa.errors import NpucError
 from npuc.isa.oracle import CycleOracle
@@ -27,7 +27,7 @@ from npuc.isa.program import Program
 SOURCE = "rerank"
 SCHEDULE = "schedule"  # the stage whose decisions are tried
 MAX_TRIALS = 24
-MAX_STEPS = 12_000  # tile groups built in all trials
+MAX_STEPS = 10_000  # tile groups built in all trials
 WORTH_A_TRIAL = 1000  # one part in so many of the cycles must be expected to be gained
 
 
@@ -73,12 +73,11 @@ class _Reranking:
         if set(self.given.groups) >= set(base.schedule.groups) and self.given.stripes is not None:
             self._note("the schedule file decides every group: nothing is re-ranked")
             return
-        best = base
+        best = self._better(base, FEW, self._plan(base))
         for policy in PLANS if self.given.stripes is None else ():
             best = self._better(best, policy, self.ctx.schedule)
         for policy in TILINGS:
-            plan = Schedule((), best.schedule.resident, best.schedule.stripes)
-            best = self._better(best, policy, with_given(plan, self.given))
+            best = self._better(best, policy, self._plan(best))
         if self.skipped:
             self.ctx.remarks.missed(
                 SOURCE,
@@ -86,6 +85,11 @@ class _Reranking:
                 f"not tried: {', '.join(self.skipped)}",
             )
         self._keep(base, best)
+
+    def _plan(self, timed: Timed) -> Schedule:
+        """What stays and is striped in ``timed``; no tilings but those that are given."""
+        plan = Schedule((), timed.schedule.resident, timed.schedule.stripes)
+        return with_given(plan, self.given)
 
     def _base(self) -> Timed | None:
         """The program of -O2; None, and a remark, where it cannot be timed."""

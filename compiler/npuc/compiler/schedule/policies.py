@@ -3,7 +3,7 @@
 Each is tried at -O3 and timed; what one of them does better in a part of the program is kept.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from npuc.compiler.schedule.search import Preference
 from npuc.compiler.schedule.striping.interleave import StripeOptions
@@ -22,18 +22,18 @@ class Policy:
     striping: StripeOptions = field(default_factory=StripeOptions)
 
 
+FEW = Policy("few tiles", "few tiles")
 PLANS = (  # what is striped and what stays
-    Policy("pieces that cost nothing", striping=StripeOptions(step_cycles=0)),
-    Policy("pieces that cost 600 cycles", striping=StripeOptions(step_cycles=600)),
-    Policy("runs of 8 groups", striping=StripeOptions(longest_run=8)),
-    Policy("a quarter of SPM for rings", striping=StripeOptions(room_share=4)),
+    replace(FEW, name="pieces that cost nothing", striping=StripeOptions(step_cycles=0)),
+    replace(FEW, name="pieces that cost 600 cycles", striping=StripeOptions(step_cycles=600)),
+    replace(FEW, name="a quarter of SPM for rings", striping=StripeOptions(room_share=4)),
+    replace(FEW, name="runs of 8 groups", striping=StripeOptions(longest_run=8)),
 )
 TILINGS = (  # of the steps of the best plan
-    Policy("few tiles", "few tiles"),
     Policy("fewest cycles alone", "fewest cycles alone"),
-    Policy("many tiles", "many tiles"),
-    Policy("fewest cycles", "fewest cycles"),
-    Policy("second to few tiles", "few tiles", 1),
-    Policy("third to few tiles", "few tiles", 2),
     Policy("second to little traffic", "little traffic", 1),
+    Policy("third to few tiles", "few tiles", 2),
+    Policy("many tiles", "many tiles"),
+    Policy("second to few tiles", "few tiles", 1),
+    Policy("fewest cycles", "fewest cycles"),
 )

@@ -26,7 +26,11 @@ TargetOption: TypeAlias = Annotated[
 ]
 LevelOption: TypeAlias = Annotated[
     int,
-    typer.Option("-O", metavar="0..3", help="Optimisation level; never changes a result."),
+    typer.Option(
+        "-O",
+        metavar="0..3",
+        help="Optimisation level; never changes a result. 3 times whole programs, which is slow.",
+    ),
 ]
 PrecisionOption: TypeAlias = Annotated[
     str,
