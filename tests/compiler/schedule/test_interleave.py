@@ -32,6 +32,12 @@ def test_independent_vector_work_hides_behind_a_product_that_follows() -> None:
     assert both.cycles((1, 0)) == 2 * STEP_CYCLES + 900 + 100 + 1000
 
 
+def test_each_piece_costs_as_many_cycles_as_is_said() -> None:
+    free = replace(rounds((piece(0, vpu=1000), piece(1, mxu=900, vpu=100))), step_cycles=0)
+    assert free.cycles((0, 1)) == 1000 + 100
+    assert replace(free, step_cycles=600).cycles((1, 0)) == 2 * 600 + 900 + 100 + 1000
+
+
 def test_the_accumulator_holds_two_tiles() -> None:
     both = rounds((piece(0, vpu=1000), piece(1, mxu=400, vpu=40, tiles=4)))
     # tiles 0 and 1 are done at 240; the others wait for the drains at 1050 and 1060

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, product
 from math import ceil
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from npuc.compiler.schedule.search import (
     CROWD_TOLERANCE,
     CYCLE_TOLERANCE,
     Choice,
+    Preference,
     SearchOptions,
     _quotients,
     _reduction_tiles,
@@ -175,6 +177,30 @@ def test_no_tiling_is_much_faster(problem: GroupProblem, target: Target, uncrowd
         cycles = cycles[crowded <= crowded.min() * (1 + CROWD_TOLERANCE)]
     fewest = cycles.min()
     assert choice.estimate.overlapped_cycles <= fewest * (1 + CYCLE_TOLERANCE)
+
+
+@given(PROBLEMS, TARGETS, OPTIONS)
+def test_what_is_preferred_orders_tilings_of_about_the_same_cost(
+    problem: GroupProblem, target: Target, options: SearchOptions
+) -> None:
+    """Each preference is the best of all in its own figure; all are within the tolerance."""
+    assume(options.by_cost)
+    by_name = {
+        p: chosen(problem, target, replace(options, prefers=p)) for p in get_args(Preference)
+    }
+    ranked = [chosen(problem, target, replace(options, rank=rank)) for rank in range(3)]
+    found = [*by_name.values(), *ranked]
+    traffic = [c.estimate.dram_bytes for c in found]
+    cycles = [c.estimate.overlapped_cycles for c in found]
+    assert by_name["little traffic"] == ranked[0]
+    assert traffic[0] == min(traffic)
+    assert traffic[-3:] == sorted(traffic[-3:])
+    assert by_name["fewest cycles"].estimate.overlapped_cycles == min(cycles)
+    alone = by_name["fewest cycles alone"].estimate.cycles
+    assert alone == min(c.estimate.cycles for c in found)
+    assert max(cycles) <= min(cycles) * (1 + CYCLE_TOLERANCE)
+    few, many = (by_name[p].estimate.dram_bytes for p in ("few tiles", "many tiles"))
+    assert few == many == traffic[0], "tiles are counted where traffic is equal"
 
 
 def test_queues_that_move_at_once_slow_each_other() -> None:
