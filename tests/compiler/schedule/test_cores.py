@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
+import npuc.isa.target as target_module
 from npuc.compiler.dialects.tile import AwaitOp, CoreOp, GroupOp, LoadOp, SignalOp, TensorOp
 from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
@@ -19,11 +22,19 @@ from npuc.emulator.machine import RunOptions, load, run
 from npuc.emulator.timing.timing import time_streams
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
-from tests.compiler.ops.case import F32, Builder
+from tests.compiler.ops.case import F32, Builder, Case
 from tests.e2e.networks.test_stripes import conv
-from tests.e2e.random_graphs import Grower
+from tests.e2e.random_graphs import Grower, graphs
 from tests.e2e.whole_path import MNIST, assert_same_bits
 
+SMALLER = {  # so that layers of a few hundred bytes are split, and their loads cut in halves
+    "rows": 8,
+    "cols": 8,
+    "capacity_bytes": 65536,
+    "latency_cycles": 20,
+    "setup_cycles": 4,
+    "outstanding_bursts": 1,
+}
 QDQ, FP32 = MNIST / "mnist_cnn_qdq_int8.onnx", MNIST / "mnist_cnn_fp32.onnx"
 
 
@@ -155,3 +166,31 @@ def test_what_need_not_wait_is_loaded_before_the_wait(monkeypatch: pytest.Monkey
     assert loads["scratch", True]
     assert not loads["constant", True]
     assert not loads["scratch", False]
+
+
+@pytest.fixture(scope="module")
+def small_cores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The target server with small cores."""
+    text = (Path(target_module.__file__).parent / "targets/server.toml").read_text("utf-8")
+    for key, value in SMALLER.items():
+        text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
+    path = tmp_path_factory.mktemp("target") / "small.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@settings(max_examples=8)
+@given(case=graphs("qdq"))
+def test_random_graphs_on_small_cores(small_cores: Path, case: Case) -> None:
+    def compiled(level: int, cores: int) -> Program:
+        options = CompileOptions(f"{small_cores}", level, cores=cores)
+        found = compile_model(case.model.SerializeToString(), options).program
+        assert found is not None
+        return found
+
+    want = run(compiled(0, 1), case.inputs).outputs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splitting, "EXCHANGE_CYCLES", 0)
+        for cores in (1, 3, 4):
+            got = run(compiled(2, cores), case.inputs, RunOptions(strict=True)).outputs
+            assert_same_bits(got, want, f"{cores} cores")
