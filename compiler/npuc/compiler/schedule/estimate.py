@@ -175,6 +175,11 @@ class Engines:
         """Some rows, by number."""
         return Engines(*(values[rows] for values in self._arrays()), waits=self.waits)
 
+    def shaped(self, *shape: int) -> "Engines":
+        """The rows in ``shape``, and a dimension more for what it leaves."""
+        arrays = [values.reshape(*shape, -1) for values in self._arrays()]
+        return Engines(*arrays, waits=self.waits)
+
     def _arrays(self) -> list[Ints]:
         return [values for name, values in vars(self).items() if name != "waits"]
 
@@ -187,7 +192,7 @@ class Engines:
         array, exposed = (mxu - mma, through) if self.waits else (mxu, through // EXPOSED_SHARE)
         is_paired = np.asarray(acc_depth) > 1
         computing = np.where(is_paired, np.maximum(array, self.vpu), array + self.vpu)
-        busiest = np.maximum.reduce([computing, self.dma, self.ctl])
+        busiest = np.maximum(computing, np.maximum(self.dma, self.ctl))
         crowded = np.maximum(busiest, self.crowded)
         in_turns = mxu + self.vpu + self.queued + self.ctl
         is_double = np.asarray(depth) > 1

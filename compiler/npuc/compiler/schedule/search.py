@@ -103,15 +103,16 @@ class _Space:
         costs = grid.costs(problem).take(rows)
         engines = [Engines.of(problem, target, order, costs) for order in orders]
         self.families = [Candidates(self.tiles, o, *d) for o, d in product(orders, depths)]
-        bounds = [e.estimates(costs.mma, *d) for e in engines for d in depths]
+        self._engines, self._depths = Engines.joined(engines), np.array(depths)
+        depth, acc_depth = self._depths.T[..., None]  # by order, depth and tile
+        bounds = self._engines.shaped(len(orders), 1).estimates(costs.mma, depth, acc_depth)
         self.bounds: dict[Figure, Ints] = {
-            "overlapped_cycles": np.concatenate([b.overlapped_cycles for b in bounds]),
-            "crowded_cycles": np.concatenate([b.crowded_cycles for b in bounds]),
+            "overlapped_cycles": bounds.overlapped_cycles.ravel(),
+            "crowded_cycles": bounds.crowded_cycles.ravel(),
         }
         acc = {d: total_acc_bytes(problem, Candidates(self.tiles, OUTER_M, 1, d)) for d in (1, 2)}
-        self.spm = np.concatenate([once + refilled * f.depth for f in self.families])
+        self.spm = np.tile((once + refilled * depth).ravel(), len(orders))
         self.acc = np.concatenate([acc[f.acc_depth] for f in self.families])
-        self._engines, self._depths = Engines.joined(engines), np.array(depths)
         self._products = grid.products(problem)
 
     def within(self, limits: tuple[int, int]) -> Ints:
