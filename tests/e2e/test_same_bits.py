@@ -52,6 +52,7 @@ Problems = dict[tuple[str, ...], GroupProblem]
 def few_trials() -> Iterator[None]:
     """Level 3 would compile each case two dozen times."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rerank, "MIN_TRIALS", 1)
         patch.setattr(rerank, "MAX_TRIALS", 3)
         yield
 

@@ -69,6 +69,7 @@ class Recorder:
 @pytest.fixture(autouse=True)
 def few_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough to see what is decided, by whom."""
+    monkeypatch.setattr(rerank, "MIN_TRIALS", 1)
     monkeypatch.setattr(rerank, "MAX_TRIALS", 6)
 
 

@@ -2,8 +2,8 @@
 
 The closed form knows each group alone. Here the program is compiled by several policies, and the
 ``CycleOracle`` says what each takes, group by group; the better parts of two are put together and
-timed again. So no program is slower than that of -O2. The bound is a number of trials, and of tile
-groups built in them, so that the result does not depend on the computer.
+timed again. So no program is slower than that of -O2. The bound is a number of trials, fewer where
+they build many tile groups, so that the result does not depend on the computer.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +27,8 @@ from npuc.isa.program import Program
 SOURCE = "rerank"
 SCHEDULE = "schedule"  # the stage whose decisions are tried
 MAX_TRIALS = 24
-MAX_STEPS = 10_000  # tile groups built in all trials
+MIN_TRIALS = 8  # even of programs so large that they build more tile groups than that:
+MAX_STEPS = 10_000  # in all trials
 WORTH_A_TRIAL = 1000  # one part in so many of the cycles must be expected to be gained
 
 
@@ -139,8 +140,9 @@ class _Reranking:
     @property
     def _is_spent(self) -> bool:
         """Whether one more trial, of about as many tile groups as the others, is too many."""
-        mean = self.steps / max(self.trials, 1)
-        return self.trials >= MAX_TRIALS or self.steps + mean > MAX_STEPS
+        if self.trials < MIN_TRIALS:
+            return False
+        return self.trials >= MAX_TRIALS or self.steps * (1 + 1 / self.trials) > MAX_STEPS
 
     def _tried(
         self, policy: Policy, given: object | None, *, is_replay: bool = False
