@@ -172,6 +172,18 @@ def test_what_the_file_gives_is_kept_and_the_rest_re_ranked(tmp_path: Path) -> N
         assert kept.find(group.nodes, group.shape) == group
 
 
+def test_what_the_file_has_for_nothing_in_the_model_is_told(tmp_path: Path) -> None:
+    known = parse_schedule(program_of(compiled(None)).debug.schedule_json, "text")
+    stranger = replace(known.groups[0], nodes=("nobody",))
+    path = tmp_path / "s.json"
+    path.write_text(Schedule((known.groups[0], stranger), None, None).to_json(), encoding="utf-8")
+    result = compiled(Liar(True), replace(OPTIONS, schedule=path))
+    figures = dict(result.remarks.of(rerank.SOURCE)[-1].figures)
+    assert figures["cycles"] < figures["cycles_before"], "re-ranked nevertheless"
+    told = [r for r in result.remarks.of("schedule-groups") if "suits nothing" in r.message]
+    assert [r.nodes for r in told] == [("nobody",)]
+
+
 @pytest.mark.parametrize("stage", ["partition", "schedule"])
 def test_a_resumed_compilation_is_re_ranked(stage: str) -> None:
     early = compile_model(MODEL, replace(OPTIONS, stop_after="partition"))

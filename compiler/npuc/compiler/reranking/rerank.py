@@ -17,7 +17,7 @@ from npuc.compiler.pipeline import Pipeline
 from npuc.compiler.remarks import Remarks
 from npuc.compiler.reranking.changes import changes
 from npuc.compiler.reranking.merging import Name, Timed, merge, with_given
-from npuc.compiler.schedule.data import Schedule
+from npuc.compiler.schedule.data import GroupSchedule, Schedule
 from npuc.compiler.schedule.policies import FEW, PLANS, TILINGS, Policy
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.isa.errors import NpucError
@@ -49,7 +49,11 @@ def rerank(module: ModuleOp, ctx: NpuContext, pipeline: Pipeline) -> None:
 
 @dataclass
 class _Reranking:
-    """The search; ``skipped`` are the policies for which the budget was too small."""
+    """The search; ``skipped`` are the policies for which the budget was too small.
+
+    ``kept`` are decisions of the schedule file for groups of the program of -O2: all programs are
+    to have them.
+    """
 
     module: ModuleOp
     ctx: NpuContext
@@ -58,6 +62,7 @@ class _Reranking:
     trials: int = 0
     steps: int = 0
     skipped: list[str] = field(default_factory=list)
+    kept: set[GroupSchedule] = field(default_factory=set)
     _seen: dict[Schedule, Timed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,6 +79,7 @@ class _Reranking:
         if set(self.given.groups) >= set(base.schedule.groups) and self.given.stripes is not None:
             self._note("the schedule file decides every group: nothing is re-ranked")
             return
+        self.kept = set(self.given.groups) & set(base.schedule.groups)
         best = self._better(base, FEW, self._plan(base))
         for policy in PLANS if self.given.stripes is None else ():
             best = self._better(best, policy, self.ctx.schedule)
@@ -110,7 +116,7 @@ class _Reranking:
             return best
         other = self._tried(policy, given)
         if other is None:
-            self._note(f"{policy.name}: does not fit")
+            self._note(f"{policy.name}: does not fit, or not what is given")
             return best
         found = {"cycles": other.total}
         winner = min(best, other, key=lambda timed: timed.total)
@@ -127,13 +133,14 @@ class _Reranking:
 
     def _keep(self, base: Timed, best: Timed) -> None:
         """Leave ``best`` in the context and tell what it changes, if its replay is faster."""
+        replayed = with_given(best.schedule, self.given)  # stale entries, too: they are told later
         if best.total < base.total:
-            again = self._tried(Policy(), best.schedule, is_replay=True)
+            again = self._tried(Policy(), replayed, is_replay=True)
             best = base if again is None or again.total >= base.total else again
         if best is not base:
             for nodes, text in changes(base.schedule, best.schedule):
                 self.ctx.remarks.applied(SOURCE, text, nodes)
-            self.ctx.schedule = best.schedule
+            self.ctx.schedule = replayed
         figures = {"trials": self.trials, "cycles_before": base.total, "cycles": best.total}
         self._note("re-ranked by the timing engine", **figures)
 
@@ -150,7 +157,10 @@ class _Reranking:
         """A timed program, or None where it cannot be. A replay is never one that was seen."""
         try:
             ctx, module = self._scheduled(policy, given)
-            seen = self._seen.get(_decided(ctx))
+            decided = _decided(ctx)
+            if not self.kept <= set(decided.groups):  # in other stripes they are of no use
+                return None
+            seen = self._seen.get(decided)
             if seen is not None and not is_replay:
                 return seen
             return self._timed(ctx, self._emitted(ctx, module))
