@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 from xdsl.irdl import OpDef
+from xdsl.irdl.operations import BaseAccessor, get_accessors_from_op_def
 
 from npuc.compiler.dialects.tile import CoreOp, ForOp, GroupOp, MinOp
 from npuc.compiler.driver import compile_model
@@ -20,6 +21,7 @@ from npuc.compiler.xdsl_api import (
     IntAttr,
     IRDLOperation,
     IsolatedFromAbove,
+    IsTerminator,
     ModuleOp,
     Region,
     SSAValue,
@@ -27,7 +29,7 @@ from npuc.compiler.xdsl_api import (
     UnitAttr,
     VerifyException,
 )
-from npuc.compiler.xdsl_checks import Structure
+from npuc.compiler.xdsl_checks import Structure, verify_inside
 from tests.compiler.ops.cases import Builder, qlinear_conv
 
 STRANGE = (UnitAttr(), IntAttr(-1), StringAttr("?"), ArrayAttr([UnitAttr()]), ArrayAttr([]))
@@ -147,6 +149,42 @@ def test_what_is_well_formed_needs_no_second_reading(
         for parts in examples:
             complaint(structure, parts.build(kind))
     assert set(read) <= {"nn.generic"}
+
+
+def test_parts_by_name_are_those_of_xdsl(
+    operations: dict[type[IRDLOperation], list[Parts]],
+) -> None:
+    quick = 0
+    for kind, examples in operations.items():
+        found = get_accessors_from_op_def(kind.get_irdl_definition(), None)
+        accessors = {n: a for n, a in found.items() if isinstance(a, BaseAccessor)}
+        quick += sum(isinstance(vars(kind)[name], property) for name in accessors)
+        for op in [parts.build(kind) for parts in examples]:
+            for name, accessor in accessors.items():
+                mine, wanted = getattr(op, name), accessor.__get__(op)
+                if isinstance(wanted, Sequence):
+                    mine, wanted = tuple(mine), tuple(wanted)
+                assert mine == wanted, (kind.name, name)
+    assert quick > 30
+
+
+def test_an_end_that_is_missing_or_not_the_last_is_found() -> None:
+    options = CompileOptions(target="tiny", stop_after="fuse")
+    module = compile_model(qlinear_conv("QLinearConv").model.SerializeToString(), options).module
+    ends = [op for op in module.walk() if op.has_trait(IsTerminator) and op.prev_op is not None]
+    assert ends
+    for end in ends:
+        block = end.parent
+        assert block is not None and block.first_op is not None
+        end.detach()
+        with pytest.raises(VerifyException, match="not a terminator"):
+            verify_inside(module)
+        block.insert_op_before(end, block.first_op)
+        with pytest.raises(VerifyException, match="must be the last operation"):
+            verify_inside(module)
+        end.detach()
+        block.add_op(end)
+        verify_inside(module)
 
 
 def two_bounds() -> tuple[ForOp, MinOp]:
