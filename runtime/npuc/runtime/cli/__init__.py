@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from npuc.runtime.cli.app import run_command
 from npuc.runtime.cli.failures import FINE, report
 
-COLLECT_AFTER_OBJECTS = (
-    4_000_000  # each look walks what a command is at work on, most of which stays
-)
+# Each look walks what a command is at work on, most of which stays.
+COLLECT_AFTER_OBJECTS = 4_000_000
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
