@@ -38,7 +38,8 @@ CORES = (1, 4)
 def cases(networks: Sequence[str] = NETWORKS) -> list[Case]:
     """Everything that the page shows of ``networks``."""
     found = [Case(network, "edge", level) for level in LEVELS for network in networks]
-    found += [Case(n, machine) for n in networks if n in COMPARED for machine in MACHINES]
+    compared = [n for n in networks if n in COMPARED]
+    found += [Case(n, machine, level) for level in (2, 3) for n in compared for machine in MACHINES]
     batched = [n for n in networks if n in BATCHED]
     return found + [Case(n, "server", batch=BATCH, cores=c) for n in batched for c in CORES]
 

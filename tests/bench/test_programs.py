@@ -67,11 +67,13 @@ def test_what_the_page_says_of_levels_peers_cores_and_errors(
     server = [Case(network, "server", batch=4, cores=cores) for cores in (1, 4)]
     write(tmp_path, [*levels, made(Case(network, "ref-2048"), 3_260_000)])
     write(tmp_path, [made(server[0], 640), made(server[1], 200)])
+    write(tmp_path, [made(Case(network, "ref-2048", level=3), 1_630_000)])
     text = render.page(tmp_path)
     assert "| geometric mean |  |  | 0.50 |  |  |  | 1.50 |" in text
     assert "| resnet50_v1 | 400 | 300 | 100 | 101 | 4.00 |" in text
     assert "Cycles rise with the level: resnet50_v1 from -O2 to -O3." in text
     assert "| resnet50_v1 | ref-2048 | 3,260,000 | 6,520,000 | 0.50 | 0.65 | 0.00 |" in text
+    assert "| 2.33 | 0.25 |\n" in text, "at -O3"
     assert "| resnet50_v1 | 640 | 200 | 3.20 |" in text
     assert "| all | 2 | 17.5 | 25.0 | 25.0 | -7.5 | 43.8 |" in text
     assert "| resnet50_v1: b | 90 | 120 | -25 |" in text
@@ -86,7 +88,7 @@ def test_measuring_a_case_leaves_the_others(digits: Measured, tmp_path: Path) ->
 
 def test_every_network_has_every_level_and_the_compared_ones_more() -> None:
     found = cases()
-    assert len({name_of(case) for case in found}) == len(found) == len(NETWORKS) * 4 + 4 + 4
+    assert len({name_of(case) for case in found}) == len(found) == len(NETWORKS) * 4 + 8 + 4
     assert [name_of(c) for c in cases(["light_vgg19"])][-1] == (
         "light_vgg19 server -O2 batch 4 cores 4"
     )
