@@ -10,7 +10,7 @@ from npuc.compiler.backend.emit import emit_program
 from npuc.compiler.context import NpuContext, make_context
 from npuc.compiler.frontend import import_model
 from npuc.compiler.ir_text import load_dialects, parse_module, print_module
-from npuc.compiler.options import CompileOptions
+from npuc.compiler.options import RERANKED_FROM_LEVEL, CompileOptions
 from npuc.compiler.pipeline import Observers, Pipeline
 from npuc.compiler.remarks import Remarks
 from npuc.compiler.reranking.rerank import SCHEDULE, rerank
@@ -22,7 +22,6 @@ from npuc.isa.program import Program
 PRINT_ALL = "all"
 EMIT = "emit"
 PARTITION = "partition"  # what re-ranking begins with
-RERANKED_FROM_LEVEL = 3
 COLLECT_AFTER_OBJECTS = 4_000_000
 
 

@@ -9,6 +9,7 @@ from npuc.isa.errors import UsageError
 
 PRECISIONS = {"float32": DType.f32, "bf16": DType.bf16, "fp16": DType.f16}
 OPTIMISATION_LEVELS = (0, 1, 2, 3)
+RERANKED_FROM_LEVEL = 3
 
 
 @dataclass(frozen=True)

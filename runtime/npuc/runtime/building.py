@@ -8,12 +8,11 @@ import onnx
 
 from npuc.compiler.context import make_context
 from npuc.compiler.driver import (
-    RERANKED_FROM_LEVEL,
     CompileResult,
     compile_ir,
     compile_model,
 )
-from npuc.compiler.options import CompileOptions
+from npuc.compiler.options import RERANKED_FROM_LEVEL, CompileOptions
 from npuc.compiler.pipeline import Observers, Pipeline
 from npuc.isa.errors import ModelError, NpucError, UsageError
 from npuc.isa.program import Program

@@ -63,6 +63,7 @@ class _Reranking:
     steps: int = 0
     skipped: list[str] = field(default_factory=list)
     kept: set[GroupSchedule] = field(default_factory=set)
+    declined: str = ""  # why the last trial was not timed
     _seen: dict[Schedule, Timed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -116,7 +117,7 @@ class _Reranking:
             return best
         other = self._tried(policy, given)
         if other is None:
-            self._note(f"{policy.name}: does not fit, or not what is given")
+            self._note(f"{policy.name} is declined: {self.declined}")
             return best
         found = {"cycles": other.total}
         winner = min(best, other, key=lambda timed: timed.total)
@@ -159,12 +160,14 @@ class _Reranking:
             ctx, module = self._scheduled(policy, given)
             decided = _decided(ctx)
             if not self.kept <= set(decided.groups):  # in other stripes they are of no use
+                self.declined = "tilings of the schedule file would be of no use"
                 return None
             seen = self._seen.get(decided)
             if seen is not None and not is_replay:
                 return seen
             return self._timed(ctx, self._emitted(ctx, module))
-        except NpucError:
+        except NpucError as error:
+            self.declined = error.what
             return None
 
     def _scheduled(self, policy: Policy, given: object | None) -> tuple[NpuContext, ModuleOp]:

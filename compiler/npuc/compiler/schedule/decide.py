@@ -27,7 +27,7 @@ class Given:
     """A schedule to replay, if there is one; what is not ``binding`` holds where it fits."""
 
     schedule: Schedule | None = None
-    origin: str = "the file"
+    origin: str = ""  # for remarks
     binding: bool = True
 
     def find(self, step: Step, nodes: tuple[str, ...], room: tuple[Target, int]) -> Tiling | None:

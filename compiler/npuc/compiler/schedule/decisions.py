@@ -6,6 +6,7 @@ All of it is left in the context as data, and told in remarks.
 from dataclasses import dataclass, field, replace
 
 from npuc.compiler.context import NpuContext
+from npuc.compiler.options import RERANKED_FROM_LEVEL
 from npuc.compiler.schedule.data import RunSchedule, Schedule
 from npuc.compiler.schedule.decide import SOURCE, Given, Tilings
 from npuc.compiler.schedule.plan import PlanOptions, plan_program
@@ -35,7 +36,10 @@ class Decisions:
         final = replace(search, uncrowded=True, prefers=policy.prefers, rank=policy.rank)
         file = self.ctx.options.schedule
         self._origin = "re-ranking" if file is None else str(file)
-        said = Given(self.given, "re-ranking", binding=False) if file is None else Given(self.given)
+        said = Given(self.given, "re-ranking", binding=False)
+        if file is not None:
+            is_reranked = self.ctx.options.level >= RERANKED_FROM_LEVEL
+            said = Given(self.given, "the file or re-ranking" if is_reranked else "the file")
         self._tilings = Tilings(self.ctx.target, final, said, self.ctx.remarks)
         self._stale: dict[tuple[str, ...], None] = {}
         self._cores: set[int | None] = {None}

@@ -106,7 +106,10 @@ class View:
         check_registers(self.registers, self)
 
     def moved(self, n_bytes: int) -> "View":
-        """The view ``n_bytes`` further on: what was checked of it holds there, too."""
+        """The view ``n_bytes`` further on: what was checked of it holds there, too.
+
+        All that a view has are its fields; nothing computed from them may be kept beside them.
+        """
         made = object.__new__(View)
         vars(made).update(vars(self), base=self.base + n_bytes)
         return made
