@@ -19,7 +19,7 @@ from npuc.compiler.dialects.nn import (
 )
 from npuc.compiler.locations import describe
 from npuc.compiler.ops import has_interface, infer
-from npuc.compiler.xdsl_api import ModuleOp, Operation, inside
+from npuc.compiler.xdsl_api import ModuleOp, Operation, walk
 from npuc.isa.errors import CompileError
 
 _PIECES = ("nn.concat", "nn.slice")
@@ -53,16 +53,16 @@ def check_legality(stage: str, module: ModuleOp) -> None:
     if allowed is None:
         return
     seen: set[tuple[str, bool]] = set()
-    ops = _inside(module)
-    for op, parent in ops:
-        is_scalar = type(parent) is GenericOp
+    ops = walk(module)
+    for op in ops:
+        is_scalar = type(op.parent_op()) is GenericOp
         if (kind := (op.name, is_scalar)) in seen:
             continue
         seen.add(kind)
         if not _is_among(op.name, SCALARS if is_scalar else allowed):
             raise _illegal(stage, op, f"{op.name} must be gone", SCALARS if is_scalar else allowed)
     if stage in NN_STAGES:
-        for op, reason in _nn_violations(stage, [op for op, _ in ops]):
+        for op, reason in _nn_violations(stage, ops):
             raise _illegal(stage, op, reason, allowed)
 
 
@@ -80,16 +80,6 @@ def _illegal(stage: str, op: Operation, reason: str, allowed: Sequence[str]) -> 
         allowed=", ".join(allowed),
         next_step="a pass of this stage declined or is missing: its remarks say why",
     )
-
-
-def _inside(
-    op: Operation, parent: Operation | None = None
-) -> list[tuple[Operation, Operation | None]]:
-    """``op`` and all operations inside it, in order, each with its parent."""
-    found: list[tuple[Operation, Operation | None]] = [(op, parent)]
-    for inner in inside(op):
-        found += _inside(inner, op) if inner.regions else [(inner, op)]
-    return found
 
 
 def _nn_violations(stage: str, ops: Iterable[Operation]) -> Iterator[tuple[Operation, str]]:

@@ -204,7 +204,6 @@ __all__ = [
     "i16",
     "i32",
     "i64",
-    "inside",
     "irdl_attr_definition",
     "irdl_op_definition",
     "math",

@@ -99,17 +99,14 @@ def _may_end(op: Operation, block: Block) -> bool:
     """Whether ``op`` may be the last of ``block``, the only one of its region."""
     region, outside = block.parent, block.parent_op()
     is_only = region is None or region.first_block is region.last_block
-    return is_only and (outside is None or _needs_no_end(type(outside)) or _is_end(type(op)))
+    needs_no_end = outside is None or _has(type(outside), NoTerminator)
+    return is_only and (needs_no_end or _has(type(op), IsTerminator))
 
 
 @cache
-def _needs_no_end(kind: type[Operation]) -> bool:
-    return kind.has_trait(NoTerminator)
-
-
-@cache
-def _is_end(kind: type[Operation]) -> bool:
-    return kind.has_trait(IsTerminator)
+def _has(kind: type[Operation], trait: type[OpTrait]) -> bool:
+    """Whether operations of ``kind`` have ``trait``: xDSL looks through all traits each time."""
+    return kind.has_trait(trait)
 
 
 def _quick_access(accessor: BaseAccessor) -> property | None:
@@ -299,14 +296,9 @@ def _is_isolated(op: Operation) -> bool:
         homes.update(id(block) for region in outer.regions for block in region.blocks)
         for inner in inside(outer):
             used += inner._operands
-            if inner.regions and not _is_kept_apart(type(inner)):
+            if inner.regions and not _has(type(inner), IsolatedFromAbove):
                 around.append(inner)
     return all(id(_home(value)) in homes for value in used)
-
-
-@cache
-def _is_kept_apart(kind: type[Operation]) -> bool:
-    return kind.has_trait(IsolatedFromAbove)
 
 
 def _home(value: SSAValue) -> Block | None:

@@ -7,11 +7,7 @@ from typing import TypeAlias
 import onnx
 
 from npuc.compiler.context import make_context
-from npuc.compiler.driver import (
-    CompileResult,
-    compile_ir,
-    compile_model,
-)
+from npuc.compiler.driver import CompileResult, compile_ir, compile_model
 from npuc.compiler.options import RERANKED_FROM_LEVEL, CompileOptions
 from npuc.compiler.pipeline import Observers, Pipeline
 from npuc.isa.errors import ModelError, NpucError, UsageError

@@ -19,7 +19,7 @@ from npuc.compiler.reranking.changes import changes
 from npuc.compiler.reranking.merging import Name, Timed, merge, with_given
 from npuc.compiler.schedule.data import GroupSchedule, Schedule
 from npuc.compiler.schedule.policies import FEW, PLANS, TILINGS, Policy
-from npuc.compiler.xdsl_api import ModuleOp
+from npuc.compiler.xdsl_api import ModuleOp, walk
 from npuc.isa.errors import NpucError
 from npuc.isa.oracle import CycleOracle
 from npuc.isa.program import Program
@@ -69,7 +69,7 @@ class _Reranking:
     def __post_init__(self) -> None:
         given = self.ctx.schedule
         self.given = given if isinstance(given, Schedule) else Schedule()
-        groups = [op for op in self.module.walk() if isinstance(op, nn.GroupOp)]
+        groups = [op for op in walk(self.module) if isinstance(op, nn.GroupOp)]
         self.names: list[Name] = [(op.group_name.data, node_names(op)) for op in groups]
 
     def run(self) -> None:
@@ -182,7 +182,7 @@ class _Reranking:
     def _emitted(self, ctx: NpuContext, module: ModuleOp) -> Program:
         """The program; verification is left to the compilation that is kept. Raises: NpucError."""
         self.trials += 1
-        self.steps += sum(isinstance(op, GroupOp) for op in module.walk())
+        self.steps += sum(isinstance(op, GroupOp) for op in walk(module))
         names = self.pipeline.stage_names
         after = names[names.index(SCHEDULE) + 1 :]
         if after:

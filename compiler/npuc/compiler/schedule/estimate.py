@@ -141,10 +141,7 @@ class Engines:
 
     @staticmethod
     def of(
-        problem: GroupProblem,
-        target: Target,
-        order: tuple[int, ...],
-        costs: TileCosts,
+        problem: GroupProblem, target: Target, order: tuple[int, ...], costs: TileCosts
     ) -> "Engines":
         """With parallel loops in ``order`` around tiles that cost ``costs``."""
         n_outputs = costs.trips[:, :PARALLEL].prod(axis=1)

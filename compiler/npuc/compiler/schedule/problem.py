@@ -30,6 +30,9 @@ class LinearForm:
     coefficients: tuple[int, ...]
     constant: int = 0
 
+    def __post_init__(self) -> None:
+        assert len(self.coefficients) == RANK
+
     def box(self, tile: tuple[int, ...]) -> int:
         """Number of consecutive indices that a tile of these extents touches."""
         return 1 + sum(c * (t - 1) for c, t in zip(self.coefficients, tile, strict=True))

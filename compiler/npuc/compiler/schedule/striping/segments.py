@@ -307,9 +307,8 @@ class Segments:
     def _alive(self, striping: Striping, pieces: Iterable[tuple[Range, int]]) -> list[int]:
         """Bytes of ``pieces`` that are alive at each place of the order."""
         change = [0] * (len(striping.order) + 1)
-        word = self.target.spm.bank_width_bytes
         for (begin, end), n_bytes in pieces:
-            rounded = -(-n_bytes // word) * word
+            rounded = whole_words(n_bytes, self.target)
             change[begin] += rounded
             change[end + 1] -= rounded
         return list(accumulate(change))
