@@ -90,7 +90,10 @@ def _array(op: tile.TensorOp, memory: Bytes) -> Array:
 def _run_cores(cores: list[tile.CoreOp], memory: dict[SSAValue, Bytes]) -> None:
     """Run each core as far as it gets, in turn, until all are done."""
     signals: dict[str, int] = {}
-    running = [_Core(memory, signals).run(core.body.block) for core in cores]
+    shared: dict[tuple[int, str], Bytes] = {}
+    states = [_Core(memory, signals, core.index.data, shared) for core in cores]
+    pairs = zip(states, cores, strict=True)
+    running = [state.run(core.body.block) for state, core in pairs]
     while running:
         before = dict(signals)
         waiting = [run for run in running if next(run, None) is not None]
@@ -106,16 +109,22 @@ def _run_cores(cores: list[tile.CoreOp], memory: dict[SSAValue, Bytes]) -> None:
 @dataclass
 class _Ring:
     slots: list[Bytes]
+    name: str
     acquired: int = 0
     released: int = 0
 
 
 @dataclass
 class _Core:
-    """The state of one core. ``run`` yields the name of a signal where the core must wait."""
+    """The state of one core. ``run`` yields the name of a signal where the core must wait.
+
+    ``shared``: buffers that other cores may write, by core and name: all have one address.
+    """
 
     tensors: dict[SSAValue, Bytes]
     signals: dict[str, int]
+    index: int
+    shared: dict[tuple[int, str], Bytes]
     awaited: dict[str, int] = field(default_factory=dict)
     rings: dict[SSAValue, _Ring] = field(default_factory=dict)
     slots: dict[SSAValue, Bytes] = field(default_factory=dict)
@@ -161,7 +170,9 @@ class _Core:
             case tile.BufferOp():
                 spec = op.buffer.type.data
                 slots = [np.full(spec.slot_bytes, GARBAGE, np.uint8) for _ in range(spec.depth)]
-                self.rings[op.buffer] = _Ring(slots)
+                name = op.buffer_name.data
+                self.rings[op.buffer] = _Ring(slots, name)
+                self.shared[self.index, name] = slots[0]
             case tile.AcquireOp() | tile.HeldOp() | tile.ReleaseOp():
                 self._slot(op)
             case tile.LoadOp() | tile.StoreOp():
@@ -194,8 +205,24 @@ class _Core:
         place = op.place.data
         corner = tuple(self._referred(op.dynamics, *c) for c in place.coordinates)
         box = Box(op.map.data, corner, self._referred(op.dynamics, *place.offset))
-        move = box.load if isinstance(op, tile.LoadOp) else box.store
-        move(self.slots[op.slot], self.tensors[op.tensor])
+        if isinstance(op, tile.StoreOp):
+            box.store(self.slots[op.slot], self.tensors[op.tensor])
+            return
+        for slot in self._receivers(op):
+            box.load(slot, self.tensors[op.tensor])
+
+    def _receivers(self, op: tile.LoadOp) -> list[Bytes]:
+        """The slots that a load fills: its own, or those of the cores that it goes to."""
+        if op.cores is None:
+            return [self.slots[op.slot]]
+        taken = op.slot.owner
+        assert isinstance(taken, tile.AcquireOp | tile.HeldOp)
+        name = self.rings[taken.buffer].name
+        return [
+            self.shared[core, name]
+            for core in range(op.cores.data.bit_length())
+            if op.cores.data >> core & 1
+        ]
 
     def _gather(self, op: tile.GatherOp) -> None:
         place, step = op.place.data, op.map.data.spm_strides[0]

@@ -136,7 +136,7 @@ class Prepared:
         op, references = self.op, self.references
         if isinstance(op, LoadOp):
             assert self.place is not None
-            return LdOp(self.queue, (op.map.data, self.place), references, order)
+            return LdOp(self.queue, (op.map.data, self.place), references, order, op.cores)
         if isinstance(op, TileGatherOp):
             assert self.place is not None
             transfer = op.map.data, self.place, self.views[0]

@@ -90,6 +90,7 @@ class Tables:
         operands |= {"map": self.maps.index(op.map.data), "rs": register, "spm": address}
         if isinstance(op, npu.LdOp):
             operands["queue"] = QUEUES.index(op.queue.data.value)
+            operands["cores"] = 0 if op.cores is None else op.cores.data
         cls = Load if isinstance(op, npu.LdOp) else Store
         return cls(**operands, waits=order.waits, increment=order.increment)
 

@@ -55,17 +55,39 @@ def memories(target: Target) -> tuple[Memory, ...]:
 
 
 def lay_out_core(core: npu.CoreOp, target: Target) -> CoreLayout:
-    """Place the buffers of ``core``. Raises: CompileError naming the buffers that do not fit."""
+    """Place the buffers of ``core`` behind those that have an address.
+
+    Raises: CompileError naming the buffers that do not fit.
+    """
     buffers = [op for op in core.body.block.ops if isinstance(op, npu.BufferOp)]
     layout = CoreLayout({}, {})
     for memory in memories(target):
         mine = [op for op in buffers if op.buffer_type.data.space is memory.space]
-        chosen = _plan_memory(mine, memory)
-        if chosen.peak_bytes > memory.capacity_bytes:
-            raise _too_small(mine, memory, chosen)
-        layout.offsets.update(chosen.offsets)
-        layout.plans[memory.space] = chosen
+        fixed = {op.buffer_name.data: op.offset.data for op in mine if op.offset is not None}
+        others = [op for op in mine if op.buffer_name.data not in fixed]
+        start = max([0, *(_end(op) for op in mine)])
+        left = replace(memory, capacity_bytes=memory.capacity_bytes - start)
+        chosen = _plan_memory(others, left)
+        if chosen.peak_bytes > left.capacity_bytes:
+            raise _too_small(others, left, chosen)
+        layout.plans[memory.space] = placed = _behind(chosen, start)
+        layout.offsets.update(placed.offsets | fixed)
     return layout
+
+
+def _end(op: npu.BufferOp) -> int:
+    """The byte after a buffer that has an address; 0 for others."""
+    return 0 if op.offset is None else op.offset.data + op.buffer_type.data.n_bytes
+
+
+def _behind(found: Plan, start: int) -> Plan:
+    """A plan whose bytes begin at ``start``."""
+    return replace(
+        found,
+        offsets={name: start + at for name, at in found.offsets.items()},
+        peak_bytes=start + found.peak_bytes,
+        lower_bound_bytes=start + found.lower_bound_bytes,
+    )
 
 
 def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:

@@ -31,7 +31,10 @@ assert MAX_LOOP_DEPTH >= tile.MAX_LOOP_NEST
 
 @dataclass
 class _Core:
-    """One core being lowered: its state and the names and lives of its buffers."""
+    """One core being lowered: its state and the names and lives of its buffers.
+
+    ``addresses`` are those that are decided before buffers are placed.
+    """
 
     op: npu.CoreOp
     signals: Signals
@@ -40,6 +43,7 @@ class _Core:
     names: dict[SSAValue, str] = field(default_factory=dict)
     lives: dict[str, npu.Life] = field(default_factory=dict)
     types: dict[str, tile.BufferType] = field(default_factory=dict)
+    addresses: dict[str, int] = field(default_factory=dict)
 
     def declare(self, prefix: str, buffer: tile.BufferOp) -> str:
         """A name of its own for ``buffer``."""
@@ -50,6 +54,8 @@ class _Core:
             name = f"{wanted}#{number}"
         self.names[buffer.buffer] = name
         self.types[name] = buffer.buffer.type
+        if buffer.address is not None:
+            self.addresses[name] = buffer.address.data
         return name
 
     def use(self, name: str, position: int) -> None:
@@ -90,7 +96,7 @@ class _Lowering:
                 groups.append(self._group(op, core, len(groups)))
         block = core.op.body.block
         for name, life in core.lives.items():
-            block.add_op(npu.BufferOp(name, core.types[name], life))
+            block.add_op(npu.BufferOp(name, core.types[name], life, core.addresses.get(name)))
         block.add_ops([*groups, npu.HaltOp()])
 
     def _group(self, group: tile.GroupOp, core: _Core, position: int) -> npu.GroupOp:

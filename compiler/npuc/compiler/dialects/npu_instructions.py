@@ -114,15 +114,19 @@ class LoopOp(PlainOperation):
 
 @irdl_op_definition
 class LdOp(PlainOperation):
-    """Load a box; the place's offset is the SPM address."""
+    """Load a box; the place's offset is the SPM address, of each core of the mask ``cores``."""
 
     name = "npu.ld"
     queue = prop_def(QueueAttr)
     map = prop_def(DramMapAttr)
     place = prop_def(PlaceAttr)
     references = opt_prop_def(ReferencesAttr)
+    cores = opt_prop_def(IntAttr)
     order = prop_def(OrderAttr)
-    assembly_format = "$queue `map` $map `at` $place (`of` $references^)? `order` $order attr-dict"
+    assembly_format = (
+        "$queue `map` $map `at` $place (`of` $references^)? (`to` `cores` $cores^)?"
+        " `order` $order attr-dict"
+    )
 
     def __init__(
         self,
@@ -130,12 +134,14 @@ class LdOp(PlainOperation):
         transfer: tuple[TensorMap, Place],
         references: References | None,
         order: Order,
+        cores: IntAttr | None = None,
     ) -> None:
         super().__init__(
             properties={
                 "queue": QueueAttr(QueueName(queue)),
                 "map": DramMapAttr(transfer[0]),
                 "place": PlaceAttr(transfer[1]),
+                "cores": cores,
                 "order": OrderAttr(order),
                 "references": _optional(references),
             }

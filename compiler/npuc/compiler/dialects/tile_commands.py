@@ -148,7 +148,10 @@ class ReleaseOp(PlainOperation):
 
 @irdl_op_definition
 class LoadOp(PlainOperation):
-    """Move a box of a DRAM tensor into a slot; outside the tensor it is the map's fill value."""
+    """Move a box of a DRAM tensor into a slot; outside the tensor it is the map's fill value.
+
+    ``cores`` is a mask of the cores into whose buffers of the same address it goes, this one's too.
+    """
 
     name = "tile.load"
     slot = operand_def(SLOT)
@@ -157,9 +160,10 @@ class LoadOp(PlainOperation):
     map = prop_def(MapAttr)
     place = prop_def(PlaceAttr)
     queue = prop_def(QueueAttr)
+    cores = opt_prop_def(IntAttr)
     assembly_format = (
         "$slot `,` $tensor (`dynamic` `(` $dynamics^ `)`)? `map` $map `at` $place `on` $queue"
-        " attr-dict `:` type($tensor)"
+        " (`to` `cores` $cores^)? attr-dict `:` type($tensor)"
     )
 
     def __init__(
@@ -168,6 +172,7 @@ class LoadOp(PlainOperation):
         transfer: tuple[TensorMap, Place],
         dynamics: Sequence[SSAValue] = (),
         queue: str = "ld0",
+        cores: int | None = None,
     ) -> None:
         super().__init__(
             operands=[*ends, *dynamics],
@@ -175,12 +180,15 @@ class LoadOp(PlainOperation):
                 "map": MapAttr(transfer[0]),
                 "place": PlaceAttr(transfer[1]),
                 "queue": QueueAttr(QueueName(queue)),
+                "cores": None if cores is None else int_attr(cores),
             },
         )
 
     def verify_(self) -> None:
         if self.queue.data not in (QueueName.ld0, QueueName.ld1):
             raise VerifyException("a load stands on ld0 or ld1")
+        if self.cores is not None and self.cores.data < 1:
+            raise VerifyException("a load goes to one core at least")
         check_transfer(self.map.data, self.place.data, len(self.dynamics), slot_spec(self.slot))
 
 

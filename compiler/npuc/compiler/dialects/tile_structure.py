@@ -139,15 +139,25 @@ class CoreOp(IRDLOperation):
 
 @irdl_op_definition
 class BufferOp(PlainOperation):
-    """A ring of slots in SPM or ACC; in a core it outlives groups, in a group it does not."""
+    """A ring of slots in SPM or ACC; in a core it outlives groups, in a group it does not.
+
+    An ``address`` is that of the buffer in all cores, which may write there (see ``tile.load``).
+    """
 
     name = "tile.buffer"
     buffer_name = prop_def(StringAttr)
+    address = opt_prop_def(IntAttr)
     buffer = result_def(BufferType)
-    assembly_format = "$buffer_name attr-dict `:` type($buffer)"
+    assembly_format = "$buffer_name (`at` $address^)? attr-dict `:` type($buffer)"
 
-    def __init__(self, name: str, buffer_type: BufferType) -> None:
-        super().__init__(result_types=[buffer_type], properties={"buffer_name": text_attr(name)})
+    def __init__(self, name: str, buffer_type: BufferType, address: int | None = None) -> None:
+        super().__init__(
+            result_types=[buffer_type],
+            properties={
+                "buffer_name": text_attr(name),
+                "address": None if address is None else int_attr(address),
+            },
+        )
 
     def verify_(self) -> None:
         spec = self.buffer.type.data
@@ -158,6 +168,12 @@ class BufferOp(PlainOperation):
             raise VerifyException("a buffer that outlives a group has depth 1")
         if parent is not None and parent.name not in ("tile.core", "tile.group"):
             raise VerifyException("a buffer stands in a core or directly in a group")
+        if (
+            self.address is not None
+            and isinstance(parent, Operation)
+            and parent.name != "tile.core"
+        ):
+            raise VerifyException("a buffer with an address stands in a core")
 
 
 @irdl_op_definition

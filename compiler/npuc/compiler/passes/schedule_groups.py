@@ -14,16 +14,25 @@ from npuc.compiler.dialects import nn
 from npuc.compiler.dialects.element_types import dtype_of, shape_of
 from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType, DramType, TensorSpec
 from npuc.compiler.dialects.tile_commands import SignalOp
+from npuc.compiler.dialects.tile_group import GroupOp
 from npuc.compiler.dialects.tile_structure import BufferOp, CoreOp, ProgramOp, TensorOp
 from npuc.compiler.locations import node_names
 from npuc.compiler.ops.group_problem import Placed, problem_of
-from npuc.compiler.schedule.build import GroupMemory, build_group
-from npuc.compiler.schedule.cores import Share, split_work
+from npuc.compiler.schedule.build import GroupMemory, build_group, build_multicast
 from npuc.compiler.schedule.data import Schedule
 from npuc.compiler.schedule.decisions import Decisions
 from npuc.compiler.schedule.panels import in_panels, panel_columns, with_panels
 from npuc.compiler.schedule.problem import GroupProblem, Home
-from npuc.compiler.schedule.program import Buffer, Job, Step, TensorFacts, Work, whole_words
+from npuc.compiler.schedule.program import (
+    Buffer,
+    Job,
+    PartLoad,
+    Step,
+    TensorFacts,
+    Work,
+    whole_words,
+)
+from npuc.compiler.schedule.split.cores import Share, split_work
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.compiler.xdsl_api import (
     Block,
@@ -78,7 +87,8 @@ class _Scheduler:
         work = self._jobs(groups)
         given = self.ctx.schedule
         decisions = Decisions(self.ctx, given if isinstance(given, Schedule) else None)
-        for share in split_work(work, self.ctx.target, self._cores()):
+        self.shares = split_work(work, self.ctx.target, self._cores())
+        for share in self.shares:
             self._build(groups, share, decisions)
         decisions.leave()
         return program
@@ -130,14 +140,20 @@ class _Scheduler:
         core = CoreOp(share.core, Region(Block()))
         plan, tilings = decisions.of(share.work)
         buffers = [self._buffer(buffer, core) for buffer in plan.buffers]
+        coming: dict[int, list[PartLoad]] = {}
+        for load in plan.part_loads:
+            coming.setdefault(load.step, []).append(load)
+        loaded = {buffers[load.buffer] for load in plan.part_loads}
         lives, ends = plan.lives(), plan.job_ends()
         for position, (step, tiling) in enumerate(zip(plan.steps, tilings, strict=True)):
+            for load in coming.get(position, ()):
+                core.body.block.add_op(self._part_load(load, share, groups, buffers[load.buffer]))
             group = groups[share.numbers[step.job]]
             used, exchange = [b for _, b in step.buffers], share.exchanges[step.job]
             memory = GroupMemory(
                 self._dram(step, tiling, share.work),
                 {n: buffers[b] for n, b in step.buffers},
-                first={buffers[b] for b in used if lives[b][0] == position},
+                first={buffers[b] for b in used if lives[b][0] == position} - loaded,
                 last={buffers[b] for b in used if lives[b][1] == position},
                 awaits=exchange.awaits if position == ends[step.job][0] else (),
             )
@@ -145,14 +161,23 @@ class _Scheduler:
             made = build_group(problem, tiling, self.ctx.target, memory)
             if position == ends[step.job][1]:
                 made.body.block.add_ops([SignalOp(name, "st") for name in exchange.signals])
-            for op in walk(made):
-                op.location = group.location
-            core.body.block.add_op(made)
+            core.body.block.add_op(_located(made, group))
         self.body.add_op(core)
+
+    def _part_load(
+        self, load: PartLoad, share: Share, groups: Sequence[nn.GroupOp], buffer: SSAValue
+    ) -> GroupOp:
+        """The group that loads this core's part of a constant for all cores."""
+        multicast, work = load.multicast, share.work
+        group = groups[share.numbers[multicast.job]]
+        name = f"{work.jobs[multicast.job].problem.name}.weights"
+        ends = buffer, self._tensor(multicast.tensor, work)
+        cores = share.core, len(self.shares)
+        return _located(build_multicast(name, ends, multicast.part, cores), group)
 
     def _buffer(self, buffer: Buffer, core: CoreOp) -> SSAValue:
         spec = BufferSpec(Space.spm, whole_words(buffer.n_bytes, self.ctx.target))
-        op = BufferOp(buffer.name, BufferType(spec))
+        op = BufferOp(buffer.name, BufferType(spec), buffer.address)
         core.body.block.add_op(op)
         return op.buffer
 
@@ -227,6 +252,13 @@ class _Scheduler:
     def _bind(self, value: SSAValue, op: TensorOp) -> None:
         self.body.add_op(op)
         self.tensors[value] = op.tensor
+
+
+def _located(made: GroupOp, group: nn.GroupOp) -> GroupOp:
+    """``made``, all of it for what ``group`` says."""
+    for op in walk(made):
+        op.location = group.location
+    return made
 
 
 def _in_whole_tensors(problem: GroupProblem, share: Share, job: int) -> GroupProblem:

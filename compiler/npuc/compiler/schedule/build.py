@@ -20,6 +20,7 @@ from npuc.compiler.dialects.tile_commands import (
     MmaOp,
     Operands,
     ReleaseOp,
+    SignalOp,
     StoreOp,
     VexecOp,
 )
@@ -38,6 +39,7 @@ from npuc.compiler.schedule.problem import (
     Operand,
 )
 from npuc.compiler.schedule.queues import in_halves
+from npuc.compiler.schedule.split.multicast import QUEUE, room_signal, sent_signal
 from npuc.compiler.schedule.tiling import (
     Tiling,
     acc_ring_depth,
@@ -95,6 +97,31 @@ def build_group(
     for buffer in dict.fromkeys(memory.buffers.values()):
         if buffer in memory.last:
             group.body.block.add_op(ReleaseOp(inner[buffer]))
+    return group
+
+
+def build_multicast(
+    name: str,
+    ends: tuple[SSAValue, SSAValue],
+    part: tuple[int, int],
+    cores: tuple[int, int],
+) -> GroupOp:
+    """The tile group that loads a ``part`` of a constant, bytes first to last, for all cores.
+
+    ``ends``: the buffer, whole, and the tensor. ``cores``: which one this is, of how many.
+    """
+    (buffer, tensor), (own, n_cores), (first, last) = ends, cores, part
+    group = GroupOp(name, [buffer, tensor])
+    block = group.body.block
+    acquire = AcquireOp(block.args[0])
+    others = [core for core in range(n_cores) if core != own]
+    n_bytes = (last - first,)
+    transfer = TensorMap(Segment.scratch, DType.i8, first, n_bytes, (1,), n_bytes, (1,))
+    place = Place(((0, 0),), (0, first))
+    load = LoadOp((acquire.slot, block.args[1]), (transfer, place), (), QUEUE, (1 << n_cores) - 1)
+    block.add_ops([acquire, SignalOp(room_signal(own), QUEUE)])
+    block.add_ops([AwaitOp(room_signal(other), QUEUE) for other in others])
+    block.add_ops([load, SignalOp(sent_signal(own), QUEUE)])
     return group
 
 

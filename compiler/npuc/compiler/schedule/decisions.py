@@ -41,12 +41,14 @@ class Decisions:
             is_reranked = self.ctx.options.level >= RERANKED_FROM_LEVEL
             said = Given(self.given, "the file or re-ranking" if is_reranked else "the file")
         self._tilings = Tilings(self.ctx.target, final, said, self.ctx.remarks)
+        self._target = self.ctx.target
         self._stale: dict[tuple[str, ...], None] = {}
         self._cores: set[int | None] = {None}
 
     def of(self, work: Work) -> tuple[ProgramPlan, list[Tiling]]:
         """The steps of one core and their tilings. Raises: CompileError for a misfit."""
         self._cores.add(work.core)
+        self._target = self._tilings.target = work.room(self.ctx.target)
         plan, tilings = self._fitting(work)
         if plan.stopped_early:
             text = "the search for runs in stripes stopped early: the best of those seen are taken"
@@ -75,7 +77,7 @@ class Decisions:
             SOURCE, "too little SPM for tensors that stay: all go through DRAM", ()
         )
         options = replace(_plan_options(self.ctx), resident=False, stripes=False)
-        plan = plan_program(work, self.ctx.target, options)
+        plan = plan_program(work, self._target, options)
         return plan, self._tilings.of(plan, work.jobs)
 
     def leave(self) -> None:
@@ -95,11 +97,11 @@ class Decisions:
         """What stays and what is striped: from the schedule file, or else searched."""
         options = _plan_options(self.ctx)
         if self.given is None:
-            return plan_program(work, self.ctx.target, options)
+            return plan_program(work, self._target, options)
         replay = Replay(self.given, work, self._origin)
         staying, runs = replay.resident(), replay.runs()
-        plan = plan_program(work, self.ctx.target, replace(options, staying=staying, runs=runs))
-        replay.check(plan, self.ctx.target)
+        plan = plan_program(work, self._target, replace(options, staying=staying, runs=runs))
+        replay.check(plan, self._target)
         self._stale.update(dict.fromkeys(replay.stale))
         return plan
 

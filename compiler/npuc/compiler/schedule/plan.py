@@ -7,6 +7,7 @@ from npuc.compiler.schedule.problem import Home
 from npuc.compiler.schedule.program import (
     Buffer,
     Job,
+    PartLoad,
     ProgramPlan,
     Step,
     StripedRun,
@@ -92,10 +93,13 @@ class _Planner:
                 continue
             StripeSteps(self.work.jobs, self.work.tensors, plan, whole).add(segment.striping)
             number = segment.last + 1
+        for multicast in self.work.multicasts:
+            step = next(n for n, step in enumerate(plan.steps) if step.job >= multicast.before)
+            plan.part_loads.append(PartLoad(step, whole[multicast.tensor], multicast))
         return plan
 
     def _whole_buffers(self, plan: ProgramPlan, staying: frozenset[int]) -> dict[int, int]:
-        """The buffer of each tensor that stays: its own, or that of the one it takes over."""
+        """The buffer of each tensor that is in SPM whole: its own, or that which it takes over."""
         striped = {n for run in plan.runs for n in range(run.first, run.last + 1)}
         taken_over = take_overs(self.work.jobs, self.work.tensors, striped)
         whole: dict[int, int] = {}
@@ -108,6 +112,10 @@ class _Planner:
             whole[tensor] = len(plan.buffers)
             facts = self.work.tensors[tensor]
             plan.buffers.append(Buffer(facts.name, facts.n_bytes))
+        for multicast in self.work.multicasts:
+            whole[multicast.tensor] = len(plan.buffers)
+            facts = self.work.tensors[multicast.tensor]
+            plan.buffers.append(Buffer(facts.name, facts.n_bytes, multicast.address))
         return whole
 
 

@@ -6,7 +6,7 @@ the rows of one stripe; everything else moves through the rings of a step's tili
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from npuc.compiler.schedule.problem import GroupProblem, Operand
@@ -53,17 +53,40 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Multicast:
+    """A constant that lies in SPM of all cores at one address: each loads a part and sends it to all.
+
+    ``job`` reads it; its parts are loaded before the first step of the job ``before`` or of one
+    after it. ``part`` are the bytes, first to last, that this core loads.
+    """
+
+    tensor: int
+    job: int
+    before: int
+    address: int
+    part: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
 class Work:
     """All jobs of a core in order, and the tensors that they number.
 
     ``readers``: the jobs that read what other cores write, and so wait for their signals.
-    ``core``: whose they are, where several share the work.
+    ``core``: whose they are, where several share the work. ``multicasts`` are in order of their
+    jobs, and have the first ``multicast_bytes`` of SPM.
     """
 
     jobs: tuple[Job, ...]
     tensors: tuple[TensorFacts, ...]
     readers: frozenset[int] = frozenset()
     core: int | None = None
+    multicasts: tuple[Multicast, ...] = ()
+    multicast_bytes: int = 0
+
+    def room(self, target: Target) -> Target:
+        """``target`` with the SPM that is left beside multicast constants."""
+        left = target.spm.capacity_bytes - self.multicast_bytes
+        return replace(target, spm=replace(target.spm, capacity_bytes=left))
 
 
 @dataclass(frozen=True)
@@ -95,10 +118,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Buffer:
-    """SPM bytes that outlive a step."""
+    """SPM bytes that outlive a step; at an ``address`` where that is decided already."""
 
     name: str
     n_bytes: int
+    address: int | None = None
+
+
+@dataclass(frozen=True)
+class PartLoad:
+    """Before a step: the core loads its part of a constant into a buffer, here and in all cores."""
+
+    step: int
+    buffer: int
+    multicast: Multicast
 
 
 @dataclass
@@ -114,10 +147,11 @@ class ProgramPlan:
     staying: frozenset[int] = frozenset()
     runs: tuple[StripedRun, ...] = ()
     stopped_early: bool = False
+    part_loads: list[PartLoad] = field(default_factory=list)
 
     def lives(self) -> dict[int, tuple[int, int]]:
-        """First and last step that uses each buffer."""
-        found: dict[int, tuple[int, int]] = {}
+        """First and last step that uses each buffer; a part is loaded in the step it is before."""
+        found = {load.buffer: (load.step, load.step) for load in self.part_loads}
         for position, step in enumerate(self.steps):
             for _, buffer in step.buffers:
                 found[buffer] = (found.get(buffer, (position, 0))[0], position)
@@ -131,9 +165,11 @@ class ProgramPlan:
         return found
 
     def live_bytes(self, target: Target) -> list[int]:
-        """Bytes of buffers that are alive at each step, in whole bank words."""
+        """Bytes of the buffers without address that are alive at each step, in whole bank words."""
         change = [0] * (len(self.steps) + 1)
         for buffer, (first, last) in self.lives().items():
+            if self.buffers[buffer].address is not None:
+                continue
             n_bytes = whole_words(self.buffers[buffer].n_bytes, target)
             change[first] += n_bytes
             change[last + 1] -= n_bytes

@@ -78,10 +78,10 @@ def _same_place(operand: Operand, result: Operand) -> bool:
 
 
 def with_homes(job: Job, resident: Mapping[int, Home] | AbstractSet[int]) -> GroupProblem:
-    """The problem of ``job`` with the tensors of ``resident`` in SPM."""
+    """The problem of ``job`` with the tensors of ``resident`` in SPM too."""
     homes = resident if isinstance(resident, Mapping) else dict.fromkeys(resident, Home.spm)
     operands = tuple(
-        o if (home := homes.get(job.tensor(o), Home.dram)) is o.home else replace(o, home=home)
+        o if (home := homes.get(job.tensor(o), o.home)) is o.home else replace(o, home=home)
         for o in job.problem.operands
     )
     return replace(job.problem, operands=operands)

@@ -114,7 +114,10 @@ class RowJob:
 
     @staticmethod
     def of(job: Job, made: AbstractSet[int]) -> "RowJob | None":
-        """None where the job cannot run by rows. ``made`` are the tensors that jobs make."""
+        """None where the job cannot run by rows; what is in SPM already is there for one step.
+
+        ``made`` are the tensors that jobs make.
+        """
         problem = job.problem
         dim = row_dim(problem)
         if dim is None:
@@ -125,7 +128,7 @@ class RowJob:
             if job.tensor(problem.operands[n]) in made
         )
         outs = [problem.operands[n] for n in problem.vector.outputs]
-        if not all(can_stay(problem, o) for o in problem.operands):
+        if not all(can_stay(problem, o) and not o.is_resident for o in problem.operands):
             return None
         writes = tuple((job.tensor(o), o.steps[dim]) for o in outs)
         return RowJob(job, dim, problem.extents[dim], reads, writes)

@@ -2,18 +2,32 @@
 
 Rows go to the same core from job to job where no window crosses them (images of a batch), so that
 what is handed on stays private to a core. Columns suit products with few rows and many weights:
-every weight is then read once. Tensors that other cores read lie in DRAM, and whoever reads them
+every weight is then read once; so it is where cores load weights for each other (``multicast``). Tensors that other cores read lie in DRAM, and whoever reads them
 waits for the signals of those who wrote them. A reduction is never split.
 """
 
+from bisect import bisect_left
 from collections import Counter as Multiset
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem, Operand
-from npuc.compiler.schedule.program import Job, TensorFacts, Work, tensor_bytes
+from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem, Home, Operand
+from npuc.compiler.schedule.program import (
+    Job,
+    Multicast,
+    TensorFacts,
+    Work,
+    tensor_bytes,
+    whole_words,
+)
 from npuc.compiler.schedule.queues import LOAD_QUEUES
+from npuc.compiler.schedule.split.multicast import (
+    multicast_operand,
+    parts_of,
+    place_multicasts,
+    sent_signal,
+)
 from npuc.compiler.schedule.striping.rows import Range, RowReads, restrict, row_dim
 from npuc.isa.cost import mma_cycles, transfer_rate
 from npuc.isa.target import Target
@@ -66,9 +80,12 @@ def split_work(work: Work, target: Target, cores: int) -> list[Share]:
 
 
 class _Splitter:
+    """``multicasts``: the constants that cores load for each other, by the job that reads them."""
+
     def __init__(self, work: Work, target: Target, cores: int) -> None:
         self.work, self.target, self.cores = work, target, cores
         self.cuts = [_cut(job, work.tensors, target, cores) for job in work.jobs]
+        self.multicasts = self._multicasts()
         self.apart = self._apart()
         self.private = {t: r for t, r in self.apart.items() if work.tensors[t].is_scratch}
 
@@ -81,6 +98,17 @@ class _Splitter:
             gained -= _cycles(job.problem, replace(cut, by_rows=True), self.target)
             gained -= EXCHANGE_CYCLES * any(map(self._is_shared, job.outputs))
         return gained
+
+    def _multicasts(self) -> dict[int, Multicast]:
+        wanted = {}
+        for number, (job, cut) in enumerate(zip(self.work.jobs, self.cuts, strict=True)):
+            weights = multicast_operand(job, self.work.tensors, self.target)
+            if weights is not None and _all_need(weights, cut):
+                wanted[number] = job.tensor(weights)
+        readers = Multiset(t for job in self.work.jobs for t in job.tensors)
+        alone = {number: tensor for number, tensor in wanted.items() if readers[tensor] == 1}
+        found = place_multicasts(alone, self.work.tensors, self.target)
+        return {multicast.job: multicast for multicast in found}
 
     def shares(self) -> list[Share]:
         exchanges = self._exchanges()
@@ -98,8 +126,22 @@ class _Splitter:
         jobs = [self._part(n, core, offsets) for n in numbers]
         waits = tuple(exchanges.get(n, Exchange()) for n in numbers)
         readers = [i for i, n in enumerate(numbers) if self._shared_reads(self.work.jobs[n])]
-        work = Work(tuple(jobs), tuple(facts), frozenset(readers), core)
+        own, n_bytes = self._own_multicasts(core, numbers)
+        work = Work(tuple(jobs), tuple(facts), frozenset(readers), core, own, n_bytes)
         return Share(core, work, tuple(numbers), waits, offsets)
+
+    def _own_multicasts(
+        self, core: int, numbers: Sequence[int]
+    ) -> tuple[tuple[Multicast, ...], int]:
+        """The multicasts as ``core`` sees them, whose jobs have these ``numbers``; bytes of SPM."""
+        own, end = [], 0
+        for number, multicast in self.multicasts.items():
+            n_bytes = self.work.tensors[multicast.tensor].n_bytes
+            end = max(end, multicast.address + whole_words(n_bytes, self.target))
+            part = parts_of(multicast, n_bytes, self.target, self.cores)[core]
+            before = bisect_left(numbers, multicast.before)
+            own.append(replace(part, job=bisect_left(numbers, number), before=before))
+        return tuple(own), end
 
     def _part(self, number: int, core: int, offsets: Mapping[int, int]) -> Job:
         job, cut = self.work.jobs[number], self.cuts[number]
@@ -109,6 +151,7 @@ class _Splitter:
                 o,
                 base=o.base - offsets.get(job.tensor(o), 0),
                 waits=n in problem.inputs and self._is_shared(job.tensor(o)),
+                home=Home.spm if self._is_multicast(number, job.tensor(o)) else o.home,
             )
             for n, o in enumerate(problem.operands)
         )
@@ -137,6 +180,8 @@ class _Splitter:
         for n in job.problem.inputs:
             operand = job.problem.operands[n]
             part = _part_of(job.problem, cut) if cut.dim in operand.dims else 1.0
+            if self._is_multicast(number, job.tensor(operand)):
+                part /= self.cores
             cycles = tensor_bytes(operand) * part / transfer_rate(self.target)
             constants += cycles * (self.work.tensors[job.tensor(operand)].segment == "constant")
             shared += cycles * self._is_shared(job.tensor(operand))
@@ -170,7 +215,9 @@ class _Splitter:
             shared = [t for t in job.outputs if self._is_shared(t)]
             needs = [(queue, written.get(t, given)) for t, queue in self._shared_reads(job)]
             for core in [c for c in range(self.cores) if _size(cut.ranges[c])]:
-                awaits = [
+                others = [c for c in range(self.cores) if c != core and number in self.multicasts]
+                awaits = [(sent_signal(other), "mxu") for other in others]
+                awaits += [
                     await_
                     for queue, counts in needs
                     for await_ in _awaits(core, queue, counts, awaited)
@@ -189,6 +236,10 @@ class _Splitter:
         operands = [job.problem.operands[n] for n in job.problem.inputs]
         pairs = [(job.tensor(o), o.queue) for o in operands if self._is_shared(job.tensor(o))]
         return list(dict.fromkeys(pairs))
+
+    def _is_multicast(self, number: int, tensor: int) -> bool:
+        multicast = self.multicasts.get(number)
+        return multicast is not None and multicast.tensor == tensor
 
     def _is_shared(self, tensor: int) -> bool:
         is_made = self.work.tensors[tensor].segment in ("scratch", "output")
@@ -225,7 +276,13 @@ def _cut(job: Job, tensors: Sequence[TensorFacts], target: Target, cores: int) -
     if not options:
         whole = (0, problem.extents[0])
         return _Cut(0, (whole, *[NOTHING] * (cores - 1)), by_rows=False)
-    return min(options, key=lambda cut: _cycles(problem, cut, target))
+    weights = multicast_operand(job, tensors, target)
+    return min(options, key=lambda cut: _cycles(problem, cut, target, weights))
+
+
+def _all_need(weights: Operand, cut: _Cut) -> bool:
+    """Whether every core has a part of the job for which it needs all ``weights``."""
+    return cut.dim not in weights.dims and all(map(_size, cut.ranges))
 
 
 def _has_columns(job: Job, tensors: Sequence[TensorFacts], target: Target) -> bool:
@@ -235,8 +292,13 @@ def _has_columns(job: Job, tensors: Sequence[TensorFacts], target: Target) -> bo
     return tensors[job.tensor(job.problem.operands[parts.w])].segment == "constant"
 
 
-def _cycles(problem: GroupProblem, cut: _Cut, target: Target) -> float:
-    """The longest share on the array, its weights through one core's DMA, or all cores' weights."""
+def _cycles(
+    problem: GroupProblem, cut: _Cut, target: Target, multicast: Operand | None = None
+) -> float:
+    """The longest share on the array, its weights through one core's DMA, or all cores' weights.
+
+    ``multicast``: the weights that each core loads a part of, if all need them.
+    """
     parts = problem.contraction
     if parts is None:
         return 0.0
@@ -250,6 +312,8 @@ def _cycles(problem: GroupProblem, cut: _Cut, target: Target) -> float:
     w = problem.operands[parts.w]
     copies = sum(_size(r) > 0 for r in cut.ranges)
     part = _part_of(problem, cut) if cut.dim in w.dims else 1.0
+    if multicast is not None and copies > 1 and _all_need(multicast, cut):
+        part = 1 / copies
     own = tensor_bytes(w) * part
     shared = own * copies / (target.dram.bytes_per_cycle * target.dram.efficiency)
     array = float(mma_cycles(target, m, k, extents[N_DIM], dtype=w.dtype))
