@@ -153,10 +153,10 @@ _Step = _Turn | _Issue | _Loop
 def parts_of(buffer: SSAValue) -> list[LoadOp]:
     """The loads that fill the slots of a ring between them, each bytes of its own; none elsewhere.
 
-    The ring is acquired in one place, so that all its slots are filled in the same way.
+    A group acquires the ring in one place, so that all its slots are filled in the same way.
     """
     acquired = [use.operation for use in buffer.uses if isinstance(use.operation, AcquireOp)]
-    if len(acquired) != 1 or not isinstance(buffer.owner, BufferOp):
+    if len(acquired) != 1:
         return []
     users = [use.operation for use in acquired[0].slot.uses]
     loads = [op for op in users if isinstance(op, LoadOp)]

@@ -33,6 +33,7 @@ from npuc.compiler.schedule.program import (
     whole_words,
 )
 from npuc.compiler.schedule.split.cores import Share, split_work
+from npuc.compiler.schedule.split.multicast import slices
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.compiler.xdsl_api import (
     Block,
@@ -173,7 +174,8 @@ class _Scheduler:
         name = f"{work.jobs[multicast.job].problem.name}.weights"
         ends = buffer, self._tensor(multicast.tensor, work)
         cores = share.core, len(self.shares)
-        return _located(build_multicast(name, ends, multicast.part, cores), group)
+        part = slices(multicast.part, self.ctx.target)
+        return _located(build_multicast(name, ends, part, cores), group)
 
     def _buffer(self, buffer: Buffer, core: CoreOp) -> SSAValue:
         spec = BufferSpec(Space.spm, whole_words(buffer.n_bytes, self.ctx.target))

@@ -39,7 +39,7 @@ from npuc.compiler.schedule.problem import (
     Operand,
 )
 from npuc.compiler.schedule.queues import in_halves
-from npuc.compiler.schedule.split.multicast import QUEUE, room_signal, sent_signal
+from npuc.compiler.schedule.split.multicast import room_signal, sent_signal
 from npuc.compiler.schedule.tiling import (
     Tiling,
     acc_ring_depth,
@@ -103,25 +103,27 @@ def build_group(
 def build_multicast(
     name: str,
     ends: tuple[SSAValue, SSAValue],
-    part: tuple[int, int],
+    part: Sequence[tuple[str, tuple[int, int]]],
     cores: tuple[int, int],
 ) -> GroupOp:
-    """The tile group that loads a ``part`` of a constant, bytes first to last, for all cores.
+    """The tile group that loads a ``part`` of a constant for all cores: its bytes, by queue.
 
     ``ends``: the buffer, whole, and the tensor. ``cores``: which one this is, of how many.
     """
-    (buffer, tensor), (own, n_cores), (first, last) = ends, cores, part
+    (buffer, tensor), (own, n_cores) = ends, cores
     group = GroupOp(name, [buffer, tensor])
     block = group.body.block
     acquire = AcquireOp(block.args[0])
-    others = [core for core in range(n_cores) if core != own]
-    n_bytes = (last - first,)
-    transfer = TensorMap(Segment.scratch, DType.i8, first, n_bytes, (1,), n_bytes, (1,))
-    place = Place(((0, 0),), (0, first))
-    load = LoadOp((acquire.slot, block.args[1]), (transfer, place), (), QUEUE, (1 << n_cores) - 1)
-    block.add_ops([acquire, SignalOp(room_signal(own), QUEUE)])
-    block.add_ops([AwaitOp(room_signal(other), QUEUE) for other in others])
-    block.add_ops([load, SignalOp(sent_signal(own), QUEUE)])
+    block.add_op(acquire)
+    for queue, (first, last) in part:
+        n_bytes = (last - first,)
+        whole = TensorMap(Segment.scratch, DType.i8, first, n_bytes, (1,), n_bytes, (1,))
+        transfer = whole, Place(((0, 0),), (0, first))
+        load = LoadOp((acquire.slot, block.args[1]), transfer, (), queue, (1 << n_cores) - 1)
+        others = [room_signal(core, queue) for core in range(n_cores) if core != own]
+        block.add_op(SignalOp(room_signal(own, queue), queue))
+        block.add_ops([AwaitOp(signal, queue) for signal in others])
+        block.add_ops([load, SignalOp(sent_signal(own, queue), queue)])
     return group
 
 

@@ -54,10 +54,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Multicast:
-    """A constant that lies in SPM of all cores at one address: each loads a part and sends it to all.
+    """A constant in SPM of all cores, at one address; each loads a part of it and sends it to all.
 
-    ``job`` reads it; its parts are loaded before the first step of the job ``before`` or of one
-    after it. ``part`` are the bytes, first to last, that this core loads.
+    ``job`` reads it. Parts are loaded before the first step of the job ``before``, or of one after
+    it; ``part`` are the bytes, first to last, that this core loads.
     """
 
     tensor: int

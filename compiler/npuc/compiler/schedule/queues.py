@@ -32,10 +32,15 @@ def cut_axis(box: tuple[int, ...]) -> int | None:
     return None if axis is None or rows[axis] < 2 else axis
 
 
+def feeds_both(target: Target) -> bool:
+    """Whether DRAM has enough for both queues of every core."""
+    share = target.dram.bytes_per_cycle * target.dram.efficiency / target.cores
+    return len(LOAD_QUEUES) * transfer_rate(target) <= share
+
+
 def both_may_bring(problem: GroupProblem, target: Target) -> tuple[int, ...]:
     """Operands that may be cut; none where two queues of each core are more than DRAM feeds."""
-    share = target.dram.bytes_per_cycle * target.dram.efficiency / target.cores
-    if len(LOAD_QUEUES) * transfer_rate(target) > share:
+    if not feeds_both(target):
         return ()
     return tuple(n for n in problem.inputs if _may_be_cut(problem.operands[n]))
 

@@ -2,8 +2,9 @@
 
 Rows go to the same core from job to job where no window crosses them (images of a batch), so that
 what is handed on stays private to a core. Columns suit products with few rows and many weights:
-every weight is then read once; so it is where cores load weights for each other (``multicast``). Tensors that other cores read lie in DRAM, and whoever reads them
-waits for the signals of those who wrote them. A reduction is never split.
+every weight is then read once; so it is where cores load weights for each other (``multicast``).
+Tensors that other cores read lie in DRAM, and whoever reads them waits for the signals of those
+who wrote them. A reduction is never split.
 """
 
 from bisect import bisect_left
@@ -26,6 +27,7 @@ from npuc.compiler.schedule.split.multicast import (
     multicast_operand,
     parts_of,
     place_multicasts,
+    sending_queues,
     sent_signal,
 )
 from npuc.compiler.schedule.striping.rows import Range, RowReads, restrict, row_dim
@@ -210,13 +212,13 @@ class _Splitter:
         written: dict[int, list[int]] = {}  # of them, the last that covers a tensor
         awaited: Multiset[tuple[int, str, str]] = Multiset()
         found: list[dict[int, Exchange]] = [{} for _ in range(self.cores)]
-        queues = self._reading_queues()
+        queues, sending = self._reading_queues(), sending_queues(self.target)
         for number, (job, cut) in enumerate(zip(self.work.jobs, self.cuts, strict=True)):
             shared = [t for t in job.outputs if self._is_shared(t)]
             needs = [(queue, written.get(t, given)) for t, queue in self._shared_reads(job)]
             for core in [c for c in range(self.cores) if _size(cut.ranges[c])]:
                 others = [c for c in range(self.cores) if c != core and number in self.multicasts]
-                awaits = [(sent_signal(other), "mxu") for other in others]
+                awaits = [(sent_signal(other, q), "mxu") for other in others for q in sending]
                 awaits += [
                     await_
                     for queue, counts in needs

@@ -8,6 +8,7 @@ its part is sent.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from npuc.compiler.planning.buffers import Buffer
 from npuc.compiler.planning.plan import PlanOptions, plan
@@ -19,24 +20,37 @@ from npuc.compiler.schedule.program import (
     can_stay,
     whole_words,
 )
+from npuc.compiler.schedule.queues import LOAD_QUEUES, feeds_both
 from npuc.isa.cost import transfer_rate
 from npuc.isa.target import Target
 
-QUEUE = "ld1"  # that of weights
+WEIGHTS_QUEUE = "ld1"
 JOBS_AHEAD = 8  # so far ahead of the job that reads, parts are loaded at most
 SPM_PARTS = 4  # one of so many is for multicast constants
-WORTH_CYCLES = 2000  # of a load that is saved: two signals and a wait for the slowest core
+WORTH_CYCLES = 1000  # of a load that is saved: two signals and a wait for the slowest core
 FIRST_FIT = PlanOptions(max_nodes=0)
 
 
-def room_signal(core: int) -> str:
-    """What a core gives when its bytes of the next constant are free."""
-    return f"core{core}.room"
+def sending_queues(target: Target) -> tuple[str, ...]:
+    """The queues that share a core's part: both where DRAM feeds them in all cores."""
+    return LOAD_QUEUES if feeds_both(target) else (WEIGHTS_QUEUE,)
 
 
-def sent_signal(core: int) -> str:
-    """What a core gives when its part is in SPM of all cores."""
-    return f"core{core}.sent"
+def room_signal(core: int, queue: str) -> str:
+    """What a core gives when its bytes of the next constant are free for the ``queue`` of all."""
+    return f"core{core}.room.{queue}"
+
+
+def sent_signal(core: int, queue: str) -> str:
+    """What a core gives when what its ``queue`` loads of its part is in SPM of all cores."""
+    return f"core{core}.sent.{queue}"
+
+
+def slices(part: tuple[int, int], target: Target) -> list[tuple[str, tuple[int, int]]]:
+    """The bytes of a core's part that each of its queues loads."""
+    queues = sending_queues(target)
+    ranges = _even(part, len(queues), target)
+    return list(zip(queues, ranges, strict=True))
 
 
 def multicast_operand(job: Job, tensors: Sequence[TensorFacts], target: Target) -> Operand | None:
@@ -44,16 +58,17 @@ def multicast_operand(job: Job, tensors: Sequence[TensorFacts], target: Target) 
 
     They are a constant that the array alone reads and that is worth the wait for other cores.
     """
-    parts = job.problem.contraction
-    if parts is None or target.cores < 2:
+    product = job.problem.contraction
+    if product is None or target.cores < 2:
         return None
-    weights = job.problem.operands[parts.w]
+    weights = job.problem.operands[product.w]
     tensor = job.tensor(weights)
     n_bytes = tensors[tensor].n_bytes
     room = target.spm.capacity_bytes // SPM_PARTS // 2  # beside those of the next job
     fits = whole_words(n_bytes, target) <= room and can_stay(job.problem, weights)
     is_alone = tensors[tensor].segment == "constant" and job.tensors.count(tensor) == 1
-    is_worth_it = n_bytes > WORTH_CYCLES * transfer_rate(target)
+    parts = target.cores * len(sending_queues(target))
+    is_worth_it = n_bytes >= max(WORTH_CYCLES * transfer_rate(target), parts * _granule(target))
     return weights if fits and is_alone and is_worth_it else None
 
 
@@ -90,7 +105,17 @@ def place_multicasts(
 
 def parts_of(multicast: Multicast, n_bytes: int, target: Target, cores: int) -> list[Multicast]:
     """The multicast as each core sees it: an equal part of its bytes, in whole bursts."""
-    granule = max(target.dram.burst_bytes, target.spm.bank_width_bytes)
-    blocks = -(-n_bytes // granule)
-    ends = [min(-(-blocks * core // cores) * granule, n_bytes) for core in range(cores + 1)]
-    return [replace(multicast, part=(ends[core], ends[core + 1])) for core in range(cores)]
+    ranges = _even((0, n_bytes), cores, target)
+    return [replace(multicast, part=part) for part in ranges]
+
+
+def _even(part: tuple[int, int], count: int, target: Target) -> list[tuple[int, int]]:
+    """A range of bytes in ``count`` ranges, which begin at whole bursts and bank words."""
+    first, last = part
+    blocks = -(-(last - first) // _granule(target))
+    starts = [first + -(-blocks * n // count) * _granule(target) for n in range(count)]
+    return list(pairwise([*starts, last]))
+
+
+def _granule(target: Target) -> int:
+    return max(target.dram.burst_bytes, target.spm.bank_width_bytes)
