@@ -15,7 +15,7 @@ npu.program {
     npu.group "g" tensors ["x", "w"] buffers ["g/x"] usage <[0, 1, 0, 0, 1, 1] [buffer 0 ld0 writes 1, tensor 0 ld0 reads 1] [mxu ld0 1, vpu mxu 1]> {
       npu.scalar add r6 = r0, r0, -3
       npu.loop 4 {
-        npu.ld ld0 map <input i8 2 extents [8, 4] strides [4, 1] box [4, 4] spm [4, 1] fill 3> at <[1 ?6, 0] offset 16 ?7> of <[0] tensor 0> order <increment 0 waits [0 mxu 0 -1 ?4, 1 st 2 7]>
+        npu.ld ld0 map <input i8 2 extents [8, 4] strides [4, 1] box [4, 4] spm [4, 1] fill 3> at <[1 ?6, 0] offset 16 ?7> of <[0] tensor 0> to cores #builtin.int<5> order <increment 0 waits [0 mxu 0 -1 ?4, 1 st 2 7]>
         npu.nop vpu order <waits [0 ld0 0 1]>
       }
       npu.gather ld1 map <input i8 2 extents [8, 4] strides [4, 1] box [1, 4] spm [4, 1]> at <[0, 0 ?6] offset 16> view <i32 spm 64 extents [4 ?7] strides [4]> of <[0, 0] tensor 0> order <increment 0>

@@ -15,8 +15,8 @@ from npuc.compiler.dialects.tile import AwaitOp, CoreOp, GroupOp, LoadOp, Signal
 from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
-from npuc.compiler.schedule.split import cores as splitting
 from npuc.compiler.schedule.data import parse_schedule
+from npuc.compiler.schedule.split import cores as splitting
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.emulator.machine import RunOptions, load, run
 from npuc.emulator.timing.timing import time_streams

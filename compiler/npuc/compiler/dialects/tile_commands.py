@@ -18,6 +18,7 @@ from npuc.compiler.dialects.tile_attributes import (
     PlaceAttr,
     ViewAttr,
 )
+from npuc.compiler.dialects.tile_structure import BufferOp
 from npuc.compiler.dialects.tile_text import Place
 from npuc.compiler.dialects.tile_verify import (
     check_numbers,
@@ -28,6 +29,7 @@ from npuc.compiler.shared_attributes import INDEX, int_attr, segment_sizes
 from npuc.compiler.xdsl_api import (
     ArrayAttr,
     AttrSizedOperandSegments,
+    BlockArgument,
     EnumAttribute,
     IntAttr,
     IRDLOperation,
@@ -189,6 +191,8 @@ class LoadOp(PlainOperation):
             raise VerifyException("a load stands on ld0 or ld1")
         if self.cores is not None and self.cores.data < 1:
             raise VerifyException("a load goes to one core at least")
+        if self.cores is not None and not is_at_one_address(self.slot):
+            raise VerifyException("a load for several cores fills a buffer that has an address")
         check_transfer(self.map.data, self.place.data, len(self.dynamics), slot_spec(self.slot))
 
 
@@ -397,6 +401,17 @@ class AwaitOp(IRDLOperation):
         super().__init__(
             properties={"signal": StringAttr(signal), "queue": QueueAttr(QueueName(queue))}
         )
+
+
+def is_at_one_address(slot: SSAValue) -> bool:
+    """Whether the slot's buffer is one of the core that has an address, the same in all cores."""
+    taken = slot.owner
+    buffer = taken.buffer if isinstance(taken, AcquireOp | HeldOp) else slot
+    if not isinstance(buffer, BlockArgument):
+        return False
+    group = buffer.owner.parent_op()
+    declared = None if group is None else group.operands[buffer.index].owner
+    return isinstance(declared, BufferOp) and declared.address is not None
 
 
 def slot_spec(slot: SSAValue) -> BufferSpec | None:

@@ -174,6 +174,10 @@ class _Scheduler:
         name = f"{work.jobs[multicast.job].problem.name}.weights"
         ends = buffer, self._tensor(multicast.tensor, work)
         cores = share.core, len(self.shares)
+        if share is self.shares[0]:
+            text = f"each of {cores[1]} cores loads a part of the weights and sends it to all"
+            n_bytes, nodes = work.tensors[multicast.tensor].n_bytes, work.jobs[multicast.job].nodes
+            self.ctx.remarks.applied(ScheduleGroups.name, text, nodes, weight_bytes=n_bytes)
         part = slices(multicast.part, self.ctx.target)
         return _located(build_multicast(name, ends, part, cores), group)
 

@@ -94,10 +94,12 @@ class _Splitter:
     def gained_cycles(self) -> float:
         """What the split saves by peak rates, exchanges paid."""
         gained = 0.0
-        for job, cut in zip(self.work.jobs, self.cuts, strict=True):
+        for number, (job, cut) in enumerate(zip(self.work.jobs, self.cuts, strict=True)):
             alone = _Cut(cut.dim, ((0, job.problem.extents[cut.dim]),), by_rows=True)
+            split = replace(cut, by_rows=True)
+            is_multicast = number in self.multicasts
             gained += _cycles(job.problem, alone, self.target)
-            gained -= _cycles(job.problem, replace(cut, by_rows=True), self.target)
+            gained -= _cycles(job.problem, split, self.target, is_multicast)
             gained -= EXCHANGE_CYCLES * any(map(self._is_shared, job.outputs))
         return gained
 
@@ -279,7 +281,12 @@ def _cut(job: Job, tensors: Sequence[TensorFacts], target: Target, cores: int) -
         whole = (0, problem.extents[0])
         return _Cut(0, (whole, *[NOTHING] * (cores - 1)), by_rows=False)
     weights = multicast_operand(job, tensors, target)
-    return min(options, key=lambda cut: _cycles(problem, cut, target, weights))
+
+    def cycles(cut: _Cut) -> float:
+        is_multicast = weights is not None and _all_need(weights, cut)
+        return _cycles(problem, cut, target, is_multicast)
+
+    return min(options, key=cycles)
 
 
 def _all_need(weights: Operand, cut: _Cut) -> bool:
@@ -294,12 +301,10 @@ def _has_columns(job: Job, tensors: Sequence[TensorFacts], target: Target) -> bo
     return tensors[job.tensor(job.problem.operands[parts.w])].segment == "constant"
 
 
-def _cycles(
-    problem: GroupProblem, cut: _Cut, target: Target, multicast: Operand | None = None
-) -> float:
+def _cycles(problem: GroupProblem, cut: _Cut, target: Target, is_multicast: bool = False) -> float:
     """The longest share on the array, its weights through one core's DMA, or all cores' weights.
 
-    ``multicast``: the weights that each core loads a part of, if all need them.
+    ``is_multicast``: each core loads a part of the weights alone.
     """
     parts = problem.contraction
     if parts is None:
@@ -314,7 +319,7 @@ def _cycles(
     w = problem.operands[parts.w]
     copies = sum(_size(r) > 0 for r in cut.ranges)
     part = _part_of(problem, cut) if cut.dim in w.dims else 1.0
-    if multicast is not None and copies > 1 and _all_need(multicast, cut):
+    if is_multicast:
         part = 1 / copies
     own = tensor_bytes(w) * part
     shared = own * copies / (target.dram.bytes_per_cycle * target.dram.efficiency)

@@ -77,16 +77,18 @@ def place_multicasts(
 ) -> list[Multicast]:
     """Where the constants of ``wanted``, a tensor by job, lie and from which job on.
 
-    As many jobs ahead as there is room for; the largest ones are left out where none is enough.
+    As many jobs ahead as there is room for, the first ones less, lest all come before the first
+    job; the largest ones are left out where no number is small enough.
     """
     left = dict(wanted)
     room = target.spm.capacity_bytes // SPM_PARTS
     while left:
         for ahead in range(JOBS_AHEAD, 0, -1):
+            begin = {job: max(job - ahead, (job + 1) // 2) for job in left}
             buffers = [
                 Buffer(
                     str(job),
-                    max(job - ahead, 0),
+                    begin[job],
                     job + 1,
                     whole_words(tensors[tensor].n_bytes, target),
                     target.spm.bank_width_bytes,
@@ -96,7 +98,7 @@ def place_multicasts(
             found = plan(buffers, room, FIRST_FIT)
             if found.fits:
                 return [
-                    Multicast(left[job], job, max(job - ahead, 0), found.offsets[str(job)])
+                    Multicast(left[job], job, begin[job], found.offsets[str(job)])
                     for job in sorted(left)
                 ]
         del left[max(left, key=lambda job: tensors[left[job]].n_bytes)]
