@@ -136,7 +136,9 @@ class Prepared:
         op, references = self.op, self.references
         if isinstance(op, LoadOp):
             assert self.place is not None
-            return LdOp(self.queue, (op.map.data, self.place), references, order, op.cores)
+            load = LdOp(self.queue, (op.map.data, self.place), references, order)
+            load.cores = op.cores
+            return load
         if isinstance(op, TileGatherOp):
             assert self.place is not None
             transfer = op.map.data, self.place, self.views[0]

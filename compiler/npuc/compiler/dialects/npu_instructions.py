@@ -134,14 +134,12 @@ class LdOp(PlainOperation):
         transfer: tuple[TensorMap, Place],
         references: References | None,
         order: Order,
-        cores: IntAttr | None = None,
     ) -> None:
         super().__init__(
             properties={
                 "queue": QueueAttr(QueueName(queue)),
                 "map": DramMapAttr(transfer[0]),
                 "place": PlaceAttr(transfer[1]),
-                "cores": cores,
                 "order": OrderAttr(order),
                 "references": _optional(references),
             }

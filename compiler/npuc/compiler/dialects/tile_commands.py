@@ -174,7 +174,6 @@ class LoadOp(PlainOperation):
         transfer: tuple[TensorMap, Place],
         dynamics: Sequence[SSAValue] = (),
         queue: str = "ld0",
-        cores: int | None = None,
     ) -> None:
         super().__init__(
             operands=[*ends, *dynamics],
@@ -182,7 +181,6 @@ class LoadOp(PlainOperation):
                 "map": MapAttr(transfer[0]),
                 "place": PlaceAttr(transfer[1]),
                 "queue": QueueAttr(QueueName(queue)),
-                "cores": None if cores is None else int_attr(cores),
             },
         )
 

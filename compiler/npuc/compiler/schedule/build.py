@@ -48,6 +48,7 @@ from npuc.compiler.schedule.tiling import (
     ring_depth,
     slot_bytes,
 )
+from npuc.compiler.shared_attributes import int_attr
 from npuc.compiler.xdsl_api import Block, Operation, SSAValue
 from npuc.isa.descriptors import Segment, Space, TensorMap, View, Window
 from npuc.isa.dtypes import DType
@@ -119,7 +120,8 @@ def build_multicast(
         n_bytes = (last - first,)
         whole = TensorMap(Segment.scratch, DType.i8, first, n_bytes, (1,), n_bytes, (1,))
         transfer = whole, Place(((0, 0),), (0, first))
-        load = LoadOp((acquire.slot, block.args[1]), transfer, (), queue, (1 << n_cores) - 1)
+        load = LoadOp((acquire.slot, block.args[1]), transfer, (), queue)
+        load.cores = int_attr((1 << n_cores) - 1)
         others = [room_signal(core, queue) for core in range(n_cores) if core != own]
         block.add_op(SignalOp(room_signal(own, queue), queue))
         block.add_ops([AwaitOp(signal, queue) for signal in others])
