@@ -101,15 +101,18 @@ class Rounds:
     is_ahead: bool = True
     step_cycles: int = STEP_CYCLES
 
-    def cycles(self, turns: Sequence[int]) -> int:
+    def cycles(self, turns: Sequence[int], limit: int = NEVER) -> int:
         """Cycles of all rounds, when the jobs of each run in the order of ``turns``.
 
-        Stores take time of DRAM alone: no engine waits for them.
+        Stores take time of DRAM alone: no engine waits for them. It is ``limit`` as soon as it is
+        certain that it is no less.
         """
         mxu = vpu = dma = issued = 0
         accumulator = Accumulator(self.acc_bytes)
         done = [0] * len(self.producers)  # when each job ended its last round
-        for by_job in self._by_job:
+        for by_job, left in zip(self._by_job, self._left, strict=True):
+            if mxu + left[0] >= limit or vpu + left[1] >= limit or dma + left[2] >= limit:
+                return limit
             ends = list(done)
             begun = max(mxu, vpu)
             for piece in [by_job[job] for job in turns if job in by_job]:
@@ -134,6 +137,22 @@ class Rounds:
         """The pieces of each round by their jobs."""
         return [{piece.job: piece for piece in pieces} for pieces in self.pieces]
 
+    @cached_property
+    def _left(self) -> list[tuple[int, int, int]]:
+        """By round: cycles of matrix and vector engine and DRAM from then on, without any wait."""
+        mxu = vpu = dma = 0
+        found = []
+        for pieces in reversed(self.pieces):
+            for piece in pieces:
+                dma += piece.loads + piece.stores
+                if piece.mxu:
+                    mxu += piece.mxu // piece.tiles * piece.tiles + self.step_cycles
+                    vpu += piece.vpu // piece.tiles * piece.tiles
+                else:
+                    vpu += piece.vpu + self.step_cycles
+            found.append((mxu, vpu, dma))
+        return found[::-1]
+
     def better_turns(self, turns: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Orders of the jobs, each faster than the one before it; the first is the one given.
 
@@ -151,7 +170,7 @@ class Rounds:
             rest = tuple(j for j in found[-1] if j != job)
             for place in range(len(turns)):
                 moved = (*rest[:place], job, *rest[place:])
-                cycles = self.cycles(moved)
+                cycles = self.cycles(moved, fewest)
                 left -= 1
                 if cycles < fewest:
                     fewest, idle = cycles, 0

@@ -22,6 +22,8 @@ from npuc.compiler.schedule.problem import (
 from npuc.compiler.schedule.program import Job, can_stay
 
 Range = tuple[int, int]
+Places = list[tuple[int, int]]  # positions of a job's stripes in the order, and which they are
+NOWHERE = 1 << 62  # where bytes begin that nobody needs
 
 
 def row_dim(problem: GroupProblem) -> int | None:
@@ -111,6 +113,20 @@ class RowJob:
     extent: int
     reads: tuple[tuple[int, RowReads], ...]  # tensor that some job makes, reads of it
     writes: tuple[tuple[int, int], ...]  # tensor, bytes per row
+    known: dict[tuple[int, ...], "JobRows"] = field(default_factory=dict, compare=False)
+
+    def rows(self, wanted: tuple[int, ...]) -> "JobRows":
+        """The rows of each stripe after which so many are wanted; many runs want the same."""
+        found = self.known.get(wanted)
+        if found is None:
+            ends = [min(want, self.extent) for want in accumulate(wanted, max)]
+            ranges = list(zip([0, *ends], ends, strict=False))
+            spans = [
+                [reads.span(rows) if rows[0] < rows[1] else (0, 0) for rows in ranges]
+                for _, reads in self.reads
+            ]
+            found = self.known[wanted] = JobRows(ranges, spans)
+        return found
 
     @staticmethod
     def of(job: Job, made: AbstractSet[int]) -> "RowJob | None":
@@ -134,6 +150,14 @@ class RowJob:
         return RowJob(job, dim, problem.extents[dim], reads, writes)
 
 
+@dataclass(frozen=True)
+class JobRows:
+    """Rows of a job by stripes, and for each of its reads the bytes that they touch."""
+
+    rows: list[Range]
+    spans: list[list[Range]]
+
+
 @dataclass
 class Striping:
     """Rows of every job and bytes of every internal tensor, per stripe.
@@ -151,6 +175,16 @@ class Striping:
     depths: list[int] = field(default_factory=list)
     turns: tuple[int, ...] = ()
 
+    @property
+    def run(self) -> tuple[int, int]:
+        """First and last job."""
+        return self.first, self.first + len(self.rows) - 1
+
+    @cached_property
+    def internal(self) -> frozenset[int]:
+        """The tensors that never leave SPM."""
+        return frozenset(self.held)
+
     @cached_property
     def order(self) -> list[tuple[int, int]]:
         """(job, stripe) in the order of execution: a job runs one stripe behind its producers."""
@@ -164,9 +198,9 @@ class Striping:
         return [(j, s) for _, _, j, s in sorted(items)]
 
     @cached_property
-    def places(self) -> list[list[tuple[int, int]]]:
+    def places(self) -> list[Places]:
         """By job, the positions of its stripes in the order, and which they are."""
-        found: list[list[tuple[int, int]]] = [[] for _ in self.rows]
+        found: list[Places] = [[] for _ in self.rows]
         for position, (job, s) in enumerate(self.order):
             found[job].append((position, s))
         return found
@@ -221,54 +255,46 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
 class _Need:
     """Bytes of a result that each stripe needs, of rows of ``row_bytes``.
 
-    ``highs``: the end of what is needed so far; ``lows``: the first byte needed, -1 for none.
+    ``highs``: the end of what is needed so far; ``lows``: the first byte needed, or ``NOWHERE``.
     """
 
     row_bytes: int
     highs: list[int]
     lows: list[int]
 
-    def lower(self, s: int, value: int) -> None:
-        """The stripe ``s`` needs what begins at ``value``, too."""
-        if not 0 <= self.lows[s] <= value:
-            self.lows[s] = value
+    def write(self, rows: Sequence[Range]) -> None:
+        """Each stripe needs the rows that it makes, if any."""
+        firsts = [low * self.row_bytes if low < high else NOWHERE for low, high in rows]
+        self.lows[:] = map(min, self.lows, firsts)
 
-    def read(self, s: int, span: Range) -> None:
-        """The stripe ``s`` needs the rows of these bytes, if any."""
-        start, stop = span
-        if stop <= start:
-            return
-        self.lower(s, start // self.row_bytes * self.row_bytes)
-        end = -(-stop // self.row_bytes) * self.row_bytes
-        self.highs[s] = max(self.highs[s], end)
+    def read(self, spans: Sequence[Range]) -> None:
+        """Each stripe needs the rows of these bytes, if any."""
+        size = self.row_bytes
+        firsts = [start // size * size if start < stop else NOWHERE for start, stop in spans]
+        ends = [-(-stop // size) * size if start < stop else 0 for start, stop in spans]
+        self.lows[:] = map(min, self.lows, firsts)
+        self.highs[:] = map(max, self.highs, ends)
 
 
 class _Needs:
     """What each stripe needs of the jobs' results, from the last job to the first."""
 
     def __init__(self, unit: dict[int, int], stripes: int, internal: set[int]) -> None:
-        self.of = {t: _Need(step, [0] * stripes, [-1] * stripes) for t, step in unit.items()}
+        self.of = {t: _Need(step, [0] * stripes, [NOWHERE] * stripes) for t, step in unit.items()}
         self.stripes = stripes
         self.internal = internal
 
     def rows(self, job: RowJob) -> list[Range]:
         """Rows of ``job`` per stripe, all its readers being known; notes what they read."""
-        wanted = self._wanted(job)
-        writes = [self.of[tensor] for tensor, _ in job.writes]
-        reads = [(self.of[tensor], reads) for tensor, reads in job.reads if tensor in self.of]
-        ranges: list[Range] = []
-        done = 0
-        for s, want in enumerate(wanted):
-            rows = done, min(max(done, want), job.extent)
-            ranges.append(rows)
-            for need in writes if rows[1] > done else ():
-                need.lower(s, done * need.row_bytes)
-            for need, of_rows in reads if rows[1] > done else ():
-                need.read(s, of_rows.span(rows))
-            done = rows[1]
-        return ranges
+        found = job.rows(self._wanted(job))
+        for tensor, _ in job.writes:
+            self.of[tensor].write(found.rows)
+        for (tensor, _), spans in zip(job.reads, found.spans, strict=True):
+            if tensor in self.of:
+                self.of[tensor].read(spans)
+        return found.rows
 
-    def _wanted(self, job: RowJob) -> list[int]:
+    def _wanted(self, job: RowJob) -> tuple[int, ...]:
         """Rows that each result must have after each stripe."""
         wanted = [0] * self.stripes
         for tensor, row_bytes in job.writes:
@@ -279,23 +305,22 @@ class _Needs:
             if tensor not in self.internal:  # others read it, too: all of it, in equal parts
                 shares = [-(-job.extent * n // self.stripes) for n in range(1, self.stripes + 1)]
                 wanted = list(map(max, wanted, shares))
-        return wanted
+        return tuple(wanted)
 
 
 def _held(lows: list[int], highs: list[int]) -> tuple[list[Range], list[Range]]:
     """What each stripe's buffer holds, and what of it the stripe before hands on."""
-    count = len(lows)
     needed = list(lows)
-    following = -1
-    for s in reversed(range(count)):  # what a later stripe needs again must be held until then
-        if following >= 0 and (needed[s] < 0 or following < needed[s]):
+    following = NOWHERE
+    for s in reversed(range(len(lows))):  # what a later stripe needs again is held until then
+        if following < needed[s]:
             needed[s] = min(following, highs[s])
-        following = needed[s] if needed[s] >= 0 else following
+        following = needed[s]
     held: list[Range] = []
     kept: list[Range] = []
     done = 0
     for low, high in zip(needed, highs, strict=True):
-        start = low if low >= 0 else high
+        start = low if low < NOWHERE else high
         held.append((start, high))
         kept.append((start, max(done, start)))
         done = high

@@ -26,7 +26,7 @@ from npuc.compiler.schedule.striping.interleave import (
     guess_runs,
     rounds_of,
 )
-from npuc.compiler.schedule.striping.rows import Range, RowJob, Striping, stripe
+from npuc.compiler.schedule.striping.rows import Places, Range, RowJob, Striping, stripe
 from npuc.isa.target import Target
 
 STRIPE_COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 56, 80, 112)
@@ -69,6 +69,8 @@ class Segments:
     row_jobs: list[RowJob | None] = field(default_factory=list)
     stopped_early: bool = False
     _works: dict[tuple[int, frozenset[int]], RowWork] = field(default_factory=dict)
+    _works_by_run: dict[Run, list[RowWork]] = field(default_factory=dict)
+    _rooms: dict[Run, int] = field(default_factory=dict)
     _numbers: dict[tuple[object, ...], int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -106,9 +108,11 @@ class Segments:
                 striping = self._striping(segment.run, segment.internal, counts[near])
                 if striping is None:
                     break
-                other = self._measured(segment.run, striping, segment.internal)
-                room = self._capacity(segment.run, segment.internal)
-                if other.cycles >= segment.cycles or other.peak_bytes > room:
+                alive = self.alive_bytes(striping)
+                if max(alive) > self._capacity(segment.run, segment.internal):
+                    break
+                other = self._measured(striping, alive, limit=segment.cycles)
+                if other.cycles >= segment.cycles:
                     break
                 segment, near = other, near + step
         return segment
@@ -117,9 +121,9 @@ class Segments:
         """The segment with its jobs in the order that keeps engines busy, as far as it fits."""
         striping, internal = segment.striping, segment.internal
         room = max(self._capacity(segment.run, internal), segment.peak_bytes)
-        rounds = self._rounds(striping, internal)  # loads are ahead: the planner tries to
+        rounds = self._rounds(striping)  # loads are ahead: the planner tries to
         for turns in reversed(rounds.better_turns(striping.turns)):
-            turned = self._measured(segment.run, replace(striping, turns=turns), internal)
+            turned = self._measured(replace(striping, turns=turns))
             if turned.peak_bytes <= room:
                 return turned
         return segment
@@ -192,26 +196,23 @@ class Segments:
             where = f"groups {jobs[0].problem.name} to {jobs[-1].problem.name}"
             raise illegal(where, "stripes", run.stripes, allowed)
         if run.turns is None:
-            return self._in_turns(self._measured(ends, striping, internal))
-        return self._measured(ends, replace(striping, turns=run.turns), internal)
+            return self._in_turns(self._measured(striping))
+        return self._measured(replace(striping, turns=run.turns))
 
     def _measured(
-        self,
-        run: Run,
-        striping: Striping,
-        internal: frozenset[int],
-        alive: Sequence[int] | None = None,
+        self, striping: Striping, alive: Sequence[int] | None = None, limit: int = NEVER
     ) -> Segment:
-        """The run in stripes; ``alive`` are the bytes of its buffers, where they are known."""
-        alive = alive or self.alive_bytes(striping)
-        is_ahead = self._is_roomy(run, striping, alive)
-        rounds = replace(self._rounds(striping, internal), is_ahead=is_ahead)
-        return Segment(*run, striping, internal, max(alive), rounds.cycles(striping.turns))
+        """A run in stripes; ``alive`` are the bytes of its buffers, where they are known.
 
-    def _rounds(self, striping: Striping, internal: frozenset[int]) -> Rounds:
-        numbers = range(striping.first, striping.first + len(striping.rows))
-        works = [self._work(n, internal) for n in numbers]
-        return rounds_of(striping, works, self.stripes.step_cycles)
+        It counts ``limit`` cycles as soon as it is certain that it takes no fewer.
+        """
+        alive = alive or self.alive_bytes(striping)
+        rounds = replace(self._rounds(striping), is_ahead=self._is_roomy(striping, alive))
+        cycles = rounds.cycles(striping.turns, limit)
+        return Segment(*striping.run, striping, striping.internal, max(alive), cycles)
+
+    def _rounds(self, striping: Striping) -> Rounds:
+        return rounds_of(striping, self._works_of(striping), self.stripes.step_cycles)
 
     def _single(self, number: int) -> int:
         problem = with_homes(self.jobs[number], self.staying)
@@ -241,7 +242,7 @@ class Segments:
             return found
         number = self._numbers[alike]
         striping = None if number is None else self._striping(run, internal, number)
-        return None if striping is None else self._measured(run, striping, internal)
+        return None if striping is None else self._measured(striping)
 
     def _likeness(self, run: Run, internal: frozenset[int]) -> tuple[object, ...]:
         """What decides how many stripes are best, whatever the tensors' numbers are."""
@@ -270,7 +271,7 @@ class Segments:
                 return None
             alive = self.alive_bytes(striping)
             if max(alive) <= self._capacity(run, internal):
-                return self._best_stripes(self._measured(run, striping, internal, alive))
+                return self._best_stripes(self._measured(striping, alive))
         return None
 
     def _striping(self, run: Run, internal: frozenset[int], stripes: int) -> Striping | None:
@@ -279,11 +280,11 @@ class Segments:
         return stripe(rows, first, set(internal), stripes)
 
     def _capacity(self, run: Run, internal: frozenset[int]) -> int:
-        """SPM bytes for the buffers of a segment."""
-        all_bytes = self.target.spm.capacity_bytes
-        return (
-            all_bytes - all_bytes // self.stripes.room_share - self._outside_bytes(*run, internal)
-        )
+        """SPM bytes for the buffers of a segment; ``internal`` are those of the run."""
+        if run not in self._rooms:
+            all_bytes, outside = self.target.spm.capacity_bytes, self._outside_bytes(*run, internal)
+            self._rooms[run] = all_bytes - all_bytes // self.stripes.room_share - outside
+        return self._rooms[run]
 
     def _outside_bytes(self, first: int, last: int, internal: frozenset[int]) -> int:
         """Bytes of whole tensors that stay during the segment."""
@@ -297,58 +298,58 @@ class Segments:
         """Bytes of buffers that are alive at each place of the segment's order."""
         return self._alive(striping, self._pieces(striping))
 
-    def _is_roomy(self, run: Run, striping: Striping, alive: Sequence[int]) -> bool:
+    def _is_roomy(self, striping: Striping, alive: Sequence[int]) -> bool:
         """Whether there is room for what the next stripe needs from DRAM beside what is alive."""
         coming = self._alive(striping, self._streamed(striping))
-        internal = frozenset(striping.held)
-        room = self._capacity(run, internal)
+        room = self._capacity(striping.run, striping.internal)
         return all(a + b <= room for a, b in zip(alive, coming, strict=True))
 
     def _alive(self, striping: Striping, pieces: Iterable[tuple[Range, int]]) -> list[int]:
         """Bytes of ``pieces`` that are alive at each place of the order."""
         change = [0] * (len(striping.order) + 1)
+        word = self.target.spm.bank_width_bytes
         for (begin, end), n_bytes in pieces:
-            rounded = whole_words(n_bytes, self.target)
+            rounded = -(-n_bytes // word) * word
             change[begin] += rounded
             change[end + 1] -= rounded
         return list(accumulate(change))
 
-    def _pieces(self, striping: Striping) -> Iterator[tuple[Range, int]]:
+    def _pieces(self, striping: Striping) -> list[tuple[Range, int]]:
         """Life, as positions in the order, and bytes of every buffer of the segment."""
-        lives: dict[int, _Lives] = {}  # by tensor
-        touched = []  # by job
-        for index in range(len(striping.rows)):
-            tensors = dict.fromkeys(self.jobs[striping.first + index].tensors)
-            for tensor in tensors:
-                if tensor in striping.held:
-                    lives.setdefault(tensor, _Lives(striping.makers[tensor]))
-                elif self.tensors[tensor].segment == "constant":
-                    lives.setdefault(tensor, _Lives([0] * striping.stripes))
-            touched.append([lives[tensor] for tensor in tensors if tensor in lives])
-        for position, (index, s) in enumerate(striping.order):
-            for life in touched[index]:
-                buffer = life.makers[s]
-                if life.begins[buffer] < 0:
-                    life.begins[buffer] = position
-                life.ends[buffer] = position
-        for tensor, life in lives.items():
+        touched: dict[int, list[Places]] = {}  # by tensor, the places of each job that touches it
+        for index, places in enumerate(striping.places):
+            for tensor in dict.fromkeys(self.jobs[striping.first + index].tensors):
+                touched.setdefault(tensor, []).append(places)
+        found: list[tuple[Range, int]] = []
+        for tensor, by_job in touched.items():
             if tensor in striping.held:
-                yield from _held_pieces(life, striping.held[tensor], striping.kept[tensor])
-            else:
-                yield (life.begins[0], life.ends[0]), self.tensors[tensor].n_bytes
+                found += _held_pieces(striping, tensor, by_job)
+            elif self.tensors[tensor].segment == "constant":
+                ends = [p for places in by_job for p, _ in (*places[:1], *places[-1:])]
+                if ends:
+                    found.append(((min(ends), max(ends)), self.tensors[tensor].n_bytes))
+        return found
 
     def _streamed(self, striping: Striping) -> Iterator[tuple[Range, int]]:
         """Life and bytes of what comes from DRAM: each stripe's from the one before."""
-        internal = frozenset(striping.held)
-        for index, stripes in enumerate(striping.places):
-            work, before = self._work(striping.first + index, internal), -1
+        works = self._works_of(striping)
+        for work, rows, stripes in zip(works, striping.rows, striping.places, strict=True):
             if not work.streamed_bytes:
                 continue
+            before = -1
             for position, s in stripes:
-                low, high = striping.rows[index][s]
+                low, high = rows[s]
                 n_bytes = work.streamed_bytes * (high - low) // work.job.extent
                 yield (position if before < 0 else before, position), n_bytes
                 before = position
+
+    def _works_of(self, striping: Striping) -> list[RowWork]:
+        """What each job of a segment is."""
+        (first, last), internal = striping.run, striping.internal
+        if striping.run not in self._works_by_run:
+            works = [self._work(n, internal) for n in range(first, last + 1)]
+            self._works_by_run[striping.run] = works
+        return self._works_by_run[striping.run]
 
     def _work(self, number: int, internal: frozenset[int]) -> RowWork:
         """The job when ``internal`` and what stays are in SPM, and constants are fetched whole."""
@@ -365,30 +366,27 @@ class Segments:
         return self._works[key]
 
 
-class _Lives:
-    """First and last position at which each buffer of a tensor is touched, -1 for never.
-
-    ``makers``: the buffer of each stripe, by the stripe that made it.
-    """
-
-    def __init__(self, makers: list[int]) -> None:
-        self.makers = makers
-        self.begins = [-1] * len(makers)
-        self.ends = [-1] * len(makers)
-
-
 def _held_pieces(
-    life: _Lives, held: Sequence[Range], kept: Sequence[Range]
-) -> Iterator[tuple[Range, int]]:
+    striping: Striping, tensor: int, by_job: Sequence[Places]
+) -> list[tuple[Range, int]]:
     """Life and bytes of each buffer, which is alive until the next one has copied from it."""
+    makers, held, kept = striping.makers[tensor], striping.held[tensor], striping.kept[tensor]
+    begins, ends = [NEVER] * len(held), [-1] * len(held)
+    for places in by_job:
+        for position, s in places:
+            n = makers[s]
+            begins[n] = position if position < begins[n] else begins[n]  # quicker than min()
+            ends[n] = position if position > ends[n] else ends[n]
+    found = []
     copied = -1  # when the buffer after this one is made, if it copies from this
     for s in reversed(range(len(held))):
-        if life.makers[s] != s:
+        if makers[s] != s:
             continue
-        begin, (low, high) = life.begins[s], held[s]
-        if begin >= 0:
-            yield (begin, max(life.ends[s], copied)), high - low
-        copied = begin if kept[s][1] > kept[s][0] else -1
+        if ends[s] >= 0:
+            found.append(((begins[s], max(ends[s], copied)), held[s][1] - held[s][0]))
+        is_copied = ends[s] >= 0 and kept[s][1] > kept[s][0]
+        copied = begins[s] if is_copied else -1
+    return found
 
 
 def _counts(last: RowJob) -> list[int]:
