@@ -243,12 +243,13 @@ class PlainOperation(IRDLOperation):
         regions: Sequence[Region] = (),
     ) -> None:
         given = {} if properties is None else properties
-        self._operands = SSAValues(operands)
-        self._operand_uses = tuple([Use(self, n) for n in range(len(self._operands))])
-        for operand, use in zip(self._operands, self._operand_uses, strict=True):
+        self._operands, uses = SSAValues(operands), []
+        for number, operand in enumerate(operands):
+            use = Use(self, number)
             operand.add_use(use)
-        results = [OpResult(kind, self, n) for n, kind in enumerate(result_types)]
-        self.results = SSAValues(results)
+            uses.append(use)
+        self._operand_uses = tuple(uses)
+        self.results = SSAValues([OpResult(kind, self, n) for n, kind in enumerate(result_types)])
         self.properties = {name: value for name, value in given.items() if value is not None}
         self.attributes = {}
         self.location = UNKNOWN_LOC

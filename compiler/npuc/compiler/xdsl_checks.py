@@ -26,6 +26,7 @@ from xdsl.traits import IsolatedFromAbove, IsTerminator, NoTerminator, OpTrait
 from xdsl.utils.exceptions import VerifyException
 
 MOST_VALUES = 1 << 31
+MOST_REMEMBERED = 4096
 _PARTS = {  # where an operation has them, as tuples
     irdl.VarIRConstruct.OPERAND: "_operands",
     irdl.VarIRConstruct.RESULT: "results",
@@ -34,6 +35,9 @@ _PARTS = {  # where an operation has them, as tuples
 _READ_OPTIONS = (irdl.ParsePropInAttrDict, irdl.AttrSizedOperandSegments)
 
 Accepts = Callable[[Attribute], bool]
+Expected = tuple[type[Attribute] | None, Accepts]  # a kind of which all are accepted; what else is
+_NOTHING: Expected = (None, lambda _: False)
+_verified: set[tuple[object, ...]] = set()  # what ``_verify_alone`` accepted
 _Operation = TypeVar("_Operation", bound=irdl.IRDLOperation)
 
 
@@ -61,14 +65,29 @@ def _verify(op: Operation, verify_nested_ops: bool = True) -> None:
     if block is None or op._successors or (block.last_op is op and not _may_end(op, block)):
         Operation.verify(op, verify_nested_ops)
         return
-    if any(type(operand) is ErasedSSAValue for operand in op._operands):
+    if op._operands and ErasedSSAValue in map(type, op._operands):
         raise ValueError("an operand was erased")
     if verify_nested_ops:
         verify_inside(op)
     try:
-        op.verify_()
+        if type(op).verify is _verify or op.regions:
+            op.verify_()
+        else:
+            _verify_alone(op)
     except VerifyException as error:
         op.emit_error(f"Operation does not verify: {error}", error)
+
+
+def _verify_alone(op: Operation) -> None:
+    """Verify one of xDSL's own operations, which do not look around: equal ones only once."""
+    operands, results = [v.type for v in op.operands], [v.type for v in op.results]
+    parts = tuple(operands), tuple(results), *op.properties.items(), *op.attributes.items()
+    said = type(op), len(op.properties), *parts
+    if said not in _verified:
+        op.verify_()
+        if len(_verified) == MOST_REMEMBERED:
+            _verified.clear()
+        _verified.add(said)
 
 
 def verify_inside(op: Operation) -> None:
@@ -91,7 +110,10 @@ def _verify_region(region: Region) -> None:
     while op is not None:
         if op.parent is not block:
             raise ValueError("an operation does not know the block that it is in")
-        op.verify()
+        if type(op).verify is Operation.verify:
+            _verify(op)
+        else:
+            op.verify()
         op = op._next_op
 
 
@@ -213,10 +235,10 @@ class _Values:
         several = [n for n, part in enumerate(parts) if isinstance(part, VariadicDef)]
         self.is_known = len(each) == len(parts) and (len(several) <= 1 or sizes_name is not None)
         self._sizes_name = sizes_name
-        self._accepted = [_accepts(constraint) for constraint in each]
+        self._accepted = [_expected(constraint) for constraint in each]
         self._several = several[0] if several else None
         self._ranges = [_range_of(part) for part in parts]
-        self._expanded: dict[Attribute | int, list[Accepts] | None] = {}
+        self._expanded: dict[Attribute | int, list[Expected] | None] = {}
 
     def accepts(self, values: Sequence[SSAValue], properties: Mapping[str, Attribute]) -> bool:
         """Whether number and types of ``values`` are as defined."""
@@ -232,9 +254,12 @@ class _Values:
         accepted = self._expanded[known]
         if accepted is None or len(values) != len(accepted):
             return False
-        return all(accepts(value.type) for accepts, value in zip(accepted, values, strict=True))
+        for (kind, accepts), value in zip(accepted, values, strict=True):
+            if type(value._type) is not kind and not accepts(value._type):
+                return False
+        return True
 
-    def _expand(self, known: Attribute | int) -> list[Accepts] | None:
+    def _expand(self, known: Attribute | int) -> list[Expected] | None:
         """What each value must be, by their number or the numbers of each part; None: invalid."""
         if isinstance(known, int):
             counts = [1] * len(self._accepted)
@@ -249,14 +274,14 @@ class _Values:
         if any(count not in allowed for count, allowed in zip(counts, self._ranges, strict=True)):
             return None
         pairs = zip(self._accepted, counts, strict=True)
-        return [accepts for accepts, count in pairs for _ in range(count)]
+        return [expected for expected, count in pairs for _ in range(count)]
 
 
 class _Properties:
     """Properties by name; the sizes of operand segments are looked at with the operands."""
 
     def __init__(self, definitions: Mapping[str, irdl.PropertyDef]) -> None:
-        self._accepted = {name: _accepts(part.constr) for name, part in definitions.items()}
+        self._accepted = {name: _expected(part.constr) for name, part in definitions.items()}
         self._needed = {
             name for name, part in definitions.items() if not isinstance(part, OptPropertyDef)
         }
@@ -266,8 +291,8 @@ class _Properties:
         if not self._needed <= properties.keys():
             return False
         for name, value in properties.items():
-            accepts = self._accepted.get(name)
-            if accepts is None or not accepts(value):
+            kind, accepts = self._accepted.get(name, _NOTHING)
+            if type(value) is not kind and not accepts(value):
                 return False
         return True
 
@@ -325,13 +350,18 @@ def _of_each(part: irdl.OperandDef | irdl.ResultDef) -> irdl.AttrConstraint | No
     return constraint.constr if isinstance(constraint, irdl.RangeOf) else None
 
 
+def _expected(constraint: irdl.AttrConstraint) -> Expected:
+    """``constraint``, which names no variables, as the kind that it asks for and a predicate."""
+    kind = constraint.attr if isinstance(constraint, irdl.BaseAttr) else None
+    return kind, _accepts(constraint)
+
+
 def _accepts(constraint: irdl.AttrConstraint) -> Accepts:
     """``constraint``, which names no variables, as a predicate."""
     if type(constraint) is irdl.AnyAttr:
         return lambda _: True
     if type(constraint) is irdl.BaseAttr:
-        kind = constraint.attr
-        return lambda attribute: type(attribute) is kind or isinstance(attribute, kind)
+        return lambda attribute: isinstance(attribute, constraint.attr)
     if type(constraint) is irdl.EqAttrConstraint:
         only = constraint.attr
         return lambda attribute: bool(attribute == only)

@@ -415,6 +415,7 @@ def is_at_one_address(slot: SSAValue) -> bool:
 def slot_spec(slot: SSAValue) -> BufferSpec | None:
     """The ring that ``slot`` belongs to; None where it is not known."""
     owner = slot.owner
-    if isinstance(owner, AcquireOp | HeldOp) and isinstance(owner.buffer.type, BufferType):
-        return owner.buffer.type.data
+    if type(owner) is AcquireOp or type(owner) is HeldOp:
+        ring = owner.buffer.type
+        return ring.data if isinstance(ring, BufferType) else None
     return None

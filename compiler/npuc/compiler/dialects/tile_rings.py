@@ -22,13 +22,13 @@ class _Rings:
     def run(self, block: Block, held: Held) -> None:
         """Update ``held`` by one run of ``block``."""
         for op in block.ops:
-            if isinstance(op, ForOp):
+            if type(op) is ForOp:
                 self._run_loop(op, held)
-            elif isinstance(op, AcquireOp):
+            elif type(op) is AcquireOp:
                 self._change(op.buffer, held, 1)
-            elif isinstance(op, ReleaseOp):
+            elif type(op) is ReleaseOp:
                 self._change(op.buffer, held, -1)
-            elif isinstance(op, HeldOp) and held.get(op.buffer, op.age.data + 1) <= op.age.data:
+            elif type(op) is HeldOp and held.get(op.buffer, op.age.data + 1) <= op.age.data:
                 raise VerifyException(
                     f"slot {op.age.data} of a ring that holds {held[op.buffer]} slots is named"
                 )
@@ -55,7 +55,7 @@ class _Rings:
 def check_rings(block: Block) -> None:
     """Raise VerifyException unless rings that ``block`` declares are balanced at its end."""
     rings: dict[SSAValue, int] = {
-        op.buffer: op.buffer.type.data.depth for op in block.ops if isinstance(op, BufferOp)
+        op.buffer: op.buffer.type.data.depth for op in block.ops if type(op) is BufferOp
     }
     held: Held = dict.fromkeys(rings, 0)
     _Rings(rings).run(block, held)

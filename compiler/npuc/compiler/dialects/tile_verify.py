@@ -11,7 +11,7 @@ from npuc.isa.descriptors import Space, TensorMap, View
 def check_numbers(views: Iterable[View], others: Sequence[int], count: int) -> None:
     """Every operand number of ``views`` and ``others`` names one of ``count`` operands."""
     numbers = [r for view in views for r in view.registers] + list(others)
-    if any(not 0 <= number <= count for number in numbers):
+    if numbers and not 0 <= min(numbers) <= max(numbers) <= count:
         raise VerifyException(
             f"operand number {max(numbers)} of a descriptor, but {count} operands"
         )
@@ -30,8 +30,8 @@ def check_view(view: View, ring: BufferSpec | None) -> None:
     if view.windows or view.base_reg or 0 in view.extents:
         return
     spans = [(e - 1) * s for e, s in zip(view.extents, view.strides, strict=True)]
-    low = view.base + sum(s for s in spans if s < 0)
-    high = view.base + sum(s for s in spans if s > 0) + view.dtype.bytes
+    low = view.base + sum([s for s in spans if s < 0])
+    high = view.base + sum([s for s in spans if s > 0]) + view.dtype.bytes
     if low < 0 or high > ring.slot_bytes:
         raise VerifyException(f"a view covers bytes [{low}, {high}) of a slot of {ring.slot_bytes}")
 

@@ -305,7 +305,7 @@ class _GroupBuilder:
         is_vector = len(dims) == RANK
         is_output = number in self.problem.vector.outputs
         once = is_vector and (is_output or self.problem.contraction is not None)
-        extents = tuple(1 if once and d in K_DIMS else self.tiling.tile[d] for d in dims)
+        extents = tuple([1 if once and d in K_DIMS else self.tiling.tile[d] for d in dims])
         if operand.is_resident:
             return self._in_place(operand, (dims, extents), numbers)
         steps = packed(operand.box(self.tiling.tile), operand.dtype.bytes)
@@ -344,7 +344,7 @@ class _GroupBuilder:
             Space.spm,
             operand.origin,
             extents,
-            tuple(operand.steps[d] for d in dims),
+            operand.steps if len(dims) == RANK else tuple([operand.steps[d] for d in dims]),
             register,
             extent_regs,
             tuple(windows),
@@ -376,6 +376,8 @@ class _GroupBuilder:
         self, dims: Sequence[int], extents: Sequence[int], numbers: Operands
     ) -> tuple[int, ...]:
         """Numbers of the true extents along ``dims``; 0 where that of the tile is always true."""
+        if not self.true_extents:
+            return (0,) * len(dims)
         return tuple(
             numbers.number(self.true_extents.get(d)) if e > 1 else 0
             for d, e in zip(dims, extents, strict=True)

@@ -31,8 +31,11 @@ class Products:
 
     def true(self, rows: Ints) -> Ints:
         """The true cycles of some tiles, which are slow to tell, and kept."""
-        new = np.unique(rows[~self._is_true[rows]])
-        if len(new):
+        is_new = np.zeros(len(self.tiles), bool)
+        is_new[rows] = True
+        is_new &= ~self._is_true
+        if is_new.any():
+            new = np.flatnonzero(is_new)
             self._true[new] = mma_per_tile(self.problem, self.target, take_tiles(self.tiles, new))
             self._is_true[new] = True
         return self._true[rows]

@@ -9,6 +9,7 @@ that convolution, pooling, product and elementwise work share one tiling and one
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from functools import cached_property, lru_cache
+from operator import mul
 
 from npuc.isa.descriptors import Kernel, Params
 from npuc.isa.dtypes import DType
@@ -35,7 +36,8 @@ class LinearForm:
 
     def box(self, tile: tuple[int, ...]) -> int:
         """Number of consecutive indices that a tile of these extents touches."""
-        return 1 + sum(c * (t - 1) for c, t in zip(self.coefficients, tile, strict=True))
+        last: int = sum(map(mul, self.coefficients, tile)) - sum(self.coefficients)
+        return last + 1
 
     @property
     def dims(self) -> frozenset[int]:
@@ -105,11 +107,13 @@ class Operand:
 
     def masked_axes(self, extents: tuple[int, ...]) -> tuple[int, ...]:
         """Axes that a space of ``extents`` indexes outside the shape: padding."""
-        last = [f.constant + f.box(extents) - 1 for f in self.forms]
+        indexed = enumerate(zip(self.forms, self.shape, strict=True))
         return tuple(
-            axis
-            for axis, form in enumerate(self.forms)
-            if form.constant < 0 or last[axis] >= self.shape[axis]
+            [
+                axis
+                for axis, (form, size) in indexed
+                if form.constant < 0 or form.constant + form.box(extents) > size
+            ]
         )
 
     @cached_property

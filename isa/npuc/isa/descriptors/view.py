@@ -86,7 +86,7 @@ class View:
                 given=str(self),
                 allowed=f"equal, at most {MAX_RANK}",
             )
-        if sum(r != 0 for r in self.extent_regs) > MAX_EXTENT_REGISTERS:
+        if rank - self.extent_regs.count(0) > MAX_EXTENT_REGISTERS:
             raise EncodingError(
                 "too many extents from registers",
                 given=str(self.extent_regs),
@@ -117,8 +117,9 @@ class View:
     @property
     def registers(self) -> tuple[int, ...]:
         """Registers that the view reads, without register 0, ascending."""
-        named = {self.base_reg, *self.extent_regs, *(w.origin_reg for w in self.windows)}
-        return tuple(sorted(named - {0}))
+        named = {self.base_reg, *self.extent_regs, *[w.origin_reg for w in self.windows]}
+        named.discard(0)
+        return tuple(sorted(named)) if named else ()
 
     def pack(self) -> bytes:
         """The 128 bytes of the view. Raises: EncodingError where a number does not fit."""
