@@ -16,6 +16,7 @@ from xdsl.ir import Attribute, Block, ErasedSSAValue, Operation, Region, SSAValu
 from xdsl.irdl.constraints import VerificationContext
 from xdsl.irdl.operations import (
     BaseAccessor,
+    BaseAttrAccessor,
     BeforeVariadicSingleAccessor,
     OptionalDef,
     OptPropertyDef,
@@ -47,7 +48,12 @@ def irdl_op_definition(cls: type[_Operation]) -> type[_Operation]:
     defined = irdl.irdl_op_definition(cls)
     structure = Structure(defined.get_irdl_definition())
     for name, accessor in vars(defined).copy().items():
-        if isinstance(accessor, BaseAccessor) and (quick := _quick_access(accessor)) is not None:
+        quick = None
+        if isinstance(accessor, BaseAccessor):
+            quick = _quick_access(accessor)
+        elif isinstance(accessor, BaseAttrAccessor):
+            quick = _quick_access_by_sizes(accessor)
+        if quick is not None:
             setattr(defined, name, quick)
 
     def verify_(self: _Operation) -> None:
@@ -144,6 +150,25 @@ def _quick_access(accessor: BaseAccessor) -> property | None:
             return property(attrgetter(kind))
         return property(lambda op: getattr(op, kind)[several])
     return None
+
+
+def _quick_access_by_sizes(accessor: BaseAttrAccessor) -> property | None:
+    """Likewise, where a property tells how many values each part has."""
+    kind, option = _PARTS.get(accessor.construct), accessor.option
+    if kind is None or not option.as_property:
+        return None
+    name, known = option.attribute_name, dict[bytes, tuple[int, ...]]()
+
+    def part(op: Operation) -> object:
+        sizes = op.properties[name]
+        if not isinstance(sizes, DenseArrayBase) or sizes.elt_type is not i32:
+            return accessor.__get__(op)
+        counts = known.get(sizes.data.data)
+        if counts is None:
+            counts = known[sizes.data.data] = tuple(map(int, sizes.get_values()))
+        return accessor.index(counts, getattr(op, kind))
+
+    return property(part)
 
 
 @dataclass
