@@ -4,6 +4,7 @@ Every other module of the compiler imports these names from here, never from ``x
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 from xdsl.context import Context
 from xdsl.dialects import arith, math
@@ -256,6 +257,14 @@ class PlainOperation(IRDLOperation):
         self.regions = ()
         for region in regions:
             self.add_region(region)
+
+    def twin(self, regions: Sequence[Region] = ()) -> Self:
+        """Another of this kind with the same properties, of one without operands and results."""
+        assert not self._operands, "a twin would use what this one uses"
+        assert not self.results, "no one would use the twin's results"
+        made = type(self).__new__(type(self))
+        PlainOperation.__init__(made, properties=self.properties, regions=regions)
+        return made
 
 
 def walk(op: Operation) -> list[Operation]:

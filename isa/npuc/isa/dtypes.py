@@ -19,13 +19,14 @@ class DType(Enum):
     f32 = 6
     bf16 = 7
     f16 = 8
+    __hash__ = object.__hash__  # members are single; Enum hashes their names, which takes longer
 
     @cached_property
     def numpy(self) -> np.dtype[np.generic]:
         """The NumPy dtype with the same bits."""
         return np.dtype(_NUMPY[self.name])
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Bytes per element."""
         return int(self.numpy.itemsize)

@@ -27,12 +27,12 @@ class Commands:
 
     def prepare(self, op: Operation) -> "Prepared":
         """Compute the operands of ``op`` (this may append scalar instructions)."""
-        if isinstance(op, LoadOp | StoreOp | TileGatherOp):
-            return self._transfer(op)
-        if isinstance(op, TileMmaOp):
+        if type(op) is TileVexecOp:
+            return self._vexec(op)
+        if type(op) is TileMmaOp:
             return self._mma(op)
-        assert isinstance(op, TileVexecOp)
-        return self._vexec(op)
+        assert isinstance(op, LoadOp | StoreOp | TileGatherOp)
+        return self._transfer(op)
 
     def _transfer(self, op: LoadOp | StoreOp | TileGatherOp) -> "Prepared":
         values = self._values(op.dynamics)

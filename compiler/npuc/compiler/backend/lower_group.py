@@ -111,9 +111,9 @@ class _Lowering:
                 self.code.drop(self._value(value))
 
     def _operation(self, op: Operation) -> None:
-        if isinstance(op, HeldOp | ReleaseOp | AcquireOp):  # most are
+        if type(op) is HeldOp or type(op) is ReleaseOp or type(op) is AcquireOp:  # most are
             self._rings.turn(op)
-        elif isinstance(op, COMMANDS):
+        elif type(op) in COMMANDS:
             self._command(op)
         elif isinstance(op, ForOp):
             self._loop(op)

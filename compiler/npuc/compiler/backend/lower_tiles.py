@@ -15,11 +15,12 @@ from npuc.compiler.dialects import npu, tile
 from npuc.compiler.xdsl_api import (
     Block,
     Context,
+    LocationAttr,
     ModuleOp,
     ModulePass,
     Operation,
+    PlainOperation,
     Region,
-    Rewriter,
     SSAValue,
     UnknownLoc,
 )
@@ -68,7 +69,7 @@ class _Lowering:
     """Lowers a whole program; ``templates`` remembers the groups of a core by what they say."""
 
     def __init__(self) -> None:
-        self.templates: dict[tuple[object, ...], LoweredGroup] = {}
+        self.templates: dict[tuple[object, ...], tuple[Block, npu.Usage]] = {}
         self.reused = 0
 
     def program(self, program: tile.ProgramOp) -> npu.ProgramOp:
@@ -104,17 +105,16 @@ class _Lowering:
         awaits = awaits_in(group) if core.signals.counters else Multiset[str]()
         awaited = {name: core.awaited[name] for name in sorted(awaits)}
         key = (index, tuple(awaited.items()), _contents(group.body.block, {}))
-        lowered = self.templates.get(key)
-        if lowered is None:
+        template = self.templates.get(key)
+        if template is None:
             lowered = lower_group(group, CoreState(index, core.signals, awaited))
-            self.templates[key] = lowered
-            body = lowered.block
+            body, usage = self.templates[key] = lowered.block, _usage(lowered)
         else:
             self.reused += 1
-            body = _copy(lowered.block, group)
+            body, usage = _copy(template[0], group.location), template[1]
         core.awaited.update(awaits)
         names = self._names(group, core, position)
-        result = npu.GroupOp(group.group_name.data, names, _usage(lowered), Region(body))
+        result = npu.GroupOp(group.group_name.data, names, usage, Region(body))
         result.location = group.location
         return result
 
@@ -122,7 +122,7 @@ class _Lowering:
         self, group: tile.GroupOp, core: _Core, position: int
     ) -> tuple[list[str], list[str]]:
         """Tensors, then buffers, in the order of the numbers of ``trace.Objects``."""
-        own = [op for op in group.body.block.ops if isinstance(op, tile.BufferOp)]
+        own = [op for op in group.body.block.ops if type(op) is tile.BufferOp]
         buffers = [core.declare(f"{group.group_name.data}/", op) for op in own]
         buffers += [core.names[a] for a in group.arguments if isinstance(a.type, tile.BufferType)]
         for name in buffers:
@@ -153,12 +153,14 @@ def _usage(lowered: LoweredGroup) -> npu.Usage:
     return npu.Usage(lowered.plan.totals, tuple(touches.values()), known)
 
 
-def _copy(block: Block, group: tile.GroupOp) -> Block:
-    copy = Block([op.clone() for op in block.ops])
-    if not isinstance(group.location, UnknownLoc):
-        for op in copy.walk():
-            op.location = group.location
-    return copy
+def _copy(block: Block, location: LocationAttr) -> Block:
+    copies = []
+    for op in block.ops:
+        assert isinstance(op, PlainOperation), "lower-tiles makes no others"
+        regions = [Region(_copy(region.block, location)) for region in op.regions]
+        copies.append(op.twin(regions))
+        copies[-1].location = op.location if isinstance(location, UnknownLoc) else location
+    return Block(copies)
 
 
 def _contents(block: Block, numbers: dict[SSAValue, int]) -> tuple[object, ...]:
@@ -209,4 +211,4 @@ class LowerTiles(ModulePass):
                 reused=lowering.reused,
             )
             block.insert_op_before(lowered, program)
-            Rewriter.erase_op(program)
+            block.detach_op(program)

@@ -40,7 +40,7 @@ class Rings:
         self._slots: dict[SSAValue, tuple[SSAValue, Value]] = {}
         turns: dict[SSAValue, list[Operation]] = {}
         for op in walk(group):
-            if isinstance(op, AcquireOp | HeldOp | ReleaseOp):
+            if type(op) is HeldOp or type(op) is AcquireOp or type(op) is ReleaseOp:
                 turns.setdefault(op.buffer, []).append(op)
         for buffer, ops in turns.items():
             assert isinstance(buffer.type, BufferType)
@@ -53,9 +53,9 @@ class Rings:
     def turn(self, op: AcquireOp | HeldOp | ReleaseOp) -> None:
         """Lower one acquire, held or release."""
         ring = self._rings[op.buffer]
-        if isinstance(op, AcquireOp):
+        if type(op) is AcquireOp:
             self._slots[op.slot] = (op.buffer, self._acquire(ring))
-        elif isinstance(op, HeldOp):
+        elif type(op) is HeldOp:
             self._slots[op.slot] = (op.buffer, self._held(ring, op.age.data))
         elif ring.tail:
             self._code.rotate(ring.tail, ring.spec.slot_bytes, ring.spec.depth)

@@ -28,6 +28,11 @@ from npuc.isa.instructions import Engine
 
 TENSOR_SLOT = -1
 Touched = tuple[int, int]  # number of the buffer or tensor argument, slot (TENSOR_SLOT: a tensor)
+_ENGINES: dict[type[Operation], Engine] = {
+    StoreOp: Engine.st,
+    MmaOp: Engine.mxu,
+    VexecOp: Engine.vpu,
+}
 COMMANDS = (LoadOp, GatherOp, StoreOp, MmaOp, VexecOp)
 
 
@@ -72,7 +77,7 @@ class Objects:
         """Number the buffers and tensors of ``group`` in order of appearance."""
         objects = Objects()
         for op in group.body.block.ops:
-            if isinstance(op, BufferOp):
+            if type(op) is BufferOp:
                 objects.buffers[op.buffer] = len(objects.buffers)
         for argument in group.body.block.args:
             is_buffer = argument.type.name == "tile.buffer"
@@ -85,7 +90,7 @@ def engine_of(op: Operation) -> Engine:
     """The engine that executes a command of ``tile``."""
     if isinstance(op, LoadOp | GatherOp):
         return Engine[op.queue.data.value]
-    return {StoreOp: Engine.st, MmaOp: Engine.mxu, VexecOp: Engine.vpu}[type(op)]
+    return _ENGINES[type(op)]
 
 
 @dataclass
@@ -249,36 +254,36 @@ class Tracer:
     def _read(self, block: Block) -> tuple[_Step, ...]:
         steps: list[_Step] = []
         for op in block.ops:
-            if isinstance(op, ForOp):
-                steps.append(_Loop(op, op.trips, self._read(op.body.block)))
-            elif isinstance(op, AcquireOp | HeldOp):
+            if type(op) is HeldOp or type(op) is AcquireOp:
                 ring = self._rings[op.buffer]
                 slot = self._slots[op.slot] = _Slot(ring)
-                steps.append(_Turn(ring, slot, op.age.data if isinstance(op, HeldOp) else None))
-            elif isinstance(op, ReleaseOp):
+                steps.append(_Turn(ring, slot, op.age.data if type(op) is HeldOp else None))
+            elif type(op) is ReleaseOp:
                 steps.append(_Turn(self._rings[op.buffer]))
-            elif isinstance(op, COMMANDS):
+            elif type(op) is ForOp:
+                steps.append(_Loop(op, op.trips, self._read(op.body.block)))
+            elif type(op) in COMMANDS:
                 steps.append(_Issue(op, engine_of(op).value, tuple(self._touched(op))))
         return tuple(steps)
 
     def _touched(self, op: Operation) -> Iterator[tuple[int | _Part, bool]]:
-        if isinstance(op, LoadOp | GatherOp):
-            if isinstance(op, GatherOp):
-                yield from self._whole(op.indices, False)
-            yield self._objects.tensors[op.tensor], False
-            yield from self._whole(op.slot, True, self._parts.get(op))
-        elif isinstance(op, StoreOp):
-            yield from self._whole(op.slot, False)
-            yield self._objects.tensors[op.tensor], True
-        elif isinstance(op, MmaOp):
-            for slot, writes in ((op.a, False), (op.w, False), (op.acc, True)):
-                yield from self._whole(slot, writes)
-        else:
-            assert isinstance(op, VexecOp)
+        if type(op) is VexecOp:
             for slot in op.ins:
                 yield from self._whole(slot, False)
             for slot in op.outs:
                 yield from self._whole(slot, True)
+        elif type(op) is MmaOp:
+            for slot, writes in ((op.a, False), (op.w, False), (op.acc, True)):
+                yield from self._whole(slot, writes)
+        elif type(op) is StoreOp:
+            yield from self._whole(op.slot, False)
+            yield self._objects.tensors[op.tensor], True
+        else:
+            assert isinstance(op, LoadOp | GatherOp)
+            if isinstance(op, GatherOp):
+                yield from self._whole(op.indices, False)
+            yield self._objects.tensors[op.tensor], False
+            yield from self._whole(op.slot, True, self._parts.get(op))
 
     def _whole(
         self, value: SSAValue, writes: bool, part: int | None = None

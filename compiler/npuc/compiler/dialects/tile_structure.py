@@ -314,8 +314,12 @@ class MaxOp(_Bound):
 
 def loop_nest(op: Operation) -> int:
     """How many loops surround ``op``, itself included."""
-    parent = op.parent_op()
-    return isinstance(op, ForOp) + (loop_nest(parent) if parent is not None else 0)
+    around: Operation | None = op
+    count = 0
+    while around is not None:
+        count += type(around) is ForOp
+        around = around.parent_op()
+    return count
 
 
 def _parse_index(parser: Parser) -> SSAValue:

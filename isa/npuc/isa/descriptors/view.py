@@ -41,6 +41,7 @@ class Space(Enum):
 
     spm = 0
     acc = 1
+    __hash__ = object.__hash__  # as DType
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class Engine(Enum):
     st = 3
     mxu = 4
     vpu = 5
+    __hash__ = object.__hash__  # as DType
 
 
 class Kind(Enum):
