@@ -170,6 +170,25 @@ def test_entries_with_mistakes(group: object, words: list[str]) -> None:
     assert_says(caught.value, ["s.json, group 1", *words])
 
 
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ({"recomputes": 1}, ["recomputes", "given: 1", "a list of numbers of groups"]),
+        ({"recomputes": ["a"]}, ["recomputes", "a whole number"]),
+        ({"recomputes": [-1]}, ["recomputes", "[-1]", "from 0"]),
+        ({"recomputes": [1, 1]}, ["recomputes", "[1, 1]", "different numbers"]),
+        ({"again": []}, ["other fields", "again", "turns, core, recomputes"]),
+    ],
+    ids=str,
+)
+def test_runs_with_mistakes(run: Entry, words: list[str]) -> None:
+    stripes = [{"first": ["a"], "last": ["b"], "stripes": 2} | run]
+    text = json.dumps({"version": 2, "groups": [], "stripes": stripes})
+    with pytest.raises(CompileError) as caught:
+        parse_schedule(text, "s.json")
+    assert_says(caught.value, ["s.json, stripes 0", *words])
+
+
 def assert_says(error: CompileError, words: list[str]) -> None:
     missing = [word for word in words if word not in str(error)]
     assert not missing, str(error)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from npuc.compiler.schedule.problem import GroupProblem, Home, Operand
 from npuc.compiler.schedule.program import Job, ProgramPlan, Step, Work
 from npuc.compiler.schedule.search import SearchOptions
-from npuc.compiler.schedule.striping.rows import RowJob, Striping, stripe
+from npuc.compiler.schedule.striping.rows import Division, RowJob, Striping, halo_tensor, stripe
 from npuc.compiler.schedule.striping.segments import Segments
 from npuc.compiler.schedule.striping.steps import StripeSteps
 from tests.compiler.schedule.chains import Chain, add_concat, add_conv, add_pool, add_sum, chains
@@ -40,13 +40,16 @@ def internal(chain: Chain) -> set[int]:
     return {t for t in read if chain.tensors[t].is_scratch}
 
 
-def striped(chain: Chain, count: int, outside: int = 0) -> Striping | None:
+def striped(chain: Chain, count: int, outside: int = 0, again: int = 0) -> Striping | None:
     """Bit n of ``outside``: tensor n is not kept in the segment's buffers, though it could be.
 
-    The jobs have their turns in some order or other: every one is right.
+    Bit n of ``again``: job n computes its halo again, if it may. The jobs have their turns in some
+    order or other: every one is right.
     """
     jobs, kept = row_jobs(chain), {t for t in internal(chain) if not outside >> t & 1}
-    found = stripe(jobs, 0, kept, count) if len(jobs) == len(chain.jobs) else None
+    may = {n for n in range(len(jobs)) if halo_tensor(jobs, n, kept) is not None}
+    division = Division(count, frozenset(n for n in may if again >> n & 1))
+    found = stripe(jobs, 0, kept, division) if len(jobs) == len(chain.jobs) else None
     turns = np.random.default_rng(outside + count).permutation(len(jobs))
     return None if found is None else replace(found, turns=tuple(map(int, turns)))
 
@@ -160,6 +163,26 @@ def test_steps_read_what_the_whole_jobs_read(case: tuple[Chain, int, int]) -> No
     marks = carry_out(chain, striping)
     stored = {t: writes for t, writes in marks.stored.items() if t not in striping.held}
     assert all((writes == 1).all() for writes in stored.values())
+
+
+@given(CASES, st.integers(0, 255))
+def test_halos_computed_again_are_what_readers_need(
+    case: tuple[Chain, int, int], again: int
+) -> None:
+    chain = case[0]
+    striping = striped(*case, again)
+    if striping is None or not striping.recomputes:
+        reject()
+    marks = carry_out(chain, striping)
+    jobs = row_jobs(chain)
+    for number in striping.recomputes:
+        tensor = halo_tensor(jobs, number, striping.internal)
+        assert tensor is not None
+        assert all(low == high for low, high in striping.kept[tensor])
+    stored = {t: writes for t, writes in marks.stored.items() if t not in striping.held}
+    assert all((writes == 1).all() for writes in stored.values())
+    segments = Segments(Work(tuple(chain.jobs), tuple(chain.tensors)), TINY, SearchOptions(), set())
+    assert max(segments.alive_bytes(striping)) >= max(planned(chain, striping).live_bytes(TINY))
 
 
 @given(CASES)

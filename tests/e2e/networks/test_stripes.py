@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
 from npuc.compiler.xdsl_api import ModuleOp
-from npuc.emulator.machine import RunOptions, RunResult, run
+from npuc.emulator.machine import RunOptions, RunResult, load, run
 from npuc.emulator.strict import check
 from npuc.emulator.timing.timing import Timing, time_streams
+from npuc.isa.errors import CompileError
+from npuc.isa.instructions import Engine
 from npuc.isa.program import Program
 from tests.compiler.ops.case import F32, Builder, Case
 from tests.e2e.random_graphs import Grower
@@ -117,6 +120,52 @@ def timed(program: Program, case: Case) -> tuple[RunResult, Timing, int]:
     result = run(program, case.inputs)
     timing = time_streams(program, result.streams)
     return result, timing, sum(int((w.dram_read + w.dram_written).sum()) for w in timing.works)
+
+
+def with_halos(schedule: str, path: Path, recomputes: list[int]) -> Path:
+    """A file of the schedule whose first run computes the halos of these groups again."""
+    data = json.loads(schedule)
+    assert data["stripes"][0]["recomputes"] == []
+    data["stripes"][0]["recomputes"] = recomputes
+    path.write_text(json.dumps(data | {"groups": []}), encoding="utf-8")
+    return path
+
+
+def test_halos_computed_again_change_no_bit(tmp_path: Path) -> None:
+    case = case_of("convs and pool", "float")
+    found, _ = compiled(case, 2)
+    halos = with_halos(found.debug.schedule_json, tmp_path / "s.json", [0])
+    again, _ = compiled(case, 2, halos)
+    want = run(found, case.inputs).outputs
+    assert_same_bits(run(again, case.inputs, RunOptions(strict=True)).outputs, want, "halos")
+    copied, computed = (vector_commands(program) for program in (found, again))
+    assert computed < copied, "halos are copied all the same"
+    assert timed(found, case)[2] < timed(again, case)[2], "no row of the input is read again"
+    replayed, _ = compiled(case, 2, dumped(again, tmp_path / "again.json"))
+    assert all(map(np.array_equal, replayed.code, again.code))
+
+
+def dumped(program: Program, path: Path) -> Path:
+    path.write_text(program.debug.schedule_json, encoding="utf-8")
+    return path
+
+
+def vector_commands(program: Program) -> int:
+    return sum(int((s.engine == Engine.vpu.value).sum()) for s in load(program).streams)
+
+
+@pytest.mark.parametrize(
+    ("recomputes", "words"),
+    [([9], "numbers from 0 to 1"), ([1], "whose one result")],
+)
+def test_halos_that_cannot_be_computed_again(
+    tmp_path: Path, recomputes: list[int], words: str
+) -> None:
+    case = case_of("convs and pool", "float")
+    found, _ = compiled(case, 2)
+    with pytest.raises(CompileError, match=words) as caught:
+        compiled(case, 2, with_halos(found.debug.schedule_json, tmp_path / "s.json", recomputes))
+    assert "recomputes" in str(caught.value)
 
 
 FAST = [("separable", "float"), ("two branches", "float")]

@@ -30,7 +30,7 @@ def _runs(before: tuple[RunSchedule, ...], after: tuple[RunSchedule, ...]) -> It
         old = counts.get((run.first, run.last, run.core))
         text = f"{run.stripes} stripes from {_name(run.first)} to {_name(run.last)}"
         if old == run.stripes:
-            text += " in other turns"
+            text += " in other turns, or with other rows computed again"
         elif old is not None:
             text += f" instead of {old}"
         yield run.first, text

@@ -21,7 +21,7 @@ VERSION = 2
 MAX_DEPTH = 3
 _PARTS = ("version", "resident", "stripes", "groups")
 _FIELDS = ("nodes", "shape", "tile", "order", "depth", "acc_depth")
-_RUN_FIELDS, _RUN_OPTIONS = ("first", "last", "stripes"), ("turns", "core")
+_RUN_FIELDS, _RUN_OPTIONS = ("first", "last", "stripes"), ("turns", "core", "recomputes")
 _NOTES = ("product",)  # written for readers; never read back
 
 
@@ -41,7 +41,8 @@ class RunSchedule:
 
     ``turns``: in which order the groups, counted from the first, have their turn in every round;
     None: not decided, to be searched. ``core``: whose groups they are, where several share the
-    work; None: those of every core.
+    work; None: those of every core. ``recomputes``: groups, counted from the first, that compute
+    the rows which windows need again; the others' are copied.
     """
 
     first: tuple[str, ...]
@@ -49,6 +50,7 @@ class RunSchedule:
     stripes: int
     turns: tuple[int, ...] | None = None
     core: int | None = None
+    recomputes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,19 @@ def _parse_run(data: object, where: str) -> RunSchedule:
     core = data.get("core")
     if core is not None and _integer(core, where, "core") < 0:
         raise illegal(where, "core", core, "0 or more")
-    return RunSchedule(first, last, count, _parse_turns(data.get("turns"), where), core)
+    turns, recomputes = data.get("turns"), data.get("recomputes", [])
+    return RunSchedule(
+        first, last, count, _parse_turns(turns, where), core, _parse_numbers(recomputes, where)
+    )
+
+
+def _parse_numbers(data: object, where: str) -> tuple[int, ...]:
+    if not isinstance(data, list):
+        raise illegal(where, "recomputes", data, "a list of numbers of groups")
+    found = tuple(_integer(number, where, "recomputes") for number in data)
+    if min(found, default=0) < 0 or len(set(found)) < len(found):
+        raise illegal(where, "recomputes", data, "different numbers of groups, from 0")
+    return found
 
 
 def _parse_turns(data: object, where: str) -> tuple[int, ...] | None:

@@ -56,9 +56,10 @@ class Decisions:
         jobs = work.jobs
         names = [work.tensors[n].name for n in sorted(plan.staying)]
         self.resident.update(dict.fromkeys(names))
+        ends = [(jobs[r.first].nodes, jobs[r.last].nodes) for r in plan.runs]
         runs = [
-            RunSchedule(jobs[r.first].nodes, jobs[r.last].nodes, r.stripes, r.turns, work.core)
-            for r in plan.runs
+            RunSchedule(*nodes, r.stripes, r.turns, work.core, r.recomputes)
+            for nodes, r in zip(ends, plan.runs, strict=True)
         ]
         self.runs.update(dict.fromkeys(runs))
         return plan, tilings

@@ -80,7 +80,7 @@ class _Planner:
         return [segments.given(run) for run in self.options.runs]
 
     def _steps(self, staying: frozenset[int], segments: list[Segment]) -> ProgramPlan:
-        runs = [StripedRun(*s.run, s.striping.stripes, s.striping.turns) for s in segments]
+        runs = [_run_of(segment) for segment in segments]
         plan = ProgramPlan([], [], staying, tuple(runs), self.stopped_early)
         whole = self._whole_buffers(plan, staying)
         beginning = {segment.first: segment for segment in segments}
@@ -117,6 +117,12 @@ class _Planner:
             facts = self.work.tensors[multicast.tensor]
             plan.buffers.append(Buffer(facts.name, facts.n_bytes, multicast.address))
         return whole
+
+
+def _run_of(segment: Segment) -> StripedRun:
+    striping = segment.striping
+    recomputes = tuple(sorted(striping.recomputes))
+    return StripedRun(*segment.run, striping.stripes, striping.turns, recomputes)
 
 
 def _whole_step(job: Job, number: int, whole: Mapping[int, int]) -> Step:

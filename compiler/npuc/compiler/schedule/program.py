@@ -94,12 +94,14 @@ class StripedRun:
     """Jobs ``first`` to ``last`` that are computed in so many stripes of rows.
 
     ``turns``: their order in every round, counted from the first, where it is decided.
+    ``recomputes``: those that compute rows which windows need again, rather than copy them.
     """
 
     first: int
     last: int
     stripes: int
     turns: tuple[int, ...] | None = None
+    recomputes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,11 @@ class Replay:
         if not ends:
             allowed = f"a permutation of 0 to {lasts[-1] - firsts[0]}"
             raise illegal(f"{self.where}, stripes", "turns", list(given.turns or ()), allowed)
-        return [StripedRun(*ends[0], given.stripes, given.turns)]
+        first, last = ends[0]
+        if any(number > last - first for number in given.recomputes):
+            allowed = f"numbers from 0 to {last - first}"
+            raise illegal(f"{self.where}, stripes", "recomputes", list(given.recomputes), allowed)
+        return [StripedRun(first, last, given.stripes, given.turns, given.recomputes)]
 
     def check(self, plan: ProgramPlan, target: Target) -> None:
         """Raise CompileError where what stays in SPM does not fit it."""

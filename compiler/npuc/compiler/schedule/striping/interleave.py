@@ -8,10 +8,11 @@ all rounds.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil, prod
+from types import MappingProxyType
 
 import numpy as np
 
@@ -293,9 +294,15 @@ class RowWork:
 
 
 def rounds_of(
-    striping: Striping, works: Sequence[RowWork], step_cycles: int = STEP_CYCLES
+    striping: Striping,
+    works: Sequence[RowWork],
+    step_cycles: int = STEP_CYCLES,
+    copies: Mapping[tuple[int, int], int] = MappingProxyType({}),
 ) -> Rounds:
-    """The pieces of all rounds of ``striping``; ``works`` are those of its jobs."""
+    """The pieces of all rounds of ``striping``; ``works`` are those of its jobs.
+
+    ``copies``: further vector cycles of pieces, by job and stripe.
+    """
     makers: dict[int, list[int]] = {}
     for number, work in enumerate(works):
         for tensor, _ in work.job.writes:
@@ -308,6 +315,8 @@ def rounds_of(
     for number, s in striping.order:
         low, high = striping.rows[number][s]
         piece = works[number].piece(number, high - low, number not in begun)
+        if (number, s) in copies:
+            piece = replace(piece, vpu=piece.vpu + copies[number, s])
         begun.add(number)
         rounds.setdefault(s + striping.depths[number], []).append(piece)
     capacity = works[0].target.acc.capacity_bytes if works else NEVER

@@ -2,8 +2,8 @@
 
 The *row* dimension of a job is the outermost one of its result; a stripe of it is a range of bytes
 of the tensor. From the last job's rows back, every job computes just the rows that its readers need
-next and did not have yet: none is computed twice. Rows that a window needs again are copied from
-one stripe's buffer to the next, so that every stripe of a tensor is one piece.
+next and did not have yet. Rows that a window needs again, the *halo*, are copied from one stripe's
+buffer to the next, or computed again there, so that every stripe of a tensor is one piece.
 """
 
 from collections.abc import Sequence
@@ -121,12 +121,16 @@ class RowJob:
         if found is None:
             ends = [min(want, self.extent) for want in accumulate(wanted, max)]
             ranges = list(zip([0, *ends], ends, strict=False))
-            spans = [
-                [reads.span(rows) if rows[0] < rows[1] else (0, 0) for rows in ranges]
-                for _, reads in self.reads
-            ]
-            found = self.known[wanted] = JobRows(ranges, spans)
+            found = self.known[wanted] = self.over(ranges)
         return found
+
+    def over(self, ranges: list[Range]) -> "JobRows":
+        """The job over these rows, and what it reads for them."""
+        spans = [
+            [reads.span(rows) if rows[0] < rows[1] else (0, 0) for rows in ranges]
+            for _, reads in self.reads
+        ]
+        return JobRows(ranges, spans)
 
     @staticmethod
     def of(job: Job, made: AbstractSet[int]) -> "RowJob | None":
@@ -164,7 +168,7 @@ class Striping:
 
     ``rows[j][s]`` are the rows that job j computes; ``held[t][s]`` the bytes of tensor t that its
     buffer holds and ``kept[t][s]`` those of them that come from the stripe before. In a
-    round every job runs one stripe, by ``turns``.
+    round every job runs one stripe, by ``turns``. The jobs of ``recomputes`` compute halos again.
     """
 
     first: int
@@ -174,6 +178,7 @@ class Striping:
     kept: dict[int, list[Range]] = field(default_factory=dict)
     depths: list[int] = field(default_factory=list)
     turns: tuple[int, ...] = ()
+    recomputes: frozenset[int] = frozenset()
 
     @property
     def run(self) -> tuple[int, int]:
@@ -220,8 +225,29 @@ class Striping:
         return makers
 
 
-def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int) -> Striping | None:
-    """``jobs``, which begin at number ``first``, in ``stripes`` stripes.
+def halo_tensor(jobs: Sequence[RowJob], number: int, internal: AbstractSet[int]) -> int | None:
+    """The tensor whose halo the job of this number may compute again: its one result, all its own.
+
+    None where it has no such.
+    """
+    writes = [tensor for tensor, _ in jobs[number].writes]
+    shared = {tensor for n, job in enumerate(jobs) if n != number for tensor, _ in job.writes}
+    is_alone = len(writes) == 1 and writes[0] in internal and writes[0] not in shared
+    return writes[0] if is_alone else None
+
+
+@dataclass(frozen=True)
+class Division:
+    """How often a run is divided, and which jobs compute halos again instead of copying them."""
+
+    stripes: int
+    recomputes: frozenset[int] = frozenset()
+
+
+def stripe(
+    jobs: Sequence[RowJob], first: int, internal: set[int], division: Division
+) -> Striping | None:
+    """``jobs``, which begin at number ``first``, in stripes.
 
     Results that are not ``internal`` go elsewhere in equal parts, or sooner where jobs of the
     segment read them. None where rows that stay would be copied before they are complete: the
@@ -232,17 +258,23 @@ def stripe(jobs: Sequence[RowJob], first: int, internal: set[int], stripes: int)
         for tensor, row_bytes in job.writes:
             if unit.setdefault(tensor, row_bytes) != row_bytes:
                 return None
+    stripes, recomputes = division.stripes, division.recomputes
     needs = _Needs(unit, stripes, internal)
-    rows = [needs.rows(job) for job in reversed(jobs)][::-1]
+    numbered = reversed(list(enumerate(jobs)))
+    rows = [needs.rows(job, n in recomputes) for n, job in numbered][::-1]
     depths = _depths(jobs)
     turns = tuple(sorted(range(len(jobs)), key=lambda j: (depths[j], j)))
-    result = Striping(first, stripes, rows, depths=depths, turns=turns)
+    result = Striping(first, stripes, rows, {}, {}, depths, turns, recomputes)
+    again = {halo_tensor(jobs, n, internal): n for n in recomputes}
     rounds: dict[int, set[int]] = {}
     for job, depth in zip(jobs, depths, strict=True):
         for tensor, _ in job.writes:
             rounds.setdefault(tensor, set()).add(depth)
     for tensor in sorted(internal):
-        held, kept = _held(needs.of[tensor].lows, needs.of[tensor].highs)
+        if tensor in again:
+            held, kept = _computed(rows[again[tensor]], unit[tensor])
+        else:
+            held, kept = _held(needs.of[tensor].lows, needs.of[tensor].highs)
         if any(high > low for low, high in kept) and len(rounds[tensor]) > 1:
             return None
         result.held[tensor], result.kept[tensor] = held, kept
@@ -284,9 +316,12 @@ class _Needs:
         self.stripes = stripes
         self.internal = internal
 
-    def rows(self, job: RowJob) -> list[Range]:
+    def rows(self, job: RowJob, with_halo: bool) -> list[Range]:
         """Rows of ``job`` per stripe, all its readers being known; notes what they read."""
         found = job.rows(self._wanted(job))
+        if with_halo:
+            ((tensor, row_bytes),) = job.writes
+            found = job.over(_with_halo(found.rows, self.of[tensor].lows, row_bytes))
         for tensor, _ in job.writes:
             self.of[tensor].write(found.rows)
         for (tensor, _), spans in zip(job.reads, found.spans, strict=True):
@@ -306,6 +341,29 @@ class _Needs:
                 shares = [-(-job.extent * n // self.stripes) for n in range(1, self.stripes + 1)]
                 wanted = list(map(max, wanted, shares))
         return tuple(wanted)
+
+
+def _with_halo(ranges: Sequence[Range], lows: Sequence[int], row_bytes: int) -> list[Range]:
+    """Rows of each stripe from the first that it needs on; ``lows`` are bytes.
+
+    A stripe without new rows uses the buffer of the one before, which has what it needs.
+    """
+    found: list[Range] = []
+    needed = NOWHERE
+    for (low, high), first in zip(reversed(ranges), reversed(lows), strict=True):
+        needed = min(needed, first)
+        if low < high:
+            found.append((min(low, needed // row_bytes), high))
+            needed = NOWHERE
+        else:
+            found.append((low, high))
+    return found[::-1]
+
+
+def _computed(ranges: Sequence[Range], row_bytes: int) -> tuple[list[Range], list[Range]]:
+    """What each stripe's buffer holds where all of it is computed there; nothing is handed on."""
+    held = [(low * row_bytes, high * row_bytes) for low, high in ranges]
+    return held, [(low, low) for low, _ in held]
 
 
 def _held(lows: list[int], highs: list[int]) -> tuple[list[Range], list[Range]]:

@@ -17,6 +17,7 @@ from npuc.compiler.schedule.problem import GroupProblem, Home
 from npuc.compiler.schedule.program import StripedRun, Work, uses, whole_words
 from npuc.compiler.schedule.residency import with_homes
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling, without_params
+from npuc.compiler.schedule.striping.halo import Halos
 from npuc.compiler.schedule.striping.interleave import (
     NEVER,
     Guess,
@@ -26,7 +27,15 @@ from npuc.compiler.schedule.striping.interleave import (
     guess_runs,
     rounds_of,
 )
-from npuc.compiler.schedule.striping.rows import Places, Range, RowJob, Striping, stripe
+from npuc.compiler.schedule.striping.rows import (
+    Division,
+    Places,
+    Range,
+    RowJob,
+    Striping,
+    halo_tensor,
+    stripe,
+)
 from npuc.isa.target import Target
 
 STRIPE_COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 56, 80, 112)
@@ -88,7 +97,7 @@ class Segments:
             unknown = [run for run in chosen if run not in known]
             if not unknown:
                 found = [segment for run in chosen if (segment := known[run]) is not None]
-                return [self._in_turns(segment) for segment in found]
+                return [self._halos(self._in_turns(segment)) for segment in found]
             if len(known) > TRIED_PER_JOB * len(self.jobs):
                 self.stopped_early = True
                 costs = {run: segment.cycles for run, segment in known.items() if segment}
@@ -105,7 +114,7 @@ class Segments:
         for step in (1, -1):
             near = place + step
             while 0 <= near < len(counts):
-                striping = self._striping(segment.run, segment.internal, counts[near])
+                striping = self._striping(segment.run, segment.internal, Division(counts[near]))
                 if striping is None:
                     break
                 alive = self.alive_bytes(striping)
@@ -127,6 +136,23 @@ class Segments:
             if turned.peak_bytes <= room:
                 return turned
         return segment
+
+    def _halos(self, segment: Segment) -> Segment:
+        """The segment with halos computed again where that fits and is faster than to copy them."""
+        room = max(self._capacity(segment.run, segment.internal), segment.peak_bytes)
+        turns, stripes = segment.striping.turns, segment.striping.stripes
+
+        def striping_of(recomputes: frozenset[int]) -> Striping | None:
+            division = Division(stripes, recomputes)
+            found = self._striping(segment.run, segment.internal, division)
+            if found is None or max(self.alive_bytes(found)) > room:
+                return None
+            return replace(found, turns=turns)
+
+        works = self._works_of(segment.striping)
+        halos = Halos(self.target, works, self.stripes.step_cycles, striping_of)
+        chosen = halos.choose(segment.striping)
+        return segment if chosen is segment.striping else self._measured(chosen)
 
     def _guesses(self) -> dict[Run, Guess]:
         """Runs that are likely to gain, with their best numbers of stripes."""
@@ -190,7 +216,13 @@ class Segments:
                 raise illegal(f"group {job.problem.name}", "stripes", run.stripes, allowed)
         ends = run.first, run.last
         internal = self._internal(*ends)
-        striping = self._striping(ends, internal, run.stripes)
+        for number in run.recomputes:
+            if halo_tensor(self._rows(ends), number, internal) is None:
+                where = f"group {jobs[number].problem.name}"
+                allowed = "groups whose one result, written by no other, is for the run alone"
+                raise illegal(where, "recomputes", number, allowed)
+        division = Division(run.stripes, frozenset(run.recomputes))
+        striping = self._striping(ends, internal, division)
         if striping is None:
             allowed = "runs whose tensors with windows are written in one round, row by row"
             where = f"groups {jobs[0].problem.name} to {jobs[-1].problem.name}"
@@ -241,7 +273,7 @@ class Segments:
             self._numbers[alike] = None if found is None else found.striping.stripes
             return found
         number = self._numbers[alike]
-        striping = None if number is None else self._striping(run, internal, number)
+        striping = None if number is None else self._striping(run, internal, Division(number))
         return None if striping is None else self._measured(striping)
 
     def _likeness(self, run: Run, internal: frozenset[int]) -> tuple[object, ...]:
@@ -266,7 +298,7 @@ class Segments:
         row = self.row_jobs[run[1]]
         counts = [n for n in _counts(row) if n >= stripes] if row is not None else []
         for count in counts[: FITS_TRIED * FITS_APART : FITS_APART]:
-            striping = self._striping(run, internal, count)
+            striping = self._striping(run, internal, Division(count))
             if striping is None:
                 return None
             alive = self.alive_bytes(striping)
@@ -274,10 +306,11 @@ class Segments:
                 return self._best_stripes(self._measured(striping, alive))
         return None
 
-    def _striping(self, run: Run, internal: frozenset[int], stripes: int) -> Striping | None:
-        first, last = run
-        rows = [job for job in self.row_jobs[first : last + 1] if job is not None]
-        return stripe(rows, first, set(internal), stripes)
+    def _striping(self, run: Run, internal: frozenset[int], division: Division) -> Striping | None:
+        return stripe(self._rows(run), run[0], set(internal), division)
+
+    def _rows(self, run: Run) -> list[RowJob]:
+        return [job for job in self.row_jobs[run[0] : run[1] + 1] if job is not None]
 
     def _capacity(self, run: Run, internal: frozenset[int]) -> int:
         """SPM bytes for the buffers of a segment; ``internal`` are those of the run."""
