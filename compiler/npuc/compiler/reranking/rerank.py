@@ -18,7 +18,7 @@ from npuc.compiler.remarks import Remarks
 from npuc.compiler.reranking.changes import changes
 from npuc.compiler.reranking.merging import Name, Timed, merge, with_given
 from npuc.compiler.schedule.data import GroupSchedule, Schedule
-from npuc.compiler.schedule.policies import FEW, PLANS, TILINGS, Policy
+from npuc.compiler.schedule.policies import PLANS, TILINGS, Policy
 from npuc.compiler.xdsl_api import ModuleOp, walk
 from npuc.isa.errors import NpucError
 from npuc.isa.oracle import CycleOracle
@@ -81,7 +81,7 @@ class _Reranking:
             self._note("the schedule file decides every group: nothing is re-ranked")
             return
         self.kept = set(self.given.groups) & set(base.schedule.groups)
-        best = self._better(base, FEW, self._plan(base))
+        best = base
         for policy in PLANS if self.given.stripes is None else ():
             best = self._better(best, policy, self.ctx.schedule)
         for policy in TILINGS:

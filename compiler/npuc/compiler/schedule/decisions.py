@@ -33,7 +33,13 @@ class Decisions:
 
     def __post_init__(self) -> None:
         policy, search = self.ctx.policy, _plan_options(self.ctx).search
-        final = replace(search, uncrowded=True, prefers=policy.prefers, rank=policy.rank)
+        final = replace(
+            search,
+            uncrowded=True,
+            prefers=policy.prefers,
+            rank=policy.rank,
+            three_slots=policy.three_slots,
+        )
         file = self.ctx.options.schedule
         self._origin = "re-ranking" if file is None else str(file)
         said = Given(self.given, "re-ranking", binding=False)

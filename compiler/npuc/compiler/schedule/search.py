@@ -1,9 +1,9 @@
 """Choice of a tiling: exhaustive evaluation of the cost formulas over a bounded candidate set.
 
-Fewest overlapped cycles first; among those within 2 % of them, the least DRAM traffic, or what else
-is preferred; then the first in enumeration order, so that the choice is deterministic. Problems are
-solved once per target. Where it is known what else is in SPM, tilings whose queues get in each
-other's way at DRAM are left out before.
+Fewest overlapped cycles first; among those within 2 % of them, the least DRAM traffic and of equal
+traffic the fewest tiles, or what else is preferred; then the first in enumeration order, so that the
+choice is deterministic. Problems are solved once per target. Where it is known what else is in SPM,
+tilings whose queues get in each other's way at DRAM are left out before.
 """
 
 from collections.abc import Sequence
@@ -28,6 +28,7 @@ from npuc.compiler.schedule.tiling import (
     Tiling,
     single_step_dims,
     slot_bytes,
+    spm_bytes,
     take_tiles,
     total_acc_bytes,
     total_spm_bytes,
@@ -59,6 +60,7 @@ class SearchOptions:
     and ``acc_bytes`` limit the rings of the group, where other buffers take the rest.
     ``uncrowded``: only tilings whose crowded cycles are within 6 % of the fewest. Of tilings that
     cost about the same the one is taken that is at place ``rank`` by what it ``prefers``.
+    ``three_slots``: rings of two slots get a third where it fits; the closed form knows no gain.
     """
 
     double_buffer: bool = True
@@ -68,6 +70,7 @@ class SearchOptions:
     uncrowded: bool = False
     prefers: Preference = "little traffic"
     rank: int = 0
+    three_slots: bool = False
 
     def limits(self, target: Target) -> tuple[int, int]:
         """Bytes of SPM and ACC that the rings of one group may take."""
@@ -188,7 +191,15 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
         near = near[_near(cycles[near], CYCLE_TOLERANCE)]
     ranked = near[np.lexsort(tuple(key[near] for key in _keys(costs, options.prefers)))]
     best = int(ranked[min(options.rank, len(ranked) - 1)])
-    return Choice(space.tiling(int(finalists[best])), costs.row(best), len(fitting))
+    tiling = space.tiling(int(finalists[best]))
+    deeper = replace(tiling, depth=3)
+    if (
+        options.three_slots
+        and tiling.depth == 2
+        and spm_bytes(problem, deeper, target) <= limits[0]
+    ):
+        tiling = deeper
+    return Choice(tiling, costs.row(best), len(fitting))
 
 
 def _keys(costs: Estimates, prefers: Preference) -> tuple[Ints, ...]:
