@@ -1,9 +1,10 @@
 """Choice of a tiling: exhaustive evaluation of the cost formulas over a bounded candidate set.
 
-Fewest overlapped cycles first; among those within 2 % of them, the least DRAM traffic and of equal
-traffic the fewest tiles, or what else is preferred; then the first in enumeration order, so that the
-choice is deterministic. Problems are solved once per target. Where it is known what else is in SPM,
-tilings whose queues get in each other's way at DRAM are left out before.
+Fewest overlapped cycles first; among those within 2 % of them, the least DRAM traffic, for the
+final choice of equal traffic the fewest tiles, or what else is preferred; then the first in
+enumeration order, so that the choice is deterministic. Problems are solved once per target. Where
+it is known what else is in SPM, tilings whose queues get in each other's way at DRAM are left out
+before.
 """
 
 from collections.abc import Sequence
@@ -192,13 +193,9 @@ def search_tilings(problem: GroupProblem, target: Target, options: SearchOptions
     ranked = near[np.lexsort(tuple(key[near] for key in _keys(costs, options.prefers)))]
     best = int(ranked[min(options.rank, len(ranked) - 1)])
     tiling = space.tiling(int(finalists[best]))
-    deeper = replace(tiling, depth=3)
-    if (
-        options.three_slots
-        and tiling.depth == 2
-        and spm_bytes(problem, deeper, target) <= limits[0]
-    ):
-        tiling = deeper
+    if options.three_slots and tiling.depth == 2:
+        deeper = replace(tiling, depth=3)
+        tiling = deeper if spm_bytes(problem, deeper, target) <= limits[0] else tiling
     return Choice(tiling, costs.row(best), len(fitting))
 
 
