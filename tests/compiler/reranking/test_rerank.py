@@ -117,7 +117,7 @@ def test_the_program_is_the_fastest_that_was_timed() -> None:
         "cycles_before": recorder.totals[0],
         "cycles": min(recorder.totals),
     }
-    assert " instead of " in said(result)
+    assert " stays in SPM no more" in said(result)
 
 
 def test_without_an_oracle_the_closed_form_serves() -> None:
