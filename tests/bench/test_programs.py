@@ -74,7 +74,7 @@ def test_what_the_page_says_of_levels_peers_cores_and_errors(
     assert "Cycles rise with the level: resnet50_v1 from -O2 to -O3." in text
     assert "| resnet50_v1 | ref-2048 | 3,260,000 | 6,520,000 | 0.50 | 0.65 | 0.00 |" in text
     assert "| 2.33 | 0.25 |\n" in text, "at -O3"
-    assert "| resnet50_v1 | 640 | 200 | 3.20 |" in text
+    assert "| resnet50_v1 | 640 | 200 | 3.20 | 150.00 | 150.00 |" in text
     assert "| all | 2 | 17.5 | 25.0 | 25.0 | -7.5 | 43.8 |" in text
     assert "| resnet50_v1: b | 90 | 120 | -25 |" in text
 
