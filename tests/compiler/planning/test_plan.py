@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import permutations
+from math import gcd
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npuc.compiler.planning import greedy
 from npuc.compiler.planning.buffers import Buffer, Window
 from npuc.compiler.planning.plan import Plan, PlanOptions, plan
 from npuc.isa.errors import InputError
@@ -76,6 +78,31 @@ def test_a_capacity_is_met_exactly_where_it_can_be(buffers: list[Buffer], capaci
     found = plan(buffers, capacity)
     assert found.fits == (not buffers or _lowest_peak(buffers) <= capacity)
     assert found.impossible != found.fits
+
+
+@pytest.mark.parametrize("many_sections", [0, 99], ids=["bits", "ranges"])
+@given(buffer_lists(), st.data())
+def test_first_fit_takes_the_lowest_free_bytes(
+    many_sections: int, buffers: list[Buffer], data: st.DataObject
+) -> None:
+    """In the order of the hints, byte by byte, however what is taken is kept."""
+    hints = data.draw(st.permutations(range(len(buffers))))
+    hinted = [replace(b, hint=hint) for b, hint in zip(buffers, hints, strict=True)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(greedy, "MANY_SECTIONS", many_sections)
+        found = plan(hinted, None, PlanOptions(max_nodes=0)).offsets
+    taken: set[tuple[int, int]] = set()  # time and byte
+    granule = gcd(*(b.alignment for b in buffers)) or 1
+    for b in sorted(hinted, key=lambda b: b.hint or 0):
+        size = -(-b.size_bytes // granule) * granule
+        mine = [t for t in range(b.lower, b.upper) if live(b, t)]
+        places = (
+            {(t, start + n) for t in mine for n in range(size)}
+            for start in range(0, 99 * 40, b.alignment)
+        )
+        place = next(place for place in places if not place & taken)
+        assert found[b.id] == min(byte for _, byte in place)
+        taken |= place
 
 
 def test_blocks_apart_in_time_share_bytes() -> None:

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from npuc.compiler.planning.buffers import Buffer, Window, united
 from npuc.isa.errors import InputError
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """Bytes that are placed as one: the buffers in it and how far into it each begins."""
 
     members: tuple[tuple[str, int], ...]  # id, bytes from the start of the block

@@ -229,9 +229,9 @@ class _Planner:
         """What is known now."""
         items, granule = self.problem.items, self.problem.granule_bytes
         offsets: dict[str, int] = {}
-        for item, block in enumerate(self.problem.order):
-            start = int(self.offsets[item]) * granule
-            offsets.update((name, start + shift) for name, shift in self.blocks[block].members)
+        for block, start in zip(self.problem.order, self.offsets.tolist(), strict=True):
+            for name, shift in self.blocks[block].members:
+                offsets[name] = start * granule + shift
         stats = PlanStats(
             blocks=len(self.blocks),
             sections=len(items.item_starts) - 1,

@@ -70,22 +70,20 @@ def problem_of(blocks: Sequence[Block]) -> Problem:
     rounded = [-(-b.size_bytes // step) * step for b in blocks]
     granule = _granule(blocks, rounded)
     times = section_times([b.windows for b in blocks])
-    spans = _spans(blocks, times)
-    order = sorted(range(len(blocks)), key=lambda i: (spans[i][0], spans[i][-1], i))
-    starts, sections = _table([spans[i] for i in order])
-    owners = np.repeat(np.arange(len(blocks)), np.diff(starts))
+    order, owners, sections = _by_first_section(blocks, times)
+    in_each = np.bincount(owners, minlength=len(blocks))
     by_section = np.argsort(sections, kind="stable")
     counts = np.bincount(sections, minlength=len(times))
     size = np.array([rounded[i] // granule for i in order], np.int64)
     waste = np.array([rounded[i] - blocks[i].size_bytes for i in order], np.int64)
-    life = np.array([sum(w.upper - w.lower for w in blocks[i].windows) for i in order], np.int64)
+    life = np.array([sum([b - a for a, b in blocks[i].windows]) for i in order], np.int64)
     items = Items(
         size=size,
         alignment=np.array([_steps(blocks[i].alignment, granule) for i in order], np.int64),
         fixed=np.array([_fixed(blocks[i], granule) for i in order], np.int64),
-        section_starts=starts,
+        section_starts=_starts(in_each),
         sections=sections,
-        item_starts=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
+        item_starts=_starts(counts),
         items=owners[by_section].astype(np.int64),
     )
     live = np.zeros(len(times), np.int64)
@@ -100,23 +98,32 @@ def problem_of(blocks: Sequence[Block]) -> Problem:
 
 def section_times(lives: Sequence[Sequence[Window]]) -> Int64s:
     """The first time of each section, ascending: where a start is followed by an end."""
-    begins = {w.lower for windows in lives for w in windows}
-    ends = {w.upper for windows in lives for w in windows}
+    begins = {lower for windows in lives for lower, _ in windows}
+    ends = {upper for windows in lives for _, upper in windows}
     times = sorted(begins | ends)
     kept = [a for a, b in pairwise(times) if a in begins and b in ends]
     return np.array(kept, np.int64)
 
 
-def _spans(blocks: Sequence[Block], times: Int64s) -> list[list[int]]:
-    """By block, its sections in order."""
-    windows = [(w.lower, w.upper) for b in blocks for w in b.windows]
-    edges = iter(np.searchsorted(times, np.array(windows).reshape(-1, 2)).tolist())
-    return [[s for _ in b.windows for s in range(*next(edges))] for b in blocks]
+def _by_first_section(blocks: Sequence[Block], times: Int64s) -> tuple[list[int], Int64s, Int64s]:
+    """The blocks by first section, then by last; all their sections, and which of them has each."""
+    counts = np.array([len(b.windows) for b in blocks], np.int64)
+    windows = np.array([w for b in blocks for w in b.windows], np.int64).reshape(-1, 2)
+    edges, starts = np.searchsorted(times, windows), _starts(counts)
+    order = np.lexsort((edges[starts[1:] - 1, 1], edges[starts[:-1], 0]))
+    place = np.empty(len(blocks), np.int64)
+    place[order] = np.arange(len(blocks))
+    of_window = np.repeat(place, counts)
+    by_place = np.argsort(of_window, kind="stable")
+    firsts, ends = edges[by_place].T
+    lengths = ends - firsts
+    sections = np.arange(lengths.sum()) + np.repeat(firsts - _starts(lengths)[:-1], lengths)
+    return order.tolist(), np.repeat(of_window[by_place], lengths), sections
 
 
-def _table(rows: Sequence[Sequence[int]]) -> tuple[Int64s, Int64s]:
-    starts = np.cumsum([0, *(len(row) for row in rows)]).astype(np.int64)
-    return starts, np.array([section for row in rows for section in row], np.int64)
+def _starts(counts: Int64s) -> Int64s:
+    """Where each of the parts begins that are so long, and where the last one ends."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
 def _granule(blocks: Sequence[Block], rounded: Sequence[int]) -> int:
