@@ -18,7 +18,7 @@ from npuc.isa.descriptors import (
 )  # fmt: skip
 from npuc.isa.descriptors.kernel import FIRST_PARAM, FIRST_RESULT
 from npuc.isa.dtypes import DType
-from npuc.isa.encoding import encode, field_range
+from npuc.isa.encoding import encode
 from npuc.isa.instructions import INSTRUCTIONS, Command, Counter, Engine, Instruction, Wait
 from npuc.isa.microops import BY_NAME, MICRO_OPS
 from npuc.isa.program import (
@@ -46,7 +46,7 @@ WAITS = st.builds(
 
 def instructions_of(cls: type[Instruction]) -> st.SearchStrategy[Instruction]:
     """Any instruction of one class."""
-    values = {name: st.integers(*field_range(spec)) for name, spec, _ in cls.layout()}
+    values = {name: st.integers(*spec.limits) for name, spec, _ in cls.layout()}
     if issubclass(cls, Command):
         values["waits"] = st.lists(WAITS, max_size=2).map(tuple)
         values["increment"] = st.none() | st.integers(0, 31)

@@ -14,7 +14,6 @@ from npuc.isa.encoding import (
     decode_one,
     encode,
     encode_one,
-    field_range,
 )
 from npuc.isa.errors import EncodingError
 from npuc.isa.instructions import (
@@ -194,7 +193,7 @@ def test_opcodes_and_mnemonics_are_unique() -> None:
     for cls in INSTRUCTIONS:
         assert cls.__doc__ and cls.meaning, cls
         for name, spec, _ in cls.layout():
-            low, high = field_range(spec)
+            low, high = spec.limits
             assert low <= cls.__dataclass_fields__[name].default <= high
             assert (spec.kind is Kind.choice) == bool(spec.choices)
 

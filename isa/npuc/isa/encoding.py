@@ -37,12 +37,8 @@ _ORDER_FIELDS = (
 
 def encode(instructions: Sequence[Instruction]) -> Rows:
     """Rows of 32 bytes. Raises: EncodingError naming instruction, field, value and range."""
-    rows = np.zeros((len(instructions), INSTRUCTION_BYTES), np.uint8)
-    for row, instruction in zip(rows, instructions, strict=True):
-        row[:] = np.frombuffer(
-            encode_one(instruction).to_bytes(INSTRUCTION_BYTES, "little"), np.uint8
-        )
-    return rows
+    rows = [encode_one(each).to_bytes(INSTRUCTION_BYTES, "little") for each in instructions]
+    return np.frombuffer(bytearray().join(rows), np.uint8).reshape(-1, INSTRUCTION_BYTES)
 
 
 def encode_one(instruction: Instruction) -> int:
@@ -51,7 +47,9 @@ def encode_one(instruction: Instruction) -> int:
     if isinstance(instruction, Command):
         bits |= _encode_order(instruction)
     for name, spec, start in instruction.layout():
-        bits |= _to_field(instruction, name, spec) << start
+        value = getattr(instruction, name)
+        _check(instruction, name, value, spec.limits)
+        bits |= (int(value) & ((1 << spec.width) - 1)) << start
     return bits
 
 
@@ -172,12 +170,6 @@ def _decode_wait(word: int) -> Wait:
     return Wait(counter, word >> 15 & 31, threshold - (1 << 15) if threshold >> 14 else threshold)
 
 
-def _to_field(instruction: Instruction, name: str, spec: Field) -> int:
-    value = getattr(instruction, name)
-    _check(instruction, name, value, field_range(spec))
-    return int(value) & ((1 << spec.width) - 1)
-
-
 def _from_field(bits: int, spec: Field, start: int) -> int:
     value = bits >> start & ((1 << spec.width) - 1)
     if spec.is_signed and value >> (spec.width - 1):
@@ -187,15 +179,6 @@ def _from_field(bits: int, spec: Field, start: int) -> int:
             "a field holds an unknown code", given=str(value), allowed=", ".join(spec.choices)
         )
     return value
-
-
-def field_range(spec: Field) -> tuple[int, int]:
-    """Smallest and largest value of a field."""
-    if spec.kind is Kind.choice:
-        return 0, len(spec.choices) - 1
-    if spec.is_signed:
-        return -(1 << (spec.width - 1)), (1 << (spec.width - 1)) - 1
-    return 0, (1 << spec.width) - 1
 
 
 def _check(instruction: Instruction, name: str, value: int, limits: tuple[int, int]) -> None:

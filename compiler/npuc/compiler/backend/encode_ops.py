@@ -43,7 +43,7 @@ class Tables:
         """The instructions of ``block``, loops flattened behind their ``loop``."""
         result: list[Instruction] = []
         for op in block.ops:
-            if isinstance(op, npu.LoopOp):
+            if type(op) is npu.LoopOp:
                 body = self.instructions(op.body.block)
                 result += [Loop(rc=0, count=op.count.data, body=len(body)), *body]
             else:
@@ -55,11 +55,9 @@ class Tables:
         if isinstance(op, npu.ScalarOp):
             scalar = BY_MNEMONIC[op.mnemonic.data]
             return scalar(rd=op.rd.data, ra=op.ra.data, rb=op.rb.data, imm=op.imm.data)  # type: ignore[call-arg]  # a Scalar: its verifier has checked it
-        if isinstance(op, npu.LdOp | npu.StOp):
-            return self._transfer(op)
-        if isinstance(op, npu.GatherOp):
-            return self._gather(op)
-        if isinstance(op, npu.MmaOp):
+        if type(op) is npu.VexecOp:
+            return self._vexec(op)
+        if type(op) is npu.MmaOp:
             acc, a, w = (self.views.index(v.data) for v in op.views.data)
             order = op.order.data
             return Mma(
@@ -71,13 +69,15 @@ class Tables:
                 waits=order.waits,
                 increment=order.increment,
             )
-        if isinstance(op, npu.VexecOp):
-            return self._vexec(op)
-        if isinstance(op, npu.NopOp):
+        if type(op) is npu.NopOp:
             order = op.order.data
             return Nop(
                 Engine[op.queue.data.value].value, waits=order.waits, increment=order.increment
             )
+        if isinstance(op, npu.LdOp | npu.StOp):
+            return self._transfer(op)
+        if isinstance(op, npu.GatherOp):
+            return self._gather(op)
         assert isinstance(op, npu.HaltOp), f"{op.name} is no instruction"
         return Halt()
 

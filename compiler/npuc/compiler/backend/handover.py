@@ -6,6 +6,7 @@ are implied by what the engine knows already, through earlier waits of any engin
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,7 @@ MAX_WAITS = 2
 NEVER_WRITTEN = (Segment.constant.name, Segment.input.name)
 
 
-@dataclass(frozen=True)
-class Extent:
+class Extent(NamedTuple):
     """Bytes [low, high) of a memory: ``spm``, ``acc`` or a DRAM segment by name."""
 
     memory: str

@@ -103,20 +103,21 @@ def _prepend(group: npu.GroupOp, nops: list[npu.NopOp]) -> None:
 
 def _resolve(op: Operation, group: _Group) -> None:
     attribute = op.properties.pop("references", None)
-    if not isinstance(attribute, npu.ReferencesAttr):
+    if attribute is None:
         return
+    assert isinstance(attribute, npu.ReferencesAttr), "a definition says so"
     references = attribute.data
     offsets = [group.buffers[number][1] for number in references.buffers]
-    if isinstance(op, npu.LdOp | npu.StOp | npu.GatherOp):
+    if type(op) is npu.VexecOp or type(op) is npu.MmaOp:
+        placed = zip(op.views.data, offsets, strict=True)
+        op.views = ArrayAttr([ViewAttr(view.data.moved(offset)) for view, offset in placed])
+    elif isinstance(op, npu.LdOp | npu.StOp | npu.GatherOp):
         register, constant = op.place.data.offset
         start = (register, constant + offsets[0])
         op.place = PlaceAttr(Place(op.place.data.coordinates, start))
         op.map = npu.DramMapAttr(_resolve_map(op.map.data, group.tensors[references.tensor]))
         if isinstance(op, npu.GatherOp):
             op.view = ViewAttr(op.view.data.moved(offsets[1]))
-    elif isinstance(op, npu.MmaOp | npu.VexecOp):
-        placed = zip(op.views.data, offsets, strict=True)
-        op.views = ArrayAttr([ViewAttr(view.data.moved(offset)) for view, offset in placed])
 
 
 def _resolve_map(tensor_map: TensorMap, tensor: _Tensor) -> TensorMap:

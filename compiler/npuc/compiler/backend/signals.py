@@ -31,7 +31,7 @@ class Signals:
         signalled: Multiset[str] = Multiset()
         for core in cores:
             for op in walk(core):
-                if isinstance(op, SignalOp):
+                if type(op) is SignalOp:
                     _own(owners, op, core)
                     signalled[op.signal.data] += executions(op)
         for core in cores:
@@ -52,7 +52,7 @@ def awaits_in(op: Operation) -> "Multiset[str]":
     """How often each name is awaited inside ``op``."""
     awaited: Multiset[str] = Multiset()
     for inner in walk(op):
-        if isinstance(inner, AwaitOp):
+        if type(inner) is AwaitOp:
             awaited[inner.signal.data] += executions(inner)
     return awaited
 

@@ -67,7 +67,7 @@ def unplaced(module: Operation) -> list[Operation]:
 
 
 def _is_unplaced(op: Operation) -> bool:
-    if isinstance(op, TensorOp | BufferOp):
+    if type(op) is TensorOp or type(op) is BufferOp:
         return op.offset is None
     return "references" in op.properties
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from math import prod
 
 from npuc.compiler.schedule.legal import illegal
@@ -22,6 +23,7 @@ MAX_DEPTH = 3
 _PARTS = ("version", "resident", "stripes", "groups")
 _FIELDS = ("nodes", "shape", "tile", "order", "depth", "acc_depth")
 _RUN_FIELDS, _RUN_OPTIONS = ("first", "last", "stripes"), ("turns", "core", "recomputes")
+_Said = tuple[str, tuple[int, ...], tuple[tuple[int, ...], ...], str]  # of an operand
 _NOTES = ("product",)  # written for readers; never read back
 
 
@@ -102,13 +104,22 @@ def shape_hash(problem: GroupProblem) -> str:
 
     Stripes of one size have one hash: where they begin is not part of it, nor where tensors lie.
     """
-    facts: list[object] = [problem.extents, problem.contraction, problem.vector.kernel]
-    facts += [problem.vector.inputs, problem.vector.outputs]
-    facts += [
-        (o.dtype.name, o.shape, [f.coefficients for f in o.forms], o.queue)
+    operands = [
+        (o.dtype.name, o.shape, tuple([f.coefficients for f in o.forms]), o.queue)
         for o in problem.operands
     ]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+    work = problem.vector
+    return _hash_of(
+        (problem.extents, problem.contraction, work.kernel, work.inputs, work.outputs),
+        tuple(operands),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _hash_of(work: tuple[object, ...], operands: tuple[_Said, ...]) -> str:
+    """``shape_hash`` of a problem of which this is known."""
+    texts = [(name, shape, list(forms), queue) for name, shape, forms, queue in operands]
+    return hashlib.sha256(repr([*work, *texts]).encode()).hexdigest()[:12]
 
 
 def parse_schedule(text: str, origin: str) -> Schedule:

@@ -20,6 +20,7 @@ from npuc.compiler.schedule.tiling import Tiling, spm_bytes
 from npuc.isa.target import Target
 
 SOURCE = "schedule-groups"
+_Kind = tuple[int, str]  # job and hash of its shape
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Tilings:
         """The tiling of every step of ``plan``. Raises: CompileError where none fits."""
         keys = [(step.job, shape_hash(step.problem)) for step in plan.steps]
         capacity = self.target.spm.capacity_bytes
-        room: dict[tuple[int, str], int] = {}
-        steps: dict[tuple[int, str], Step] = {}
+        room: dict[_Kind, int] = {}
+        steps: dict[_Kind, Step] = {}
         for key, step, live in zip(keys, plan.steps, plan.live_bytes(self.target), strict=True):
             room[key] = min(room.get(key, capacity), capacity - live)
             if key not in steps or _rings(step) >= _rings(steps[key]):
@@ -65,16 +66,24 @@ class Tilings:
             key: self._decide(step, jobs[step.job], (key[1], room[key]))
             for key, step in steps.items()
         }
-        tilings = [chosen[key] for key in keys]
-        self._expect(plan, jobs, tilings)
-        return tilings
+        self._expect(plan, jobs, [(key, chosen[key]) for key in keys])
+        return [chosen[key] for key in keys]
 
-    def _expect(self, plan: ProgramPlan, jobs: Sequence[Job], tilings: Sequence[Tiling]) -> None:
-        """Tell the sum of what the closed form expects of the steps of each job, one by one."""
+    def _expect(
+        self, plan: ProgramPlan, jobs: Sequence[Job], decided: Sequence[tuple[_Kind, Tiling]]
+    ) -> None:
+        """Tell the sum of what the closed form expects of the steps of each job, one by one.
+
+        Steps of one kind differ in where their operands are, and where these begin, alone.
+        """
         cycles, steps = [0] * len(jobs), [0] * len(jobs)
-        for step, tiling in zip(plan.steps, tilings, strict=True):
-            problem = without_origin(step.problem)
-            cycles[step.job] += expected_cycles(problem, tiling, self.target)
+        known: dict[object, int] = {}
+        for step, (kind, tiling) in zip(plan.steps, decided, strict=True):
+            key = kind, tuple([o.home for o in step.problem.operands])
+            if key not in known:
+                problem = without_origin(step.problem)
+                known[key] = expected_cycles(problem, tiling, self.target)
+            cycles[step.job] += known[key]
             steps[step.job] += 1
         for job, expected, count in zip(jobs, cycles, steps, strict=True):
             figures = {LAYER_CYCLES: expected, "steps": count}

@@ -20,7 +20,7 @@ no wait. Unused bits are zero and checked.
 
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 INSTRUCTION_BYTES = 32
@@ -77,6 +77,15 @@ class Field:
     def is_signed(self) -> bool:
         """Whether the field is two's complement."""
         return self.kind in (Kind.imm, Kind.offset)
+
+    @cached_property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest value."""
+        if self.kind is Kind.choice:
+            return 0, len(self.choices) - 1
+        if self.is_signed:
+            return -(1 << (self.width - 1)), (1 << (self.width - 1)) - 1
+        return 0, (1 << self.width) - 1
 
 
 @dataclass(frozen=True)

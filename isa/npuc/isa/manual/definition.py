@@ -17,7 +17,7 @@ from npuc.isa.container.schema import DESCRIPTORS, VERSION, schema_hash
 from npuc.isa.descriptors import Kernel, Params, Segment, Space, Table, TensorMap, View, Window
 from npuc.isa.descriptors.layout import Row
 from npuc.isa.dtypes import DType
-from npuc.isa.encoding import INCREMENT_BIT, WAIT_BITS, field_range
+from npuc.isa.encoding import INCREMENT_BIT, WAIT_BITS
 from npuc.isa.instructions import INSTRUCTION_BYTES, INSTRUCTIONS, NO_INDEX, Command, Engine
 from npuc.isa.instructions.base import (
     COUNTERS_PER_ENGINE,
@@ -152,7 +152,7 @@ def _instruction(cls: type[Instruction]) -> Facts:
 
 
 def _field(name: str, spec: Field, start: int, default: object) -> Facts:
-    low, high = field_range(spec)
+    low, high = spec.limits
     facts: Facts = {
         "name": name,
         "kind": spec.kind.name,

@@ -1,7 +1,7 @@
 """The page of all instructions: text, meaning, bits."""
 
 from npuc.isa.assembly.text import instruction_text
-from npuc.isa.encoding import INCREMENT_BIT, WAIT_BITS, field_range
+from npuc.isa.encoding import INCREMENT_BIT, WAIT_BITS
 from npuc.isa.instructions import (
     INSTRUCTIONS,
     NO_INDEX,
@@ -65,7 +65,7 @@ def _instruction(cls: type[Instruction]) -> str:
 
 
 def _operand_row(name: str, spec: Field, start: int) -> tuple[str, str, str, str]:
-    low, high = field_range(spec)
+    low, high = spec.limits
     bits = str(start) if spec.width == 1 else f"{start}-{start + spec.width - 1}"
     choices = ", ".join(f"`{c}`" for c in spec.choices)
     kind = choices or _KINDS[spec.kind]
