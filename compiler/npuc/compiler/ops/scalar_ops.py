@@ -103,6 +103,9 @@ def micro_op_of(op: Operation) -> tuple[str, tuple[SSAValue, ...]]:
 
     Raises: CompileError for an operation that no micro-op computes.
     """
+    name = _BY_CLASS.get(type(op))
+    if name is not None:  # most are
+        return name, tuple(op.operands)
     if isinstance(op, MicroOp):
         return op.micro_op.data, tuple(op.values)
     if isinstance(op, arith.SIToFPOp):
@@ -111,9 +114,7 @@ def micro_op_of(op: Operation) -> tuple[str, tuple[SSAValue, ...]]:
         return "selectf" if op.result.type == f32 else "selecti", tuple(op.operands)
     if isinstance(op, arith.CmpfOp | arith.CmpiOp):
         return _comparison(op)
-    if type(op) not in _BY_CLASS:
-        raise _no_micro_op(op)
-    return _BY_CLASS[type(op)], tuple(op.operands)
+    raise _no_micro_op(op)
 
 
 def _comparison(op: arith.CmpfOp | arith.CmpiOp) -> tuple[str, tuple[SSAValue, ...]]:

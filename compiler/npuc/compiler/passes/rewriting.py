@@ -72,12 +72,16 @@ def apply_patterns(module: ModuleOp, patterns: Sequence[RewritePattern]) -> None
 
 
 class _Walker(PatternRewriteWalker):
-    """Leaves out the scalar operations in generics, most of all: no pattern is about them."""
+    """Leaves out the scalar operations in generics, most of all, and the constants in use.
+
+    No pattern is about them.
+    """
 
     def _populate_worklist(self, op: Operation | Region | Block) -> None:
         assert isinstance(op, Region)
         for found in _last_first(op):  # the list is a stack
-            self._worklist.push(found)
+            if type(found) is not ConstantOp or found.result.first_use is None:
+                self._worklist.push(found)
 
 
 def _last_first(region: Region) -> Iterator[Operation]:

@@ -105,7 +105,9 @@ class _Space:
         self._rows = rows = np.flatnonzero(once + refilled <= target.spm.capacity_bytes)
         self.tiles, once, refilled = take_tiles(grid.tiles, rows), once[rows], refilled[rows]
         costs = grid.costs(problem).take(rows)
-        engines = [Engines.of(problem, target, order, costs) for order in orders]
+        moves = any(not operand.is_resident for operand in problem.operands)
+        each = [Engines.of(problem, target, o, costs) for o in (orders if moves else orders[:1])]
+        engines = each * (len(orders) // len(each))  # the order counts only where tiles move
         self.families = [Candidates(self.tiles, o, *d) for o, d in product(orders, depths)]
         self._engines, self._depths = Engines.joined(engines), np.array(depths)
         depth, acc_depth = self._depths.T[..., None]  # by order, depth and tile
