@@ -97,19 +97,16 @@ def _plan_memory(buffers: list[npu.BufferOp], memory: Memory) -> Plan:
     exceeds the capacity, whatever lives at that time lingers half as long, until it fits.
     """
     exact = [buffer_of(op, memory) for op in buffers]
-    longest = dict.fromkeys((b.id for b in exact), LINGER_GROUPS)
-    known: dict[tuple[str, int], Buffer] = {}
+    lingering = _Lingering(exact, memory.capacity_bytes)
     attempt: Plan | None = None
     for _ in range(LINGER_ROUNDS):
-        wanted = _lingering(exact, memory, longest, known)
+        wanted = lingering.buffers()
         attempt = plan(wanted, memory.capacity_bytes, FIRST_FIT)
         if attempt.fits:
             break
-        shorter = [name for name in _crowded(wanted, attempt.offsets, memory) if longest[name]]
-        if not shorter:  # the others may linger all the same
-            attempt = plan(wanted, memory.capacity_bytes, EFFORT)
+        if not lingering.shorten(_crowded(wanted, attempt.offsets, memory)):
+            attempt = plan(wanted, memory.capacity_bytes, EFFORT)  # they may linger all the same
             break
-        longest.update((name, longest[name] // 2) for name in shorter)
     if attempt is None or not attempt.fits:
         attempt = plan(exact, memory.capacity_bytes, EFFORT)
     return replace(attempt, lower_bound_bytes=fullest(exact)[0])
@@ -135,32 +132,38 @@ def buffer_of(op: npu.BufferOp, memory: Memory) -> Buffer:
     )
 
 
-def _lingering(
-    buffers: list[Buffer],
-    memory: Memory,
-    longest: dict[str, int],
-    known: dict[tuple[str, int], Buffer],
-) -> list[Buffer]:
-    """The buffers with longer lives, small ones first, as far as the sum of live bytes allows.
+class _Lingering:
+    """Buffers that live longer, small ones first, as far as the sum of live bytes allows."""
 
-    ``known`` keeps those that were made, by name and end of life.
-    """
-    end = max((b.upper for b in buffers), default=0) + LINGER_GROUPS
-    live = [0] * end
-    for b in buffers:
-        for time in range(b.lower, b.upper):
-            live[time] += b.size_bytes
-    result = {}
-    for b in sorted(buffers, key=lambda b: (b.size_bytes, b.lower, b.id)):
-        last = b.upper + longest[b.id]
-        upper = b.upper
-        while upper < last and live[upper] + b.size_bytes <= memory.capacity_bytes:
-            live[upper] += b.size_bytes
-            upper += 1
-        if (b.id, upper) not in known:
-            known[b.id, upper] = replace(b, upper=upper)
-        result[b.id] = known[b.id, upper]
-    return [result[b.id] for b in buffers]
+    def __init__(self, exact: list[Buffer], capacity_bytes: int) -> None:
+        self._exact = exact
+        self._small_first = sorted(exact, key=lambda b: (b.size_bytes, b.lower, b.id))
+        self._longest = dict.fromkeys((b.id for b in exact), LINGER_GROUPS)
+        self._known: dict[tuple[str, int], Buffer] = {}  # by name and end of life
+        change = [0] * (max((b.upper for b in exact), default=0) + LINGER_GROUPS)
+        for b in exact:
+            change[b.lower] += b.size_bytes
+            change[b.upper] -= b.size_bytes
+        self._free = [capacity_bytes - n_bytes for n_bytes in accumulate(change)]
+
+    def buffers(self) -> list[Buffer]:
+        """Each with its longer life, in the order given."""
+        free, result = list(self._free), {}
+        for b in self._small_first:
+            upper, last, size = b.upper, b.upper + self._longest[b.id], b.size_bytes
+            while upper < last and size <= free[upper]:
+                free[upper] -= size
+                upper += 1
+            if (b.id, upper) not in self._known:
+                self._known[b.id, upper] = replace(b, upper=upper)
+            result[b.id] = self._known[b.id, upper]
+        return [result[b.id] for b in self._exact]
+
+    def shorten(self, names: Iterable[str]) -> bool:
+        """Let these linger half as long; whether any of them did linger."""
+        shorter = [name for name in names if self._longest[name]]
+        self._longest.update((name, self._longest[name] // 2) for name in shorter)
+        return bool(shorter)
 
 
 def _too_small(buffers: list[npu.BufferOp], memory: Memory, chosen: Plan) -> CompileError:
