@@ -28,7 +28,7 @@ def needed_extensions(program: Program) -> dict[str, tuple[int, int]]:
 
 
 def _needs(program: Program, code: Code) -> Iterator[tuple[int, str]]:
-    for opcode in np.unique(code[:, 0]).tolist():
+    for opcode in np.flatnonzero(np.bincount(code[:, 0])).tolist():
         rows = np.flatnonzero(code[:, 0] == opcode)
         cls = BY_OPCODE[opcode]
         if cls.extension:

@@ -154,12 +154,12 @@ def _usage(lowered: LoweredGroup) -> npu.Usage:
 
 
 def _copy(block: Block, location: LocationAttr) -> Block:
-    copies = []
+    copies, is_unknown = [], isinstance(location, UnknownLoc)
     for op in block.ops:
         assert isinstance(op, PlainOperation), "lower-tiles makes no others"
-        regions = [Region(_copy(region.block, location)) for region in op.regions]
-        copies.append(op.twin(regions))
-        copies[-1].location = op.location if isinstance(location, UnknownLoc) else location
+        copy = op.twin([Region(_copy(region.block, location)) for region in op.regions])
+        copy.location = op.location if is_unknown else location
+        copies.append(copy)
     return Block(copies)
 
 

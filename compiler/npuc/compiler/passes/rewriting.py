@@ -87,7 +87,7 @@ class _Walker(PatternRewriteWalker):
 def _last_first(region: Region) -> Iterator[Operation]:
     """The operations of ``region``, each after all that follow it and all inside it."""
     for op in (op for block in reversed(region.blocks) for op in reversed(block.ops)):
-        for inner in () if isinstance(op, GenericOp) else reversed(op.regions):
+        for inner in () if type(op) is GenericOp else reversed(op.regions):
             yield from _last_first(inner)
         yield op
 

@@ -291,13 +291,11 @@ def _row_cycles(problem: GroupProblem, target: Target, tiles: Ints) -> Ints:
     a = problem.operands[problem.contraction.a]
     k_dims = list(K_DIMS)
     strides = slot_strides(a, boxes(a, tiles))[:, k_dims]
-    keys = np.concatenate([tiles[:, k_dims], strides], axis=1)
-    unique, inverse = np.unique(keys, axis=0, return_inverse=True)
-    cycles = [
-        mma_row_access(target, tuple(map(int, key[:3])), tuple(map(int, key[3:])), a.dtype.bytes)
-        for key in unique
-    ]
-    return np.array([c.cycles for c in cycles], np.int64)[inverse.reshape(-1)]
+    keys = [*zip(map(tuple, tiles[:, k_dims].tolist()), map(tuple, strides.tolist()), strict=True)]
+    cycles = {
+        key: mma_row_access(target, *key, a.dtype.bytes).cycles for key in dict.fromkeys(keys)
+    }
+    return np.array([cycles[key] for key in keys], np.int64)
 
 
 def mma_per_tile(

@@ -147,7 +147,8 @@ def mma_row_access(
     fold = np.arange(offsets.size) // target.mxu.rows
     folds = np.concatenate([fold, fold])
     words = np.concatenate([first // width, last // width])
-    pairs = np.unique(folds * (int(words.max()) + 1) + words)
+    pairs = np.sort(folds * (int(words.max()) + 1) + words)
+    pairs = pairs[np.append(True, np.diff(pairs) > 0)]
     fold, word = np.divmod(pairs, int(words.max()) + 1)
     per_bank = np.bincount(fold * banks + word % banks)
     return RowAccess(int(per_bank.max()), int(pairs.size))

@@ -247,6 +247,11 @@ class RowWork:
         return ACC_BYTES * prod(self.problem.extents[:PARALLEL])
 
     @cached_property
+    def tiles(self) -> int:
+        """Number of output tiles."""
+        return prod(self.choice.tiling.trips(self.problem)[:PARALLEL])
+
+    @cached_property
     def load(self) -> Load:
         """The whole job at once."""
         return Load.of(self.problem, self.choice, self.target)
@@ -256,10 +261,9 @@ class RowWork:
         found = self.pieces.get((number, rows, is_first))
         if found is None:
             extent, load = self.job.extent, self.load
-            tiles = prod(self.choice.tiling.trips(self.problem)[:PARALLEL])
             acc_bytes = self.acc_bytes * rows // extent
             slot = self.target.acc.capacity_bytes // ACC_SLOTS
-            n_tiles = max(ceil(tiles * rows / extent), ceil(acc_bytes / slot))
+            n_tiles = max(ceil(self.tiles * rows / extent), ceil(acc_bytes / slot))
             found = self.pieces[number, rows, is_first] = Piece(
                 number,
                 max(ceil(load.mxu * rows / extent), int(self.products[rows - 1])),
