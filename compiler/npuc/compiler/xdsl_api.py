@@ -228,6 +228,9 @@ __all__ = [
 ]
 
 
+_NO_OPERANDS, _NO_RESULTS = SSAValues[SSAValue](), SSAValues[OpResult]()
+
+
 class PlainOperation(IRDLOperation):
     """An operation made by the thousand, of which at most one operand definition is variadic.
 
@@ -244,13 +247,14 @@ class PlainOperation(IRDLOperation):
         regions: Sequence[Region] = (),
     ) -> None:
         given = {} if properties is None else properties
-        self._operands, uses = SSAValues(operands), []
+        self._operands, uses = SSAValues(operands) if operands else _NO_OPERANDS, []
         for number, operand in enumerate(operands):
             use = Use(self, number)
             operand.add_use(use)
             uses.append(use)
         self._operand_uses = tuple(uses)
-        self.results = SSAValues([OpResult(kind, self, n) for n, kind in enumerate(result_types)])
+        results = [OpResult(kind, self, n) for n, kind in enumerate(result_types)]
+        self.results = SSAValues(results) if results else _NO_RESULTS
         self.properties = {name: value for name, value in given.items() if value is not None}
         self.attributes = {}
         self.location = UNKNOWN_LOC

@@ -95,6 +95,8 @@ class Commands:
         )
 
     def _view(self, view: View, start: Value, values: list[Value]) -> View:
+        if not start.register and not view.registers and view.base + start.constant >= 0:
+            return view.moved(start.constant)  # most are
         base = self.code.sum(start, _plus(values[view.base_reg], view.base))
         if base.constant < 0:  # the field is unsigned
             base = Value(self.code.in_register(base))
