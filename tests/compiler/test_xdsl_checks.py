@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from xdsl.irdl import OpDef
-from xdsl.irdl.operations import BaseAccessor, get_accessors_from_op_def
+from xdsl.irdl.operations import BaseAccessor, BaseAttrAccessor, get_accessors_from_op_def
 
 from npuc.compiler.dialects.tile import CoreOp, ForOp, GroupOp, MinOp
 from npuc.compiler.driver import compile_model
@@ -17,8 +17,10 @@ from npuc.compiler.xdsl_api import (
     ArrayAttr,
     Attribute,
     Block,
+    FloatAttr,
     IndexType,
     IntAttr,
+    IntegerAttr,
     IRDLOperation,
     IsolatedFromAbove,
     IsTerminator,
@@ -28,6 +30,9 @@ from npuc.compiler.xdsl_api import (
     StringAttr,
     UnitAttr,
     VerifyException,
+    arith,
+    f32,
+    i32,
 )
 from npuc.compiler.xdsl_checks import Structure, verify_inside
 from tests.compiler.ops.cases import Builder, qlinear_conv
@@ -157,7 +162,8 @@ def test_parts_by_name_are_those_of_xdsl(
     quick = 0
     for kind, examples in operations.items():
         found = get_accessors_from_op_def(kind.get_irdl_definition(), None)
-        accessors = {n: a for n, a in found.items() if isinstance(a, BaseAccessor)}
+        kinds = BaseAccessor | BaseAttrAccessor
+        accessors = {n: a for n, a in found.items() if isinstance(a, kinds)}
         quick += sum(isinstance(vars(kind)[name], property) for name in accessors)
         for op in [parts.build(kind) for parts in examples]:
             for name, accessor in accessors.items():
@@ -205,6 +211,24 @@ def test_what_stands_amid_a_block_is_verified_with_it() -> None:
     del first.properties["limit"]
     with pytest.raises(VerifyException, match="'limit' expected"):
         loop.verify()
+
+
+def test_scalar_operations_get_their_verdict_whatever_was_verified_before() -> None:
+    one, two = (arith.ConstantOp(FloatAttr(value, f32)) for value in (1.0, 2.0))
+    number = arith.ConstantOp(IntegerAttr(1, i32))
+    good = ModuleOp([one, two, added := arith.AddfOp(one.result, two.result)])
+    changes: list[dict[str, object]] = [
+        {"operands": [one.result, number.result]},
+        {"result_types": [i32]},
+        {"properties": {"fastmath": UnitAttr()}},
+    ]
+    for _ in range(2):
+        verify_inside(good)
+        for change in changes:
+            parts = {"operands": [one.result, two.result], "result_types": [f32]} | change
+            parts = {"properties": added.properties} | parts
+            with pytest.raises(VerifyException):
+                verify_inside(ModuleOp([arith.AddfOp.create(**parts)]))  # type: ignore[arg-type]
 
 
 def test_an_operand_that_was_erased_is_found_amid_a_block() -> None:
