@@ -193,14 +193,14 @@ class Striping:
     @cached_property
     def order(self) -> list[tuple[int, int]]:
         """(job, stripe) in the order of execution: a job runs one stripe behind its producers."""
-        turn = {job: n for n, job in enumerate(self.turns)}
-        items = [
-            (s + self.depths[j], turn[j], j, s)
-            for j, ranges in enumerate(self.rows)
-            for s, (low, high) in enumerate(ranges)
-            if high > low
+        rounds = range(self.stripes + max(self.depths, default=0))
+        jobs = [(job, self.depths[job], self.rows[job]) for job in self.turns]
+        return [
+            (job, s)
+            for number in rounds
+            for job, depth, rows in jobs
+            if 0 <= (s := number - depth) < self.stripes and rows[s][0] < rows[s][1]
         ]
-        return [(j, s) for _, _, j, s in sorted(items)]
 
     @cached_property
     def places(self) -> list[Places]:
