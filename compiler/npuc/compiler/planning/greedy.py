@@ -121,4 +121,5 @@ def _stretches(items: Items) -> list[list[_Range]]:
 
 def by_size(items: Items) -> list[int]:
     """Items, the largest first."""
-    return [int(i) for i in np.argsort(-items.size, kind="stable")]
+    order: list[int] = np.argsort(-items.size, kind="stable").tolist()
+    return order

@@ -161,6 +161,8 @@ class _Planner:
         """By hint where there are any, the largest first among the rest."""
         hints = [self.blocks[b].hint for b in self.problem.order]
         largest = by_size(self.problem.items)
+        if hints.count(None) == len(hints):
+            return largest
         return sorted(largest, key=lambda i: _later_if_none(hints[i]))
 
     def repair(self, order: Sequence[int], offsets: Int64s) -> None:

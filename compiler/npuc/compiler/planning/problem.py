@@ -67,20 +67,23 @@ class Problem(NamedTuple):
 def problem_of(blocks: Sequence[Block]) -> Problem:
     """The arrays of ``blocks``."""
     step = math.gcd(*(b.alignment for b in blocks), *(b.fixed_offset or 0 for b in blocks))
-    rounded = [-(-b.size_bytes // step) * step for b in blocks]
-    granule = _granule(blocks, rounded)
+    sizes = np.array([b.size_bytes for b in blocks], np.int64)
+    alignments = np.array([b.alignment for b in blocks], np.int64)
+    rounded = -(-sizes // (step or 1)) * step
+    granule = _granule(blocks, rounded.tolist())
     times = section_times([b.windows for b in blocks])
     order, owners, sections = _by_first_section(blocks, times)
     in_each = np.bincount(owners, minlength=len(blocks))
     by_section = np.argsort(sections, kind="stable")
     counts = np.bincount(sections, minlength=len(times))
-    size = np.array([rounded[i] // granule for i in order], np.int64)
-    waste = np.array([rounded[i] - blocks[i].size_bytes for i in order], np.int64)
-    life = np.array([sum([b - a for a, b in blocks[i].windows]) for i in order], np.int64)
+    size, waste = rounded[order] // granule, (rounded - sizes)[order]
+    steps = np.where(granule % alignments == 0, 1, alignments // np.gcd(alignments, granule))
+    fixed = [b.fixed_offset for b in blocks]
+    life = np.array([sum([b - a for a, b in block.windows]) for block in blocks], np.int64)[order]
     items = Items(
         size=size,
-        alignment=np.array([_steps(blocks[i].alignment, granule) for i in order], np.int64),
-        fixed=np.array([_fixed(blocks[i], granule) for i in order], np.int64),
+        alignment=steps[order],
+        fixed=np.array([FREE if at is None else at // granule for at in fixed], np.int64)[order],
         section_starts=_starts(in_each),
         sections=sections,
         item_starts=_starts(counts),
@@ -93,7 +96,7 @@ def problem_of(blocks: Sequence[Block]) -> Problem:
     section_bytes = live - spare
     ends = [b.size_bytes + (b.fixed_offset or 0) for b in blocks]
     bound = max([int(section_bytes.max(initial=0)), *ends])
-    return Problem(items, tuple(order), granule, waste, life, bound, section_bytes, times)
+    return Problem(items, tuple(order.tolist()), granule, waste, life, bound, section_bytes, times)
 
 
 def section_times(lives: Sequence[Sequence[Window]]) -> Int64s:
@@ -105,7 +108,7 @@ def section_times(lives: Sequence[Sequence[Window]]) -> Int64s:
     return np.array(kept, np.int64)
 
 
-def _by_first_section(blocks: Sequence[Block], times: Int64s) -> tuple[list[int], Int64s, Int64s]:
+def _by_first_section(blocks: Sequence[Block], times: Int64s) -> tuple[Int64s, Int64s, Int64s]:
     """The blocks by first section, then by last; all their sections, and which of them has each."""
     counts = np.array([len(b.windows) for b in blocks], np.int64)
     windows = np.array([w for b in blocks for w in b.windows], np.int64).reshape(-1, 2)
@@ -118,7 +121,7 @@ def _by_first_section(blocks: Sequence[Block], times: Int64s) -> tuple[list[int]
     firsts, ends = edges[by_place].T
     lengths = ends - firsts
     sections = np.arange(lengths.sum()) + np.repeat(firsts - _starts(lengths)[:-1], lengths)
-    return order.tolist(), np.repeat(of_window[by_place], lengths), sections
+    return order, np.repeat(of_window[by_place], lengths), sections
 
 
 def _starts(counts: Int64s) -> Int64s:
@@ -138,11 +141,3 @@ def _granule(blocks: Sequence[Block], rounded: Sequence[int]) -> int:
             break
         granule = reduced
     return granule
-
-
-def _steps(alignment: int, granule: int) -> int:
-    return 1 if granule % alignment == 0 else alignment // math.gcd(alignment, granule)
-
-
-def _fixed(block: Block, granule: int) -> int:
-    return FREE if block.fixed_offset is None else block.fixed_offset // granule
