@@ -61,10 +61,10 @@ class Halos:
         for number, work in enumerate(self.works):
             for tensor in [t for t, _ in work.job.writes if t in striping.kept and t not in seen]:
                 seen.add(tensor)
-                for s, kept in enumerate(striping.kept[tensor]):
-                    if _size(kept):
-                        key = number, s
-                        copies[key] = copies.get(key, 0) + self._copy_cycles(_size(kept))
+                sizes = enumerate(map(_size, striping.kept[tensor]))
+                for s, n_bytes in [(s, n_bytes) for s, n_bytes in sizes if n_bytes]:
+                    key = number, s
+                    copies[key] = copies.get(key, 0) + self._copy_cycles(n_bytes)
         return copies
 
     def _copy_cycles(self, n_bytes: int) -> int:
