@@ -172,7 +172,8 @@ class _Core:
                 slots = [np.full(spec.slot_bytes, GARBAGE, np.uint8) for _ in range(spec.depth)]
                 name = op.buffer_name.data
                 self.rings[op.buffer] = _Ring(slots, name)
-                self.shared[self.index, name] = slots[0]
+                if op.address is not None:
+                    self.shared[self.index, name] = slots[0]
             case tile.AcquireOp() | tile.HeldOp() | tile.ReleaseOp():
                 self._slot(op)
             case tile.LoadOp() | tile.StoreOp():

@@ -66,10 +66,12 @@ def lay_out_core(core: npu.CoreOp, target: Target) -> CoreLayout:
         fixed = {op.buffer_name.data: op.offset.data for op in mine if op.offset is not None}
         others = [op for op in mine if op.buffer_name.data not in fixed]
         start = max([0, *(_end(op) for op in mine)])
+        if start > memory.capacity_bytes:
+            raise _beyond(mine, memory)
         left = replace(memory, capacity_bytes=memory.capacity_bytes - start)
         chosen = _plan_memory(others, left)
         if chosen.peak_bytes > left.capacity_bytes:
-            raise _too_small(others, left, chosen)
+            raise _too_small(others, left, chosen, start)
         layout.plans[memory.space] = placed = _behind(chosen, start)
         layout.offsets.update(placed.offsets | fixed)
     return layout
@@ -166,14 +168,28 @@ class _Lingering:
         return bool(shorter)
 
 
-def _too_small(buffers: list[npu.BufferOp], memory: Memory, chosen: Plan) -> CompileError:
+def _beyond(buffers: list[npu.BufferOp], memory: Memory) -> CompileError:
+    last = max(buffers, key=_end)
+    return CompileError(
+        f"the address of a buffer is beyond the {memory.space.name.upper()} of the target",
+        where=f"buffer {last.buffer_name.data}",
+        given=f"{last.buffer_type.data.n_bytes} bytes that end at {_end(last)}",
+        allowed=f"up to {memory.capacity_bytes}",
+        next_step="give it a lower address, or none",
+    )
+
+
+def _too_small(
+    buffers: list[npu.BufferOp], memory: Memory, chosen: Plan, taken: int
+) -> CompileError:
+    """``taken`` bytes of the memory are those of buffers that have addresses."""
     largest = max(buffers, key=lambda op: op.buffer_type.data.n_bytes)
     return CompileError(
         f"the buffers do not fit into the {memory.space.name.upper()} of the target",
         where=f"buffer {largest.buffer_name.data}",
         given=f"{chosen.peak_bytes} bytes (at least {chosen.lower_bound_bytes}); "
         f"the largest buffer has {largest.buffer_type.data.n_bytes}",
-        allowed=f"{memory.capacity_bytes} bytes",
+        allowed=f"{memory.capacity_bytes} bytes" + f" beside {taken} with addresses" * bool(taken),
         next_step="use smaller tiles or depths, or a target with more memory",
     )
 

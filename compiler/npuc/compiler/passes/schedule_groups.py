@@ -27,6 +27,7 @@ from npuc.compiler.schedule.program import (
     Buffer,
     Job,
     PartLoad,
+    ProgramPlan,
     Step,
     TensorFacts,
     Work,
@@ -68,6 +69,9 @@ class ScheduleGroups(ModulePass):
         graph.erase()
 
 
+_Decided = tuple[Share, ProgramPlan, list[Tiling]]
+
+
 @dataclass
 class _Scheduler:
     ctx: NpuContext
@@ -87,12 +91,28 @@ class _Scheduler:
         groups = [op for op in graph.block.ops if isinstance(op, nn.GroupOp)]
         work = self._jobs(groups)
         given = self.ctx.schedule
-        decisions = Decisions(self.ctx, given if isinstance(given, Schedule) else None)
-        self.shares = split_work(work, self.ctx.target, self._cores())
-        for share in self.shares:
-            self._build(groups, share, decisions)
-        decisions.leave()
+        for decided in self._decide(work, given if isinstance(given, Schedule) else None):
+            self._build(groups, decided)
         return program
+
+    def _decide(self, work: Work, given: Schedule | None) -> list[_Decided]:
+        """What each core does and how; without multicasts where groups do not fit beside them."""
+        self.shares = split_work(work, self.ctx.target, self._cores())
+        try:
+            return self._decisions(given)
+        except CompileError:
+            if not self.shares[0].work.multicasts:
+                raise
+        text = "too little SPM beside multicast weights: each core loads all of them"
+        self.ctx.remarks.missed(ScheduleGroups.name, text, ())
+        self.shares = split_work(work, self.ctx.target, self._cores(), with_multicasts=False)
+        return self._decisions(given)
+
+    def _decisions(self, given: Schedule | None) -> list[_Decided]:
+        decisions = Decisions(self.ctx, given)
+        decided = [(share, *decisions.of(share.work)) for share in self.shares]
+        decisions.leave()
+        return decided
 
     def _cores(self) -> int:
         """How many cores share the work."""
@@ -136,10 +156,10 @@ class _Scheduler:
         op = declared.owner
         return TensorFacts(op.tensor_name.data, n_bytes, op.segment.data.value)
 
-    def _build(self, groups: Sequence[nn.GroupOp], share: Share, decisions: Decisions) -> None:
+    def _build(self, groups: Sequence[nn.GroupOp], decided: _Decided) -> None:
         """The core of one share, with all its groups."""
+        share, plan, tilings = decided
         core = CoreOp(share.core, Region(Block()))
-        plan, tilings = decisions.of(share.work)
         buffers = [self._buffer(buffer, core) for buffer in plan.buffers]
         coming: dict[int, list[PartLoad]] = {}
         for load in plan.part_loads:
@@ -171,7 +191,7 @@ class _Scheduler:
         """The group that loads this core's part of a constant for all cores."""
         multicast, work = load.multicast, share.work
         group = groups[share.numbers[multicast.job]]
-        name = f"{work.jobs[multicast.job].problem.name}.weights"
+        name = self._weights_name(work.jobs[multicast.job].problem.name, groups)
         ends = buffer, self._tensor(multicast.tensor, work)
         cores = share.core, len(self.shares)
         if share is self.shares[0]:
@@ -180,6 +200,13 @@ class _Scheduler:
             self.ctx.remarks.applied(ScheduleGroups.name, text, nodes, weight_bytes=n_bytes)
         part = slices(multicast.part, self.ctx.target)
         return _located(build_multicast(name, ends, part, cores), group)
+
+    def _weights_name(self, name: str, groups: Sequence[nn.GroupOp]) -> str:
+        """A name for the loads of a group's weights that no group has; the same on all cores."""
+        taken, found = {group.group_name.data for group in groups}, f"{name}.weights"
+        while found in taken:
+            found += ".all"
+        return found
 
     def _buffer(self, buffer: Buffer, core: CoreOp) -> SSAValue:
         spec = BufferSpec(Space.spm, whole_words(buffer.n_bytes, self.ctx.target))

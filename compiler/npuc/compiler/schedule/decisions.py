@@ -77,7 +77,7 @@ class Decisions:
         try:
             return plan, self._tilings.of(plan, work.jobs)
         except CompileError:
-            if self.given is not None or not plan.buffers:
+            if self.given is not None or all(b.address is not None for b in plan.buffers):
                 raise
         self._tilings.decided = decided
         self.ctx.remarks.missed(

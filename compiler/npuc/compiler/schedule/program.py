@@ -84,9 +84,12 @@ class Work:
     multicast_bytes: int = 0
 
     def room(self, target: Target) -> Target:
-        """``target`` with the SPM that is left beside multicast constants."""
+        """``target`` with the SPM that is left beside multicast constants; its name says so."""
+        if not self.multicast_bytes:
+            return target
         left = target.spm.capacity_bytes - self.multicast_bytes
-        return replace(target, spm=replace(target.spm, capacity_bytes=left))
+        name = f"{target.name} beside {self.multicast_bytes} bytes of multicast weights"
+        return replace(target, name=name, spm=replace(target.spm, capacity_bytes=left))
 
 
 @dataclass(frozen=True)

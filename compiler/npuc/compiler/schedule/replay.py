@@ -25,10 +25,13 @@ class Replay:
             return None
         numbers = {facts.name: n for n, facts in enumerate(self.work.tensors)}
         candidates = stay_candidates(self.work.jobs, self.work.tensors)
+        touched = {tensor for job in self.work.jobs for tensor in job.tensors}
         found = set()
         for name in self.given.resident:
             if name not in numbers:
                 self.stale.append((name,))
+            elif numbers[name] not in touched:
+                continue  # it is for other cores
             elif numbers[name] not in candidates:
                 allowed = (
                     "a tensor between groups, padded along two axes at most, not gathered from"

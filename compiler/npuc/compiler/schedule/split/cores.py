@@ -12,6 +12,7 @@ from collections import Counter as Multiset
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import prod
 
 from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem, Home, Operand
 from npuc.compiler.schedule.program import (
@@ -35,6 +36,7 @@ from npuc.isa.cost import mma_cycles, transfer_rate
 from npuc.isa.target import Target
 
 GROUPS_AHEAD = 2  # so far ahead of the array its loads are
+LEAST_LOAD_SHARE = 1 / 16  # of the array's cycles, for weights to be multicast
 EXCHANGE_CYCLES = 2000  # latency of a store, a signal and a load before others go on
 NOTHING = (0, 0)
 SHARED = "shared"  # segment of tensors in DRAM that several cores touch
@@ -71,10 +73,13 @@ class _Cut:
     by_rows: bool
 
 
-def split_work(work: Work, target: Target, cores: int) -> list[Share]:
-    """The shares of at most ``cores`` cores; one with everything where more would gain nothing."""
+def split_work(work: Work, target: Target, cores: int, with_multicasts: bool = True) -> list[Share]:
+    """The shares of at most ``cores`` cores; one with everything where more would gain nothing.
+
+    ``with_multicasts``: cores may load weights for each other, which takes a part of their SPM.
+    """
     if cores > 1:
-        splitter = _Splitter(work, target, cores)
+        splitter = _Splitter(work, target, cores, with_multicasts)
         if splitter.gained_cycles() > 0:
             return splitter.shares()
     whole = tuple(range(len(work.jobs)))
@@ -84,9 +89,16 @@ def split_work(work: Work, target: Target, cores: int) -> list[Share]:
 class _Splitter:
     """``multicasts``: the constants that cores load for each other, by the job that reads them."""
 
-    def __init__(self, work: Work, target: Target, cores: int) -> None:
+    def __init__(self, work: Work, target: Target, cores: int, with_multicasts: bool) -> None:
         self.work, self.target, self.cores = work, target, cores
-        self.cuts = [_cut(job, work.tensors, target, cores) for job in work.jobs]
+        self.weights = [
+            multicast_operand(job, work.tensors, target) if with_multicasts else None
+            for job in work.jobs
+        ]
+        self.cuts = [
+            _cut(job, work.tensors, (target, cores), weights)
+            for job, weights in zip(work.jobs, self.weights, strict=True)
+        ]
         self.multicasts = self._multicasts()
         self.apart = self._apart()
         self.private = {t: r for t, r in self.apart.items() if work.tensors[t].is_scratch}
@@ -106,8 +118,8 @@ class _Splitter:
     def _multicasts(self) -> dict[int, Multicast]:
         wanted = {}
         for number, (job, cut) in enumerate(zip(self.work.jobs, self.cuts, strict=True)):
-            weights = multicast_operand(job, self.work.tensors, self.target)
-            if weights is not None and _all_need(weights, cut):
+            weights = self.weights[number]
+            if weights is not None and _may_multicast(job.problem, cut, weights, self.target):
                 wanted[number] = job.tensor(weights)
         readers = Multiset(t for job in self.work.jobs for t in job.tensors)
         alone = {number: tensor for number, tensor in wanted.items() if readers[tensor] == 1}
@@ -267,8 +279,17 @@ def _awaits(
     return found
 
 
-def _cut(job: Job, tensors: Sequence[TensorFacts], target: Target, cores: int) -> _Cut:
-    """The split that takes fewer cycles by peak rates; the first core does what has none."""
+def _cut(
+    job: Job,
+    tensors: Sequence[TensorFacts],
+    machine: tuple[Target, int],
+    weights: Operand | None,
+) -> _Cut:
+    """The split that takes fewer cycles by peak rates; the first core does what has none.
+
+    ``machine``: the target and how many cores share; ``weights`` may be multicast.
+    """
+    target, cores = machine
     problem = job.problem
     options = []
     rows = row_dim(problem)
@@ -280,18 +301,23 @@ def _cut(job: Job, tensors: Sequence[TensorFacts], target: Target, cores: int) -
     if not options:
         whole = (0, problem.extents[0])
         return _Cut(0, (whole, *[NOTHING] * (cores - 1)), by_rows=False)
-    weights = multicast_operand(job, tensors, target)
 
     def cycles(cut: _Cut) -> float:
-        is_multicast = weights is not None and _all_need(weights, cut)
+        is_multicast = weights is not None and _may_multicast(problem, cut, weights, target)
         return _cycles(problem, cut, target, is_multicast)
 
     return min(options, key=cycles)
 
 
-def _all_need(weights: Operand, cut: _Cut) -> bool:
-    """Whether every core has a part of the job for which it needs all ``weights``."""
-    return cut.dim not in weights.dims and all(map(_size, cut.ranges))
+def _may_multicast(problem: GroupProblem, cut: _Cut, weights: Operand, target: Target) -> bool:
+    """Whether every core has a part of the job for which it needs all ``weights``.
+
+    And whether their load is no small part of what the array takes: else it is hidden, and the job
+    would gain nothing for the SPM and the place in a run of stripes that it gives up.
+    """
+    load = tensor_bytes(weights) / transfer_rate(target)
+    all_need = cut.dim not in weights.dims and all(map(_size, cut.ranges))
+    return all_need and load > LEAST_LOAD_SHARE * _array_cycles(problem, cut, target)
 
 
 def _has_columns(job: Job, tensors: Sequence[TensorFacts], target: Target) -> bool:
@@ -309,13 +335,6 @@ def _cycles(problem: GroupProblem, cut: _Cut, target: Target, is_multicast: bool
     parts = problem.contraction
     if parts is None:
         return 0.0
-    largest = max(cut.ranges, key=_size)
-    extents = restrict(problem, cut.dim, largest).extents
-    m, k = 1, 1
-    for dim in range(PARALLEL - 1):
-        m *= extents[dim]
-    for dim in K_DIMS:
-        k *= extents[dim]
     w = problem.operands[parts.w]
     copies = sum(_size(r) > 0 for r in cut.ranges)
     part = _part_of(problem, cut) if cut.dim in w.dims else 1.0
@@ -323,11 +342,20 @@ def _cycles(problem: GroupProblem, cut: _Cut, target: Target, is_multicast: bool
         part = 1 / copies
     own = tensor_bytes(w) * part
     shared = own * copies / (target.dram.bytes_per_cycle * target.dram.efficiency)
-    array = float(mma_cycles(target, m, k, extents[N_DIM], dtype=w.dtype))
+    array = _array_cycles(problem, cut, target)
     if cut.by_rows:
         return max(array, own / transfer_rate(target), shared)
     rows = tensor_bytes(problem.operands[parts.a]) / transfer_rate(target)  # other cores made them
     return max(array, own / transfer_rate(target), shared, rows) + EXCHANGE_CYCLES
+
+
+def _array_cycles(problem: GroupProblem, cut: _Cut, target: Target) -> float:
+    """Cycles of the longest share on the array at its peak."""
+    assert problem.contraction is not None
+    extents = restrict(problem, cut.dim, max(cut.ranges, key=_size)).extents
+    m, k = prod(extents[: PARALLEL - 1]), prod(extents[dim] for dim in K_DIMS)
+    w = problem.operands[problem.contraction.w]
+    return float(mma_cycles(target, m, k, extents[N_DIM], dtype=w.dtype))
 
 
 def _part_of(problem: GroupProblem, cut: _Cut) -> float:
