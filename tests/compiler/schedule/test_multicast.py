@@ -21,7 +21,7 @@ from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
 from npuc.compiler.schedule.data import parse_schedule
-from npuc.compiler.schedule.program import TensorFacts, whole_words
+from npuc.compiler.schedule.program import TensorFacts, Work, whole_words
 from npuc.compiler.schedule.split import cores as splitting
 from npuc.compiler.schedule.split import multicast as multicasts
 from npuc.compiler.xdsl_api import ModuleOp
@@ -29,7 +29,7 @@ from npuc.emulator.machine import RunOptions, load, run
 from npuc.emulator.timing.timing import time_streams
 from npuc.isa.errors import ExecutionError
 from npuc.isa.program import Program
-from npuc.isa.target import load_target
+from npuc.isa.target import Target, load_target
 from tests.compiler.ops.case import F32, Builder, Case
 from tests.e2e.random_graphs import Grower
 from tests.e2e.whole_path import assert_same_bits
@@ -52,14 +52,18 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def layers() -> Case:
-    """Products of four images with weights that are worth a multicast, one after another."""
+    return images_in_layers(4)
+
+
+def images_in_layers(count: int) -> Case:
+    """Products of images with weights that are worth a multicast, one after another."""
     g = Grower(Builder(7), "qdq")
-    g.start((4, CHANNELS, 6, 6))
+    g.start((count, CHANNELS, 6, 6))
     for _ in range(LAYERS):
         weights = g.b.rng.integers(-128, 128, (CHANNELS, CHANNELS, 1, 1)).astype(np.int8)
         scaled = g.b.node("DequantizeLinear", g.b.const(weights), g.b.const(np.float32(0.01)))
         product = g.b.node("Conv", g.seen[-1].name, scaled)
-        g.settle(product, (4, CHANNELS, 6, 6))
+        g.settle(product, (count, CHANNELS, 6, 6))
     return g.b.case("Conv", g.b.node("Identity", g.seen[-1].name), kind=F32)
 
 
@@ -136,6 +140,81 @@ def test_without_its_waits_a_multicast_is_a_race(small: str, layers: Case, signa
     program = compiled(layers, small, 4, forget)
     with pytest.raises(ExecutionError, match="race"):
         run(program, layers.inputs, RunOptions(strict=True))
+
+
+@pytest.mark.usefixtures("all_gain")
+def test_a_dumped_schedule_suits_cores_without_a_part(small: str, tmp_path: Path) -> None:
+    """Three images on four cores: the last core has nothing to do with what stays on the others."""
+    case = images_in_layers(3)
+    split = compiled(case, small, 4)
+    dumped = tmp_path / "schedule.json"
+    dumped.write_text(split.debug.schedule_json, encoding="utf-8")
+    assert parse_schedule(split.debug.schedule_json, "text").resident
+    replayed = compiled(case, small, 4, schedule=dumped)
+    assert all(map(np.array_equal, replayed.code, split.code))
+
+
+@pytest.mark.usefixtures("all_gain")
+def test_where_nothing_fits_beside_them_each_core_loads_all(
+    small: str, layers: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Work, "room", crowded)
+    loads: list[int] = []
+
+    def watch(stage: str, module: ModuleOp) -> None:
+        loads.extend(masks(module) if stage == "schedule" else ())
+
+    options = CompileOptions(small, 2, cores=4)
+    result = compile_model(
+        layers.model.SerializeToString(), options, observers=Observers(after_stage=watch)
+    )
+    assert not loads
+    assert any("each core loads all" in remark.message for remark in result.remarks)
+    assert result.program is not None
+    want = run(compiled(layers, small, 1), layers.inputs).outputs
+    assert_same_bits(run(result.program, layers.inputs).outputs, want, "without multicasts")
+
+
+def crowded(work: Work, target: Target) -> Target:
+    """No room for anything beside multicast weights."""
+    size = 16 if work.multicasts else target.spm.capacity_bytes
+    return replace(target, spm=replace(target.spm, capacity_bytes=size))
+
+
+def test_messages_tell_what_multicast_weights_take() -> None:
+    room = Work((), (), multicast_bytes=4096).room(SERVER)
+    assert room.spm.capacity_bytes == SERVER.spm.capacity_bytes - 4096
+    assert room.name == "server beside 4096 bytes of multicast weights"
+    assert Work((), ()).room(SERVER) is SERVER
+
+
+@pytest.mark.usefixtures("all_gain")
+def test_their_loads_have_names_of_their_own(small: str) -> None:
+    case = images_in_layers(4)
+    products = [node for node in case.model.graph.node if node.op_type == "Conv"]
+    for node, name in zip(products, ("a", "a.weights", "a.weights.all", "b"), strict=True):
+        node.name = name
+    program = compiled(case, small, 4)
+    sources = {source.group for source in program.debug.sources}
+    assert {"a", "a.weights", "a.weights.all", "a.weights.all.all", "b.weights"} <= sources
+    assert "a.weights.weights" in sources
+
+
+@pytest.mark.usefixtures("all_gain")
+def test_loads_that_the_array_hides_are_no_reason(small: str) -> None:
+    """A map so large that the load is a small part of the products of each core."""
+    share = splitting.LEAST_LOAD_SHARE
+    loads: list[int] = []
+
+    def watch(stage: str, module: ModuleOp) -> None:
+        loads.extend(masks(module) if stage == "schedule" else ())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splitting, "LEAST_LOAD_SHARE", 1e9 * share)
+        compiled(images_in_layers(4), small, 4, watch)
+    assert not loads
+    compiled(images_in_layers(4), small, 4, watch)
+    assert loads
 
 
 def test_small_weights_are_loaded_by_each(layers: Case, monkeypatch: pytest.MonkeyPatch) -> None:

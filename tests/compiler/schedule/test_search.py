@@ -41,6 +41,7 @@ from npuc.compiler.schedule.tiling import (
     Tiling,
     boxes,
     fits,
+    spm_bytes,
     transfer_counts,
 )
 from npuc.isa.errors import CompileError
@@ -177,6 +178,17 @@ def test_no_tiling_is_much_faster(problem: GroupProblem, target: Target, uncrowd
         cycles = cycles[crowded <= crowded.min() * (1 + CROWD_TOLERANCE)]
     fewest = cycles.min()
     assert choice.estimate.overlapped_cycles <= fewest * (1 + CYCLE_TOLERANCE)
+
+
+@given(PROBLEMS, TARGETS, OPTIONS)
+def test_a_third_slot_is_taken_where_it_fits_alone(
+    problem: GroupProblem, target: Target, options: SearchOptions
+) -> None:
+    two = chosen(problem, target, options).tiling
+    three = chosen(problem, target, replace(options, three_slots=True)).tiling
+    deeper = replace(two, depth=3)
+    fits = spm_bytes(problem, deeper, target) <= options.limits(target)[0]
+    assert three == (deeper if two.depth == 2 and fits else two)
 
 
 @given(PROBLEMS, TARGETS, OPTIONS)

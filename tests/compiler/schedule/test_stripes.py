@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from npuc.compiler.schedule.problem import GroupProblem, Home, Operand
 from npuc.compiler.schedule.program import Job, ProgramPlan, Step, Work
 from npuc.compiler.schedule.search import SearchOptions
+from npuc.compiler.schedule.striping.interleave import StripeOptions
 from npuc.compiler.schedule.striping.rows import Division, RowJob, Striping, halo_tensor, stripe
 from npuc.compiler.schedule.striping.segments import Segments
 from npuc.compiler.schedule.striping.steps import StripeSteps
@@ -224,6 +225,32 @@ def test_the_peak_covers_the_buffers_of_the_steps(case: tuple[Chain, int, int]) 
         reject()
     segments = Segments(Work(tuple(chain.jobs), tuple(chain.tensors)), TINY, SearchOptions(), set())
     assert max(segments.alive_bytes(striping)) >= max(planned(chain, striping).live_bytes(TINY))
+
+
+def test_a_policy_computes_the_halos_of_chosen_runs_again() -> None:
+    """Of results that stay in SPM and that windows read in part again, where there is room."""
+    chain = Chain()
+    chain.seen.append((chain.tensor(48 * 48 * 32, "input"), (1, 48, 48, 32)))
+    add_conv(chain, (1, 1, 0), 32)
+    add_conv(chain, (3, 1, 1), 32)
+    add_pool(chain, (2, 2, 0))
+    chain.finish()
+    work = Work(tuple(chain.jobs), tuple(chain.tensors))
+
+    def segments(options: StripeOptions) -> Segments:
+        return Segments(work, TINY, SearchOptions(), set(), options)
+
+    (copied,) = segments(StripeOptions()).choose()
+    (again,) = segments(StripeOptions(recompute=True)).choose()
+    assert not copied.striping.recomputes
+    assert again.striping.recomputes == {0}
+    assert replace(again.striping, recomputes=frozenset()).turns == copied.striping.turns
+    kept = [ranges for each in again.striping.kept.values() for ranges in each]
+    assert all(low == high for low, high in kept)
+    crowded = segments(StripeOptions(recompute=True))
+    crowded.alive_bytes = lambda striping: [1 << 40 if striping.recomputes else 1]  # type: ignore[method-assign]  # no room
+    (unchanged,) = crowded.choose()
+    assert not unchanged.striping.recomputes
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])

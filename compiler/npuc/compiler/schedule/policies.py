@@ -29,6 +29,7 @@ PLANS = (  # what is striped and what stays
     Policy("pieces that cost 600 cycles", striping=StripeOptions(step_cycles=600)),
     Policy("a quarter of SPM for rings", striping=StripeOptions(room_share=4)),
     Policy("runs of 8 groups", striping=StripeOptions(longest_run=8)),
+    Policy("halos computed again", striping=StripeOptions(recompute=True)),
 )
 TILINGS = (  # of the steps of the best plan
     Policy("fewest cycles alone", "fewest cycles alone"),

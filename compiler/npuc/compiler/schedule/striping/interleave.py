@@ -8,11 +8,10 @@ all rounds.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil, prod
-from types import MappingProxyType
 
 import numpy as np
 
@@ -38,12 +37,13 @@ class StripeOptions:
 
     ``step_cycles`` are those that one more piece costs each engine: the more, the fewer stripes.
     One part in ``room_share`` of SPM is left to the rings of a segment's steps; ``longest_run``
-    are jobs.
+    are jobs. ``recompute``: halos are computed again, not copied, where that fits.
     """
 
     step_cycles: int = STEP_CYCLES
     room_share: int = 8
     longest_run: int = 32
+    recompute: bool = False
 
 
 @dataclass(frozen=True)
@@ -298,15 +298,9 @@ class RowWork:
 
 
 def rounds_of(
-    striping: Striping,
-    works: Sequence[RowWork],
-    step_cycles: int = STEP_CYCLES,
-    copies: Mapping[tuple[int, int], int] = MappingProxyType({}),
+    striping: Striping, works: Sequence[RowWork], step_cycles: int = STEP_CYCLES
 ) -> Rounds:
-    """The pieces of all rounds of ``striping``; ``works`` are those of its jobs.
-
-    ``copies``: further vector cycles of pieces, by job and stripe.
-    """
+    """The pieces of all rounds of ``striping``; ``works`` are those of its jobs."""
     makers: dict[int, list[int]] = {}
     for number, work in enumerate(works):
         for tensor, _ in work.job.writes:
@@ -319,8 +313,6 @@ def rounds_of(
     for number, s in striping.order:
         low, high = striping.rows[number][s]
         piece = works[number].piece(number, high - low, number not in begun)
-        if (number, s) in copies:
-            piece = replace(piece, vpu=piece.vpu + copies[number, s])
         begun.add(number)
         rounds.setdefault(s + striping.depths[number], []).append(piece)
     capacity = works[0].target.acc.capacity_bytes if works else NEVER

@@ -17,7 +17,6 @@ from npuc.compiler.schedule.problem import GroupProblem, Home
 from npuc.compiler.schedule.program import StripedRun, Work, uses, whole_words
 from npuc.compiler.schedule.residency import with_homes
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling, without_params
-from npuc.compiler.schedule.striping.halo import Halos
 from npuc.compiler.schedule.striping.interleave import (
     NEVER,
     Guess,
@@ -97,7 +96,8 @@ class Segments:
             unknown = [run for run in chosen if run not in known]
             if not unknown:
                 found = [segment for run in chosen if (segment := known[run]) is not None]
-                return [self._halos(self._in_turns(segment)) for segment in found]
+                turned = [self._in_turns(segment) for segment in found]
+                return [self._recomputed(s) for s in turned] if self.stripes.recompute else turned
             if len(known) > TRIED_PER_JOB * len(self.jobs):
                 self.stopped_early = True
                 costs = {run: segment.cycles for run, segment in known.items() if segment}
@@ -137,22 +137,20 @@ class Segments:
                 return turned
         return segment
 
-    def _halos(self, segment: Segment) -> Segment:
-        """The segment with halos computed again where that fits and is faster than to copy them."""
+    def _recomputed(self, segment: Segment) -> Segment:
+        """The segment with all halos computed again that may be and fit, the last job first."""
         room = max(self._capacity(segment.run, segment.internal), segment.peak_bytes)
-        turns, stripes = segment.striping.turns, segment.striping.stripes
-
-        def striping_of(recomputes: frozenset[int]) -> Striping | None:
-            division = Division(stripes, recomputes)
-            found = self._striping(segment.run, segment.internal, division)
-            if found is None or max(self.alive_bytes(found)) > room:
-                return None
-            return replace(found, turns=turns)
-
-        works = self._works_of(segment.striping)
-        halos = Halos(self.target, works, self.stripes.step_cycles, striping_of)
-        chosen = halos.choose(segment.striping)
-        return segment if chosen is segment.striping else self._measured(chosen)
+        jobs = self._rows(segment.run)
+        for number in reversed(range(len(jobs))):
+            before = segment.striping
+            tensor = halo_tensor(jobs, number, segment.internal)
+            if tensor is None or all(low == high for low, high in before.kept[tensor]):
+                continue
+            division = Division(before.stripes, before.recomputes | {number})
+            striping = self._striping(segment.run, segment.internal, division)
+            if striping is not None and max(self.alive_bytes(striping)) <= room:
+                segment = self._measured(replace(striping, turns=before.turns))
+        return segment
 
     def _guesses(self) -> dict[Run, Guess]:
         """Runs that are likely to gain, with their best numbers of stripes."""
