@@ -49,7 +49,7 @@ tile.program {
     %all = tile.buffer "all" at #builtin.int<64> : !tile.buffer<spm 16 x 1>
     tile.group "all" (%h = %all : !tile.buffer<spm 16 x 1>, %b = %w : !tile.dram<[4, 4] i8>) {
       %s = tile.acquire %h : !tile.buffer<spm 16 x 1>
-      tile.load %s, %b map <i8 0 extents [4, 4] strides [4, 1] box [4, 4] spm [4, 1]> at <[0, 0]> on ld0 to cores #builtin.int<3> : !tile.dram<[4, 4] i8>
+      tile.load %s, %b map <i8 0 extents [4, 4] strides [4, 1] box [4, 4] spm [4, 1]> at <[0, 0]> on ld0 to cores #builtin.int<1> : !tile.dram<[4, 4] i8>
       tile.release %h : !tile.buffer<spm 16 x 1>
     }
   }
@@ -99,7 +99,14 @@ def test_text_round_trip() -> None:
         ("box [1, 4] spm [4, 1]", "box [2, 4] spm [4, 1]", "boxes of one row"),
         ("box [1, 4] spm [4, 1]", "box [1, 4] spm [5, 1]", r"a box covers bytes \[0, 19\)"),
         ("      tile.release %ws : !tile.buffer<spm 16 x 1>\n", "", "released"),
-        ("to cores #builtin.int<3>", "to cores #builtin.int<0>", "one core at least"),
+        ("to cores #builtin.int<1>", "to cores #builtin.int<0>", "one core at least"),
+        ("to cores #builtin.int<1>", "to cores #builtin.int<3>", "the program does not have"),
+        (
+            "  }\n}\n",
+            '  }\n  tile.core 1 { %o = tile.buffer "o" at #builtin.int<0> : !tile.buffer<spm 4 x 1> }\n}\n',
+            "the same in all cores",
+        ),
+        ('"all" at #builtin.int<64>', '"all" at #builtin.int<-64>', "0 or more"),
         ('"all" at #builtin.int<64>', '"all"', "a buffer that has an address"),
         ('buffer "x" :', 'buffer "x" at #builtin.int<0> :', "an address stands in a core"),
         ("%h = tile.held", "tile.release %ys : !tile.buffer<spm 16 x 2>\n%h = tile.held", "ring"),

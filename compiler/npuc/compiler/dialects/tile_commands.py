@@ -18,7 +18,7 @@ from npuc.compiler.dialects.tile_attributes import (
     PlaceAttr,
     ViewAttr,
 )
-from npuc.compiler.dialects.tile_structure import BufferOp
+from npuc.compiler.dialects.tile_structure import BufferOp, CoreOp, ProgramOp
 from npuc.compiler.dialects.tile_text import Place
 from npuc.compiler.dialects.tile_verify import (
     check_numbers,
@@ -33,6 +33,7 @@ from npuc.compiler.xdsl_api import (
     EnumAttribute,
     IntAttr,
     IRDLOperation,
+    Operation,
     ParsePropInAttrDict,
     Parser,
     PlainOperation,
@@ -191,6 +192,8 @@ class LoadOp(PlainOperation):
             raise VerifyException("a load goes to one core at least")
         if self.cores is not None and not is_at_one_address(self.slot):
             raise VerifyException("a load for several cores fills a buffer that has an address")
+        if self.cores is not None and self.cores.data >> cores_of(self):
+            raise VerifyException("a load goes to a core that the program does not have")
         check_transfer(self.map.data, self.place.data, len(self.dynamics), slot_spec(self.slot))
 
 
@@ -399,6 +402,15 @@ class AwaitOp(IRDLOperation):
         super().__init__(
             properties={"signal": StringAttr(signal), "queue": QueueAttr(QueueName(queue))}
         )
+
+
+def cores_of(op: Operation) -> int:
+    """The number of cores of the program that ``op`` stands in."""
+    parent = op.parent_op()
+    while parent is not None and not isinstance(parent, ProgramOp):
+        parent = parent.parent_op()
+    blocks = [] if parent is None else parent.body.block.ops
+    return sum(isinstance(core, CoreOp) for core in blocks)
 
 
 def is_at_one_address(slot: SSAValue) -> bool:

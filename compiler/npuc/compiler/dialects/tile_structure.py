@@ -74,6 +74,21 @@ class ProgramOp(IRDLOperation):
         repeated = [name for name, count in counts.items() if count > 1]
         if repeated:
             raise VerifyException(f"tensors share a name: {', '.join(repeated)}")
+        self._check_addresses()
+
+    def _check_addresses(self) -> None:
+        """All cores agree on the buffers that have an address: their loads may go to each other."""
+        cores = [op for op in self.body.block.ops if isinstance(op, CoreOp)]
+        told = [
+            {
+                op.buffer_name.data: (op.address.data, op.buffer.type)
+                for op in core.body.block.ops
+                if isinstance(op, BufferOp) and op.address is not None
+            }
+            for core in cores
+        ]
+        if any(addressed != told[0] for addressed in told):
+            raise VerifyException("a buffer that has an address is the same in all cores")
 
 
 @irdl_op_definition
@@ -168,12 +183,12 @@ class BufferOp(PlainOperation):
             raise VerifyException("a buffer that outlives a group has depth 1")
         if parent is not None and parent.name not in ("tile.core", "tile.group"):
             raise VerifyException("a buffer stands in a core or directly in a group")
-        if (
-            self.address is not None
-            and isinstance(parent, Operation)
-            and parent.name != "tile.core"
-        ):
+        if self.address is None:
+            return
+        if parent is not None and not isinstance(parent, CoreOp):
             raise VerifyException("a buffer with an address stands in a core")
+        if self.address.data < 0:
+            raise VerifyException("the address of a buffer is 0 or more")
 
 
 @irdl_op_definition
