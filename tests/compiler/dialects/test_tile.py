@@ -57,6 +57,13 @@ tile.program {
 """  # noqa: E501  # one operation, one line
 
 
+OTHER_CORE = """
+  tile.core 1 {
+    %o = tile.buffer "all" at #builtin.int<0> : !tile.buffer<spm 16 x 1>
+  }
+"""
+
+
 def parse(text: str) -> ModuleOp:
     ctx = Context()
     ctx.load_dialect(Builtin)
@@ -103,7 +110,7 @@ def test_text_round_trip() -> None:
         ("to cores #builtin.int<1>", "to cores #builtin.int<3>", "the program does not have"),
         (
             "  }\n}\n",
-            '  }\n  tile.core 1 { %o = tile.buffer "o" at #builtin.int<0> : !tile.buffer<spm 4 x 1> }\n}\n',
+            "  }\n" + OTHER_CORE + "}\n",
             "the same in all cores",
         ),
         ('"all" at #builtin.int<64>', '"all" at #builtin.int<-64>', "0 or more"),
