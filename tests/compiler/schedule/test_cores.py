@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-import npuc.isa.target as target_module
 from npuc.compiler.dialects.tile import AwaitOp, CoreOp, GroupOp, LoadOp, SignalOp, TensorOp
 from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
@@ -23,6 +21,7 @@ from npuc.emulator.timing.timing import time_streams
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
 from tests.compiler.ops.case import F32, Builder, Case
+from tests.compiler.schedule.small_servers import small_server
 from tests.e2e.networks.test_stripes import conv
 from tests.e2e.random_graphs import Grower, graphs
 from tests.e2e.whole_path import MNIST, assert_same_bits
@@ -171,12 +170,7 @@ def test_what_need_not_wait_is_loaded_before_the_wait(monkeypatch: pytest.Monkey
 @pytest.fixture(scope="module")
 def small_cores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The target server with small cores."""
-    text = (Path(target_module.__file__).parent / "targets/server.toml").read_text("utf-8")
-    for key, value in SMALLER.items():
-        text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
-    path = tmp_path_factory.mktemp("target") / "small.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
+    return small_server(tmp_path_factory.mktemp("target"), SMALLER)
 
 
 @settings(max_examples=8)

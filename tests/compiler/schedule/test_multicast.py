@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations, pairwise
@@ -14,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import npuc.isa.target as target_module
 from npuc import api
 from npuc.compiler.dialects.tile import AwaitOp, LoadOp
 from npuc.compiler.driver import compile_model
@@ -31,6 +29,7 @@ from npuc.isa.errors import ExecutionError
 from npuc.isa.program import Program
 from npuc.isa.target import Target, load_target
 from tests.compiler.ops.case import F32, Builder, Case
+from tests.compiler.schedule.small_servers import small_server
 from tests.e2e.random_graphs import Grower
 from tests.e2e.whole_path import assert_same_bits
 
@@ -42,12 +41,7 @@ SMALLER = {"rows": 8, "cols": 8, "capacity_bytes": 81920, "outstanding_bursts": 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The target server with small arrays and slow queues, and SPM for two constants at a time."""
-    text = (Path(target_module.__file__).parent / "targets/server.toml").read_text("utf-8")
-    for key, value in SMALLER.items():
-        text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
-    path = tmp_path_factory.mktemp("target") / "small.toml"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
+    return str(small_server(tmp_path_factory.mktemp("target"), SMALLER))
 
 
 @pytest.fixture(scope="module")

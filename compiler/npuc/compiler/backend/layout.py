@@ -64,7 +64,7 @@ def lay_out_core(core: npu.CoreOp, target: Target) -> CoreLayout:
     for memory in memories(target):
         mine = [op for op in buffers if op.buffer_type.data.space is memory.space]
         fixed = {op.buffer_name.data: op.offset.data for op in mine if op.offset is not None}
-        others = [op for op in mine if op.buffer_name.data not in fixed]
+        others = [op for op in mine if op.offset is None]
         start = max([0, *(_end(op) for op in mine)])
         if start > memory.capacity_bytes:
             raise _beyond(mine, memory)

@@ -7,7 +7,6 @@ the vector kernel into the output slot, and stored.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 
 from npuc.compiler.analysis.layouts import packed
 from npuc.compiler.dialects.tile_attributes import BufferSpec, BufferType
@@ -38,6 +37,7 @@ from npuc.compiler.schedule.problem import (
     Home,
     Operand,
 )
+from npuc.compiler.schedule.program import tensor_bytes
 from npuc.compiler.schedule.queues import in_halves
 from npuc.compiler.schedule.split.multicast import room_signal, sent_signal
 from npuc.compiler.schedule.tiling import (
@@ -117,9 +117,7 @@ def build_multicast(
     acquire = AcquireOp(block.args[0])
     block.add_op(acquire)
     for queue, (first, last) in part:
-        n_bytes = (last - first,)
-        whole = TensorMap(Segment.scratch, DType.i8, first, n_bytes, (1,), n_bytes, (1,))
-        transfer = whole, Place(((0, 0),), (0, first))
+        transfer = _bytes_map(first, last), Place(((0, 0),), (0, first))
         load = LoadOp((acquire.slot, block.args[1]), transfer, (), queue)
         load.cores = int_attr((1 << n_cores) - 1)
         others = [room_signal(core, queue) for core in range(n_cores) if core != own]
@@ -256,7 +254,7 @@ class _GroupBuilder:
     def _fetch(self, number: int) -> None:
         """Load the whole tensor, as bytes, into the buffer that keeps it."""
         operand = self.problem.operands[number]
-        whole = _whole_map(operand)
+        whole = _bytes_map(0, tensor_bytes(operand))
         ends = (self.slots[number], self._tensor(operand))
         self._add_op(LoadOp(ends, (whole, Place(((0, 0),))), [], operand.queue))
 
@@ -450,6 +448,7 @@ class _GroupBuilder:
         self.block.add_op(op)
 
 
-def _whole_map(operand: Operand) -> TensorMap:
-    n_bytes = (prod(operand.shape) * operand.dtype.bytes,)
-    return TensorMap(Segment.scratch, DType.i8, 0, n_bytes, (1,), n_bytes, (1,))
+def _bytes_map(first: int, last: int) -> TensorMap:
+    """Bytes [first, last) of a tensor, one after another."""
+    n_bytes = (last - first,)
+    return TensorMap(Segment.scratch, DType.i8, first, n_bytes, (1,), n_bytes, (1,))

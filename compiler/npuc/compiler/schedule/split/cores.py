@@ -31,6 +31,7 @@ from npuc.compiler.schedule.split.multicast import (
     sending_queues,
     sent_signal,
 )
+from npuc.compiler.schedule.split.ranges import even_ranges
 from npuc.compiler.schedule.striping.rows import Range, RowReads, restrict, row_dim
 from npuc.isa.cost import mma_cycles, transfer_rate
 from npuc.isa.target import Target
@@ -294,9 +295,9 @@ def _cut(
     options = []
     rows = row_dim(problem)
     if rows is not None and problem.extents[rows] > 1:
-        options.append(_Cut(rows, _even(problem.extents[rows], 1, cores), by_rows=True))
+        options.append(_Cut(rows, even_ranges(problem.extents[rows], 1, cores), by_rows=True))
     if _has_columns(job, tensors, target):
-        ranges = _even(problem.extents[N_DIM], target.mxu.cols, cores)
+        ranges = even_ranges(problem.extents[N_DIM], target.mxu.cols, cores)
         options.append(_Cut(N_DIM, ranges, by_rows=rows == N_DIM))
     if not options:
         whole = (0, problem.extents[0])
@@ -361,14 +362,6 @@ def _array_cycles(problem: GroupProblem, cut: _Cut, target: Target) -> float:
 def _part_of(problem: GroupProblem, cut: _Cut) -> float:
     """The part of the extent that the largest share has."""
     return max(map(_size, cut.ranges)) / problem.extents[cut.dim]
-
-
-def _even(extent: int, granule: int, cores: int) -> tuple[Range, ...]:
-    """Ranges that differ by at most one granule, the larger ones first."""
-    blocks = -(-extent // granule)
-    ends = [-(-blocks * (core + 1) // cores) * granule for core in range(cores)]
-    starts = [0, *ends[:-1]]
-    return tuple((min(a, extent), min(b, extent)) for a, b in zip(starts, ends, strict=True))
 
 
 def _touched(problem: GroupProblem, operand: Operand, cut: _Cut, core: int) -> Range:

@@ -8,7 +8,6 @@ its part is sent.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from npuc.compiler.planning.buffers import Buffer
 from npuc.compiler.planning.plan import PlanOptions, plan
@@ -21,6 +20,7 @@ from npuc.compiler.schedule.program import (
     whole_words,
 )
 from npuc.compiler.schedule.queues import LOAD_QUEUES, feeds_both
+from npuc.compiler.schedule.split.ranges import even_ranges
 from npuc.isa.cost import transfer_rate
 from npuc.isa.target import Target
 
@@ -48,9 +48,9 @@ def sent_signal(core: int, queue: str) -> str:
 
 def slices(part: tuple[int, int], target: Target) -> list[tuple[str, tuple[int, int]]]:
     """The bytes of a core's part that each of its queues loads."""
-    queues = sending_queues(target)
-    ranges = _even(part, len(queues), target)
-    return list(zip(queues, ranges, strict=True))
+    queues, (first, last) = sending_queues(target), part
+    ranges = even_ranges(last - first, _granule(target), len(queues))
+    return [(queue, (first + a, first + b)) for queue, (a, b) in zip(queues, ranges, strict=True)]
 
 
 def multicast_operand(job: Job, tensors: Sequence[TensorFacts], target: Target) -> Operand | None:
@@ -107,17 +107,10 @@ def place_multicasts(
 
 def parts_of(multicast: Multicast, n_bytes: int, target: Target, cores: int) -> list[Multicast]:
     """The multicast as each core sees it: an equal part of its bytes, in whole bursts."""
-    ranges = _even((0, n_bytes), cores, target)
+    ranges = even_ranges(n_bytes, _granule(target), cores)
     return [replace(multicast, part=part) for part in ranges]
 
 
-def _even(part: tuple[int, int], count: int, target: Target) -> list[tuple[int, int]]:
-    """A range of bytes in ``count`` ranges, which begin at whole bursts and bank words."""
-    first, last = part
-    blocks = -(-(last - first) // _granule(target))
-    starts = [first + -(-blocks * n // count) * _granule(target) for n in range(count)]
-    return list(pairwise([*starts, last]))
-
-
 def _granule(target: Target) -> int:
+    """Bytes of whole bursts and bank words."""
     return max(target.dram.burst_bytes, target.spm.bank_width_bytes)
