@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 
+import pytest
+
 import npuc.isa.target as target_module
+from npuc.compiler.schedule.split import cores as splitting
+from npuc.compiler.schedule.split import sharing
 
 
 def small_server(folder: Path, figures: Mapping[str, int]) -> Path:
@@ -17,3 +22,11 @@ def small_server(folder: Path, figures: Mapping[str, int]) -> Path:
     path = folder / "small.toml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def share_always(patch: pytest.MonkeyPatch) -> None:
+    """From now on all cores that are asked for share the work, whether that gains or not."""
+    sharing._expected.cache_clear()
+    patch.setattr(sharing, "SHARED_BELOW", inf)
+    patch.setattr(sharing, "_counts", lambda cores: [cores] if cores > 1 else [])
+    patch.setattr(splitting, "EXCHANGE_CYCLES", 0)

@@ -14,14 +14,14 @@ from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
 from npuc.compiler.schedule.data import parse_schedule
-from npuc.compiler.schedule.split import cores as splitting
+from npuc.compiler.schedule.split import sharing
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.emulator.machine import RunOptions, load, run
 from npuc.emulator.timing.timing import time_streams
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
 from tests.compiler.ops.case import F32, Builder, Case
-from tests.compiler.schedule.small_servers import small_server
+from tests.compiler.schedule.small_servers import share_always, small_server
 from tests.e2e.networks.test_stripes import conv
 from tests.e2e.random_graphs import Grower, graphs
 from tests.e2e.whole_path import MNIST, assert_same_bits
@@ -59,7 +59,7 @@ def test_cores_change_no_bit(
     model: Path, batch: int, cores: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     want = run(program_of(model, batch, 1), images(batch)).outputs
-    monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)  # split whatever gains a cycle
+    share_always(monkeypatch)
     split = program_of(model, batch, cores)
     busy = sum(len(code) > 2 for code in split.code)
     assert busy > 1, "one core has all the work: nothing is tried"
@@ -72,7 +72,7 @@ def test_striped_runs_wait_for_other_cores_only_before_they_start(
     cores: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Windows of pooling read rows of other cores; what has no windows goes in stripes with it."""
-    monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)
+    share_always(monkeypatch)
     g = Grower(Builder(cores), "float")
     g.start((1, 8, 96, 96))
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_images_of_a_batch_stay_apart() -> None:
 def test_who_reads_what_others_wrote_waits_for_their_signals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)
+    share_always(monkeypatch)
     signals: dict[int, Counter[str]] = {}
     awaits: dict[int, Counter[str]] = {}
 
@@ -130,8 +130,36 @@ def test_who_reads_what_others_wrote_waits_for_their_signals(
 
 
 def test_small_work_stays_on_one_core() -> None:
-    program = program_of(QDQ, 1, 4)
-    assert [len(code) > 2 for code in program.code] == [True, False, False, False]
+    options = CompileOptions("server", 2, {"batch": 1}, cores=4)
+    found = compile_model(QDQ, options)
+    assert found.program is not None
+    assert [len(code) > 2 for code in found.program.code] == [True, False, False, False]
+    alone = program_of(QDQ, 1, 1)
+    assert np.array_equal(found.program.code[0], alone.code[0])
+    (remark,) = [r for r in found.remarks if "one core has all the work" in r.message]
+    figures = dict(remark.figures)
+    share, one = (f"estimated_cycles{of}" for of in ("_of_longest_share", ""))
+    assert sharing.SHARED_BELOW * figures[one] <= figures[share]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 4, 6])
+def test_more_cores_are_never_slower(batch: int) -> None:
+    walls = [wall(program_of(QDQ, batch, cores)) for cores in (1, 2, 3, 4)]
+    assert walls == sorted(walls, reverse=True)
+
+
+def test_fewer_cores_share_what_does_not_divide(small_cores: Path) -> None:
+    """Two images: two cores have one each, where four would share the rows of every layer."""
+    g = Grower(Builder(5), "float")
+    g.start((2, 8, 32, 32))
+    for _ in range(4):
+        conv(g, 8)
+    case = g.b.case("Conv", g.b.node("Identity", g.seen[-1].name), kind=F32)
+    options = CompileOptions(f"{small_cores}", 2, cores=4)
+    found = compile_model(case.model.SerializeToString(), options)
+    assert found.program is not None
+    assert [len(code) > 2 for code in found.program.code] == [True, True, False, False]
+    assert any("2 cores share the work" in remark.message for remark in found.remarks)
 
 
 def test_more_cores_than_the_target_has_are_refused() -> None:
@@ -141,7 +169,7 @@ def test_more_cores_than_the_target_has_are_refused() -> None:
 
 
 def test_what_need_not_wait_is_loaded_before_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)
+    share_always(monkeypatch)
     loads: Counter[tuple[str, bool]] = Counter()  # segment, whether a wait stands before
 
     def watch(stage: str, module: ModuleOp) -> None:
@@ -184,7 +212,7 @@ def test_random_graphs_on_small_cores(small_cores: Path, case: Case) -> None:
 
     want = run(compiled(0, 1), case.inputs).outputs
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(splitting, "EXCHANGE_CYCLES", 0)
+        share_always(patch)
         for cores in (1, 3, 4):
             got = run(compiled(2, cores), case.inputs, RunOptions(strict=True)).outputs
             assert_same_bits(got, want, f"{cores} cores")

@@ -29,7 +29,7 @@ from npuc.isa.errors import ExecutionError
 from npuc.isa.program import Program
 from npuc.isa.target import Target, load_target
 from tests.compiler.ops.case import F32, Builder, Case
-from tests.compiler.schedule.small_servers import small_server
+from tests.compiler.schedule.small_servers import share_always, small_server
 from tests.e2e.random_graphs import Grower
 from tests.e2e.whole_path import assert_same_bits
 
@@ -84,7 +84,7 @@ def masks(module: ModuleOp) -> list[int]:
 @pytest.fixture
 def all_gain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Split and multicast whatever can be."""
-    monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)
+    share_always(monkeypatch)
     monkeypatch.setattr(multicasts, "WORTH_CYCLES", 0)
 
 
@@ -212,7 +212,7 @@ def test_loads_that_the_array_hides_are_no_reason(small: str) -> None:
 
 
 def test_small_weights_are_loaded_by_each(layers: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splitting, "EXCHANGE_CYCLES", 0)
+    share_always(monkeypatch)
 
     def watch(stage: str, module: ModuleOp) -> None:
         assert stage != "schedule" or not masks(module)

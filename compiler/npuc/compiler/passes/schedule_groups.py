@@ -33,8 +33,9 @@ from npuc.compiler.schedule.program import (
     Work,
     whole_words,
 )
-from npuc.compiler.schedule.split.cores import Share, split_work
+from npuc.compiler.schedule.split.cores import Share
 from npuc.compiler.schedule.split.multicast import slices
+from npuc.compiler.schedule.split.sharing import share_work
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.compiler.xdsl_api import (
     Block,
@@ -89,24 +90,12 @@ class _Scheduler:
             if isinstance(op, nn.ConstantOp):
                 self._declare_constant(op)
         groups = [op for op in graph.block.ops if isinstance(op, nn.GroupOp)]
-        work = self._jobs(groups)
+        whole, alone = self._work(groups)
+        self.shares = share_work(self.ctx, alone, self._cores(), whole)
         given = self.ctx.schedule
-        for decided in self._decide(work, given if isinstance(given, Schedule) else None):
+        for decided in self._decisions(given if isinstance(given, Schedule) else None):
             self._build(groups, decided)
         return program
-
-    def _decide(self, work: Work, given: Schedule | None) -> list[_Decided]:
-        """What each core does and how; without multicasts where groups do not fit beside them."""
-        self.shares = split_work(work, self.ctx.target, self._cores())
-        try:
-            return self._decisions(given)
-        except CompileError:
-            if not self.shares[0].work.multicasts:
-                raise
-        text = "too little SPM beside multicast weights: each core loads all of them"
-        self.ctx.remarks.missed(ScheduleGroups.name, text, ())
-        self.shares = split_work(work, self.ctx.target, self._cores(), with_multicasts=False)
-        return self._decisions(given)
 
     def _decisions(self, given: Schedule | None) -> list[_Decided]:
         decisions = Decisions(self.ctx, given)
@@ -127,8 +116,8 @@ class _Scheduler:
             return options.cores
         return target.cores if options.level >= SPLIT_FROM_LEVEL else 1
 
-    def _jobs(self, groups: Sequence[nn.GroupOp]) -> Work:
-        """Every group as a job, and the tensors that they touch."""
+    def _work(self, groups: Sequence[nn.GroupOp]) -> tuple[Work, Work]:
+        """Every group as a job, and the tensors that they touch; and as one core has it alone."""
         numbers: dict[SSAValue, int] = {}
         facts: list[TensorFacts] = []
         jobs = []
@@ -142,9 +131,10 @@ class _Scheduler:
             tensors = tuple(numbers[found.base] for found in locations)
             jobs.append(Job(problem, tensors, node_names(group)))
         self.values = list(numbers)
-        if self.ctx.options.level >= PANELS_FROM_LEVEL and self._cores() == 1:
-            jobs = with_panels(jobs, facts)
-        return Work(tuple(jobs), tuple(facts))
+        whole = Work(tuple(jobs), tuple(facts))
+        if self.ctx.options.level < PANELS_FROM_LEVEL:
+            return whole, whole
+        return whole, replace(whole, jobs=tuple(with_panels(jobs, facts)))
 
     def _facts(self, value: SSAValue, group: nn.GroupOp) -> TensorFacts:
         declared = self.tensors.get(value)

@@ -44,13 +44,17 @@ class Given:
 
 @dataclass
 class Tilings:
-    """Decides; ``decided`` collects what was, in the order of the first step of each."""
+    """Decides; ``decided`` collects what was, in the order of the first step of each.
+
+    ``expected_cycles``: of all steps so far, each alone.
+    """
 
     target: Target
     options: SearchOptions
     given: Given
     remarks: Remarks
     decided: dict[tuple[tuple[str, ...], str], GroupSchedule] = field(default_factory=dict)
+    expected_cycles: int = 0
 
     def of(self, plan: ProgramPlan, jobs: Sequence[Job]) -> list[Tiling]:
         """The tiling of every step of ``plan``. Raises: CompileError where none fits."""
@@ -85,6 +89,7 @@ class Tilings:
                 known[key] = expected_cycles(problem, tiling, self.target)
             cycles[step.job] += known[key]
             steps[step.job] += 1
+        self.expected_cycles += sum(cycles)
         for job, expected, count in zip(jobs, cycles, steps, strict=True):
             figures = {LAYER_CYCLES: expected, "steps": count}
             self.remarks.expect(SOURCE, job.problem.name, job.nodes, **figures)

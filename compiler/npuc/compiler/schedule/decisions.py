@@ -51,6 +51,11 @@ class Decisions:
         self._stale: dict[tuple[str, ...], None] = {}
         self._cores: set[int | None] = {None}
 
+    @property
+    def expected_cycles(self) -> int:
+        """What the closed form expects of all steps decided so far, each alone."""
+        return self._tilings.expected_cycles
+
     def of(self, work: Work) -> tuple[ProgramPlan, list[Tiling]]:
         """The steps of one core and their tilings. Raises: CompileError for a misfit."""
         self._cores.add(work.core)

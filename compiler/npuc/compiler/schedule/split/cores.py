@@ -67,7 +67,7 @@ class Share:
 
 @dataclass(frozen=True)
 class _Cut:
-    """A job's dimension that is split, and the range of each core; empty ones come last."""
+    """A job's dimension that is split, and the range of each core, some of them empty."""
 
     dim: int
     ranges: tuple[Range, ...]
@@ -75,16 +75,17 @@ class _Cut:
 
 
 def split_work(work: Work, target: Target, cores: int, with_multicasts: bool = True) -> list[Share]:
-    """The shares of at most ``cores`` cores; one with everything where more would gain nothing.
+    """The shares of ``cores`` cores, some of them perhaps empty.
 
     ``with_multicasts``: cores may load weights for each other, which takes a part of their SPM.
     """
-    if cores > 1:
-        splitter = _Splitter(work, target, cores, with_multicasts)
-        if splitter.gained_cycles() > 0:
-            return splitter.shares()
-    whole = tuple(range(len(work.jobs)))
-    return [Share(0, work, whole, (Exchange(),) * len(whole))]
+    return _Splitter(work, target, cores, with_multicasts).shares()
+
+
+def whole_share(work: Work) -> Share:
+    """All of ``work`` for one core."""
+    numbers = tuple(range(len(work.jobs)))
+    return Share(0, work, numbers, (Exchange(),) * len(numbers))
 
 
 class _Splitter:
@@ -103,18 +104,6 @@ class _Splitter:
         self.multicasts = self._multicasts()
         self.apart = self._apart()
         self.private = {t: r for t, r in self.apart.items() if work.tensors[t].is_scratch}
-
-    def gained_cycles(self) -> float:
-        """What the split saves by peak rates, exchanges paid."""
-        gained = 0.0
-        for number, (job, cut) in enumerate(zip(self.work.jobs, self.cuts, strict=True)):
-            alone = _Cut(cut.dim, ((0, job.problem.extents[cut.dim]),), by_rows=True)
-            split = replace(cut, by_rows=True)
-            is_multicast = number in self.multicasts
-            gained += _cycles(job.problem, alone, self.target)
-            gained -= _cycles(job.problem, split, self.target, is_multicast)
-            gained -= EXCHANGE_CYCLES * any(map(self._is_shared, job.outputs))
-        return gained
 
     def _multicasts(self) -> dict[int, Multicast]:
         wanted = {}
