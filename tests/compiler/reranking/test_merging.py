@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from npuc.compiler.reranking.changes import changes
 from npuc.compiler.reranking.merging import Name, Timed, merge, with_given
-from npuc.compiler.schedule.data import GroupSchedule, RunSchedule, Schedule
+from npuc.compiler.schedule.data import GroupSchedule, Resident, RunSchedule, Schedule
 from npuc.compiler.schedule.tiling import Tiling
 
 NAMES: list[Name] = [(f"g{n}", (f"node{n}",)) for n in range(6)]
@@ -26,7 +28,7 @@ def timed(cycles: list[int], size: int, *runs: RunSchedule, resident: str = "t")
     """A schedule with one size of tiles everywhere."""
     groups = tuple(GroupSchedule(nodes, "shape", tiling(size)) for _, nodes in NAMES)
     by_name = {name: n for (name, _), n in zip(NAMES, cycles, strict=True)}
-    return Timed(Schedule(groups, (resident,), runs), by_name)
+    return Timed(Schedule(groups, (Resident(resident),), runs), by_name)
 
 
 def sizes(schedule: Schedule) -> list[int]:
@@ -41,7 +43,7 @@ def test_the_better_groups_of_the_other_are_taken() -> None:
     assert merged is not None
     assert sizes(merged.schedule) == [2, 1, 1, 2, 1, 2]
     assert (merged.parts, merged.expected_cycles) == (3, 60 - 1 - 5 - 2)
-    assert merged.schedule.resident == ("t",)
+    assert merged.schedule.resident == (Resident("t"),)
 
 
 def test_no_run_is_cut() -> None:
@@ -94,7 +96,7 @@ def test_what_is_given_is_kept() -> None:
     mine = GroupSchedule(NAMES[2][1], "shape", tiling(7))
     found = with_given(timed([1] * 6, 1, run(0, 1, 2)).schedule, Schedule((mine,), None, ()))
     assert sizes(found) == [1, 1, 7, 1, 1, 1]
-    assert found.stripes == () and found.resident == ("t",)
+    assert found.stripes == () and found.resident == (Resident("t"),)
 
 
 def test_changes_are_told_by_nodes() -> None:
@@ -107,6 +109,11 @@ def test_changes_are_told_by_nodes() -> None:
         "node2: no 4 stripes from node2 to node3",
         "u: stays in SPM",
         "t: stays in SPM no more",
+    ]
+    on_one = replace(after, resident=(Resident("u", 1),))
+    assert list(changes(after, on_one)) == [
+        (("u",), "stays in SPM of core 1"),
+        (("u",), "stays in SPM no more"),
     ]
     ((nodes, text),) = changes(before, with_given(before, Schedule((other_tile(),))))
     assert nodes == ("node5",)

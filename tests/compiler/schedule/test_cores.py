@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 
 from npuc.compiler.dialects.tile import AwaitOp, CoreOp, GroupOp, LoadOp, SignalOp, TensorOp
-from npuc.compiler.driver import compile_model
+from npuc.compiler.driver import CompileResult, compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
-from npuc.compiler.schedule.data import parse_schedule
+from npuc.compiler.schedule.data import Resident, parse_schedule
 from npuc.compiler.schedule.split import sharing
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.emulator.machine import RunOptions, load, run
@@ -160,6 +161,35 @@ def test_fewer_cores_share_what_does_not_divide(small_cores: Path) -> None:
     assert found.program is not None
     assert [len(code) > 2 for code in found.program.code] == [True, True, False, False]
     assert any("2 cores share the work" in remark.message for remark in found.remarks)
+
+
+def test_what_stays_may_be_said_of_one_core(tmp_path: Path) -> None:
+    """Six images on four cores have one or two each: a tensor may fit some of them alone."""
+    options = CompileOptions("server", 2, {"batch": 6}, cores=4)
+    split = compile_model(QDQ, options).program
+    assert split is not None
+    found = parse_schedule(split.debug.schedule_json, "text")
+    assert found.resident is not None
+    assert {entry.core for entry in found.resident} > {1}, "cores keep what others stripe"
+    name = found.resident[0].tensor
+    path = tmp_path / "schedule.json"
+
+    def compiled(*resident: Resident) -> CompileResult:
+        path.write_text(replace(found, resident=resident, stripes=()).to_json(), encoding="utf-8")
+        return compile_model(QDQ, replace(options, schedule=path))
+
+    result = compiled(Resident(name, 1), Resident(name, 3), Resident(name, 7))
+    assert result.program is not None
+    kept = parse_schedule(result.program.debug.schedule_json, "text")
+    assert kept.resident == (Resident(name, 1), Resident(name, 3))
+    assert any("a tensor of another core" in remark.message for remark in result.remarks)
+    want = run(split, images(6)).outputs
+    got = run(result.program, images(6), RunOptions(strict=True)).outputs
+    assert_same_bits(got, want, "two of four cores")
+    everywhere = compiled(*(Resident(name, core) for core in range(4))).program
+    assert everywhere is not None
+    again = parse_schedule(everywhere.debug.schedule_json, "text")
+    assert again.resident == (Resident(name),)
 
 
 def test_more_cores_than_the_target_has_are_refused() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from npuc.compiler.schedule.data import (
     GroupSchedule,
+    Resident,
     RunSchedule,
     Schedule,
     parse_schedule,
@@ -57,7 +58,7 @@ RUNS = st.lists(RUN).map(tuple)
 SCHEDULES = st.builds(
     Schedule,
     st.lists(st.builds(GroupSchedule, NODES, st.text(), TILINGS)).map(tuple),
-    st.none() | st.lists(st.text()).map(tuple),
+    st.none() | st.lists(st.builds(Resident, st.text(), st.none() | st.integers(0, 9))).map(tuple),
     st.none() | RUNS,
 )
 
@@ -187,6 +188,25 @@ def test_runs_with_mistakes(run: Entry, words: list[str]) -> None:
     with pytest.raises(CompileError) as caught:
         parse_schedule(text, "s.json")
     assert_says(caught.value, ["s.json, stripes 0", *words])
+
+
+@pytest.mark.parametrize(
+    ("resident", "words"),
+    [
+        ("a", ["s.json", "given: a", "a list of tensor names"]),
+        ([1], ["resident 0", "given: 1", '"core": N']),
+        (["a", {"tensor": "b"}], ["resident 1", "tensor", '"core": N']),
+        ([{"tensor": "b", "core": 0, "bytes": 1}], ["resident 0", "bytes"]),
+        ([{"tensor": "b", "core": -1}], ["resident 0", "core", "given: -1", "0 or more"]),
+        ([{"tensor": "b", "core": "1"}], ["resident 0", "core", "a whole number"]),
+    ],
+    ids=str,
+)
+def test_residents_with_mistakes(resident: object, words: list[str]) -> None:
+    text = json.dumps({"version": 2, "groups": [], "resident": resident})
+    with pytest.raises(CompileError) as caught:
+        parse_schedule(text, "s.json")
+    assert_says(caught.value, words)
 
 
 def assert_says(error: CompileError, words: list[str]) -> None:

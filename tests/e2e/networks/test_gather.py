@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from npuc.compiler.context import make_context
 from npuc.compiler.driver import compile_ir, compile_model
 from npuc.compiler.options import CompileOptions
-from npuc.compiler.schedule.data import Schedule
+from npuc.compiler.schedule.data import Resident, Schedule
 from npuc.emulator.machine import run
 from npuc.isa.encoding import decode
 from npuc.isa.errors import CompileError
@@ -182,7 +182,7 @@ def test_a_schedule_cannot_keep_a_table_on_chip(tmp_path: Path) -> None:
     assert isinstance(schedule, Schedule)
     (table,) = [n for n in model.graph.node if n.op_type == "Mul"]
     path = tmp_path / "s.json"
-    path.write_text(replace(schedule, resident=(table.name,)).to_json(), encoding="utf-8")
+    path.write_text(replace(schedule, resident=(Resident(table.name),)).to_json(), encoding="utf-8")
     with pytest.raises(CompileError, match="does not fit the model") as caught:
         compile_model(model.SerializeToString(), CompileOptions(schedule=path))
     assert caught.value.given == table.name

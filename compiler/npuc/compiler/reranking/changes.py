@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from npuc.compiler.schedule.data import RunSchedule, Schedule
+from npuc.compiler.schedule.data import Resident, RunSchedule, Schedule
 from npuc.compiler.schedule.tiling import Tiling
 
 Change = tuple[tuple[str, ...], str]
@@ -12,10 +12,10 @@ def changes(before: Schedule, after: Schedule) -> Iterator[Change]:
     """The nodes of each change and what it is: runs, tensors that stay, tilings of equal shapes."""
     yield from _runs(before.stripes or (), after.stripes or ())
     stayed, stay = set(before.resident or ()), set(after.resident or ())
-    for name in sorted(stay - stayed):
-        yield (name,), "stays in SPM"
-    for name in sorted(stayed - stay):
-        yield (name,), "stays in SPM no more"
+    for entry in sorted(stay - stayed, key=str):
+        yield (entry.tensor,), f"stays in SPM{_of_core(entry)}"
+    for entry in sorted(stayed - stay, key=str):
+        yield (entry.tensor,), f"stays in SPM{_of_core(entry)} no more"
     for group in after.groups:
         known = before.find(group.nodes, group.shape)
         if known is not None and known.tiling != group.tiling:
@@ -39,6 +39,10 @@ def _runs(before: tuple[RunSchedule, ...], after: tuple[RunSchedule, ...]) -> It
         if (run.first, run.last, run.core) not in kept:
             ends = f"from {_name(run.first)} to {_name(run.last)}"
             yield run.first, f"no {run.stripes} stripes {ends}"
+
+
+def _of_core(entry: Resident) -> str:
+    return "" if entry.core is None else f" of core {entry.core}"
 
 
 def _name(nodes: tuple[str, ...]) -> str:

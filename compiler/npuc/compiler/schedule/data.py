@@ -38,6 +38,14 @@ class GroupSchedule:
 
 
 @dataclass(frozen=True)
+class Resident:
+    """A tensor that is in SPM whole. ``core``: on which alone; None: on all that touch it."""
+
+    tensor: str
+    core: int | None = None
+
+
+@dataclass(frozen=True)
 class RunSchedule:
     """Groups in stripes of rows: the nodes of the first and of the last group, and how many.
 
@@ -59,11 +67,11 @@ class RunSchedule:
 class Schedule:
     """Decisions for a model: tilings of some or all groups, what stays in SPM, what is striped.
 
-    ``resident`` are names of tensors. None: not decided, to be searched.
+    ``resident``, ``stripes``: None: not decided, to be searched.
     """
 
     groups: tuple[GroupSchedule, ...] = ()
-    resident: tuple[str, ...] | None = None
+    resident: tuple[Resident, ...] | None = None
     stripes: tuple[RunSchedule, ...] | None = None
 
     def find(self, nodes: tuple[str, ...], shape: str) -> GroupSchedule | None:
@@ -74,7 +82,8 @@ class Schedule:
         """The schedule as JSON text, one decision per line, that ``parse_schedule`` reads."""
         parts = [f'"version": {VERSION}']
         if self.resident is not None:
-            parts.append(f'"resident": {_lines([json.dumps(name) for name in self.resident])}')
+            entries = [r.tensor if r.core is None else asdict(r) for r in self.resident]
+            parts.append(f'"resident": {_lines([json.dumps(entry) for entry in entries])}')
         if self.stripes is not None:
             parts.append(f'"stripes": {_lines([json.dumps(asdict(r)) for r in self.stripes])}')
         parts.append(f'"groups": {_lines([json.dumps(_group_to_dict(g)) for g in self.groups])}')
@@ -160,10 +169,27 @@ def parse_schedule(text: str, origin: str) -> Schedule:
     )
 
 
-def _parse_resident(data: object, origin: str) -> tuple[str, ...] | None:
+def _parse_resident(data: object, origin: str) -> tuple[Resident, ...] | None:
     if data is None:
         return None
-    return _names(data, origin, "resident", "tensor")
+    allowed = 'a list of tensor names and of {"tensor": NAME, "core": N}'
+    if not isinstance(data, list):
+        raise illegal(origin, "resident", data, allowed)
+    found = []
+    for number, entry in enumerate(data):
+        where = f"{origin}, resident {number}"
+        name = entry.get("tensor") if isinstance(entry, dict) else entry
+        if not isinstance(name, str) or (name is not entry and set(entry) != {"tensor", "core"}):
+            raise illegal(where, "resident", entry, allowed)
+        found.append(Resident(name, None if name is entry else _core(entry["core"], where)))
+    return tuple(found)
+
+
+def _core(data: object, where: str) -> int:
+    core = _integer(data, where, "core")
+    if core < 0:
+        raise illegal(where, "core", core, "0 or more")
+    return core
 
 
 def _parse_stripes(data: object, origin: str) -> tuple[RunSchedule, ...] | None:
@@ -180,12 +206,10 @@ def _parse_run(data: object, where: str) -> RunSchedule:
         allowed = f"{', '.join(_RUN_FIELDS)}, and perhaps {', '.join(_RUN_OPTIONS)}"
         raise CompileError("a run of the schedule has other fields", where, str(given), allowed)
     count = _integer(data["stripes"], where, "stripes")
-    first, last = (_names(data[end], where, end, "node") for end in ("first", "last"))
+    first, last = (_names(data[end], where, end) for end in ("first", "last"))
     if count < 2:
         raise illegal(where, "stripes", count, "2 or more")
-    core = data.get("core")
-    if core is not None and _integer(core, where, "core") < 0:
-        raise illegal(where, "core", core, "0 or more")
+    core = None if data.get("core") is None else _core(data["core"], where)
     turns, recomputes = data.get("turns"), data.get("recomputes", [])
     return RunSchedule(
         first, last, count, _parse_turns(turns, where), core, _parse_numbers(recomputes, where)
@@ -209,9 +233,9 @@ def _parse_turns(data: object, where: str) -> tuple[int, ...] | None:
     return tuple(_integer(turn, where, "turns") for turn in data)
 
 
-def _names(value: object, where: str, name: str, kind: str) -> tuple[str, ...]:
+def _names(value: object, where: str, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(n, str) for n in value):
-        raise illegal(where, name, value, f"a list of {kind} names")
+        raise illegal(where, name, value, "a list of node names")
     return tuple(value)
 
 
@@ -239,7 +263,7 @@ def _parse_group(data: object, where: str) -> GroupSchedule:
             "a group of the schedule has other fields", where, str(given), ", ".join(_FIELDS)
         )
     nodes, tile, order = data["nodes"], data["tile"], data["order"]
-    names = _names(nodes, where, "nodes", "node")
+    names = _names(nodes, where, "nodes")
     if not isinstance(data["shape"], str):
         raise illegal(where, "shape", data["shape"], "the hash of the group's shapes, as text")
     if not isinstance(tile, dict) or set(tile) != set(DIM_NAMES):

@@ -3,11 +3,12 @@
 All of it is left in the context as data, and told in remarks.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from npuc.compiler.context import NpuContext
 from npuc.compiler.options import RERANKED_FROM_LEVEL
-from npuc.compiler.schedule.data import RunSchedule, Schedule
+from npuc.compiler.schedule.data import Resident, RunSchedule, Schedule
 from npuc.compiler.schedule.decide import SOURCE, Given, Tilings
 from npuc.compiler.schedule.plan import PlanOptions, plan_program
 from npuc.compiler.schedule.program import ProgramPlan, Work
@@ -28,7 +29,7 @@ class Decisions:
 
     ctx: NpuContext
     given: Schedule | None
-    resident: dict[str, None] = field(default_factory=dict)
+    staying: dict[str, dict[int | None, bool]] = field(default_factory=dict)  # by core
     runs: dict[RunSchedule, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,8 +66,9 @@ class Decisions:
             text = "the search for runs in stripes stopped early: the best of those seen are taken"
             self.ctx.remarks.missed(SOURCE, text, ())
         jobs = work.jobs
-        names = [work.tensors[n].name for n in sorted(plan.staying)]
-        self.resident.update(dict.fromkeys(names))
+        for tensor in sorted({tensor for job in jobs for tensor in job.tensors}):
+            by_core = self.staying.setdefault(work.tensors[tensor].name, {})
+            by_core[work.core] = tensor in plan.staying
         ends = [(jobs[r.first].nodes, jobs[r.last].nodes) for r in plan.runs]
         runs = [
             RunSchedule(*nodes, r.stripes, r.turns, work.core, r.recomputes)
@@ -97,13 +99,23 @@ class Decisions:
         decided = tuple(self._tilings.decided.values())
         for nodes in self._stale:
             self._report_stale("a tensor or run", nodes)
-        runs = self.given.stripes or () if self.given is not None else ()
-        for run in [run for run in runs if run.core not in self._cores]:
+        given = self.given or Schedule()
+        for run in [run for run in given.stripes or () if run.core not in self._cores]:
             self._report_stale("a run of another core", run.first)
-        for group in self.given.groups if self.given is not None else ():
+        for stays in [stays for stays in given.resident or () if stays.core not in self._cores]:
+            self._report_stale("a tensor of another core", (stays.tensor,))
+        for group in given.groups:
             if (group.nodes, group.shape) not in self._tilings.decided:
                 self._report_stale("a group", group.nodes)
-        self.ctx.schedule = Schedule(decided, tuple(self.resident), tuple(self.runs))
+        self.ctx.schedule = Schedule(decided, tuple(self._resident()), tuple(self.runs))
+
+    def _resident(self) -> Iterator[Resident]:
+        """What stays, one entry where it does on all cores that touch it, else one for each."""
+        for name, by_core in self.staying.items():
+            if all(by_core.values()):
+                yield Resident(name)
+            else:
+                yield from (Resident(name, core) for core, stays in by_core.items() if stays)
 
     def _plan(self, work: Work) -> ProgramPlan:
         """What stays and what is striped: from the schedule file, or else searched."""

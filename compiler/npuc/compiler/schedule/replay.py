@@ -27,7 +27,8 @@ class Replay:
         candidates = stay_candidates(self.work.jobs, self.work.tensors)
         touched = {tensor for job in self.work.jobs for tensor in job.tensors}
         found = set()
-        for name in self.given.resident:
+        mine = [given for given in self.given.resident if given.core in (None, self.work.core)]
+        for name in [given.tensor for given in mine]:
             if name not in numbers:
                 self.stale.append((name,))
             elif numbers[name] not in touched:
