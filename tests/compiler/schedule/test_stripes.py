@@ -230,9 +230,9 @@ def test_the_peak_covers_the_buffers_of_the_steps(case: tuple[Chain, int, int]) 
 def test_a_policy_computes_the_halos_of_chosen_runs_again() -> None:
     """Of results that stay in SPM and that windows read in part again, where there is room."""
     chain = Chain()
-    chain.seen.append((chain.tensor(48 * 48 * 32, "input"), (1, 48, 48, 32)))
-    add_conv(chain, (1, 1, 0), 32)
-    add_conv(chain, (3, 1, 1), 32)
+    chain.seen.append((chain.tensor(48 * 48 * 24, "input"), (1, 48, 48, 24)))
+    add_conv(chain, (1, 1, 0), 24)
+    add_conv(chain, (3, 1, 1), 24)
     add_pool(chain, (2, 2, 0))
     chain.finish()
     work = Work(tuple(chain.jobs), tuple(chain.tensors))

@@ -40,6 +40,8 @@ from npuc.isa.target import Target
 STRIPE_COUNTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 56, 80, 112)
 TRIED_PER_JOB = 3  # segments looked at closely
 FITS_TRIED, FITS_APART = 3, 2  # numbers of stripes looked at for one that fits
+LEAST_GAIN = 0.003  # of the cycles: for less than that a run is not cut into more stripes
+RUN_CHARGE = 1.03  # on the cycles of a run beside its jobs one by one: it fills and drains, too
 
 Run = tuple[int, int]  # first and last job
 
@@ -100,17 +102,21 @@ class Segments:
                 return [self._recomputed(s) for s in turned] if self.stripes.recompute else turned
             if len(known) > TRIED_PER_JOB * len(self.jobs):
                 self.stopped_early = True
-                costs = {run: segment.cycles for run, segment in known.items() if segment}
+                costs = {run: _charged(segment) for run, segment in known.items() if segment}
                 continue
             for run in unknown:
                 known[run] = segment = self._segment(run, guesses[run].stripes)
-                costs[run] = NEVER if segment is None else segment.cycles
+                costs[run] = NEVER if segment is None else _charged(segment)
 
     def _best_stripes(self, segment: Segment) -> Segment:
-        """The segment in more or fewer stripes, as long as each step of that is faster."""
+        """The segment in more stripes as long as each step of that gains, else in fewer.
+
+        Fewer are taken while they are slower than the best by no more than would be no gain: they
+        take fewer commands, of which the played rounds count the array's and vector unit's alone.
+        """
         row = self.row_jobs[segment.last]
         counts = _counts(row) if row is not None else []
-        place = counts.index(segment.striping.stripes)
+        place, best = counts.index(segment.striping.stripes), segment.cycles
         for step in (1, -1):
             near = place + step
             while 0 <= near < len(counts):
@@ -120,10 +126,11 @@ class Segments:
                 alive = self.alive_bytes(striping)
                 if max(alive) > self._capacity(segment.run, segment.internal):
                     break
-                other = self._measured(striping, alive, limit=segment.cycles)
-                if other.cycles >= segment.cycles:
+                limit = best - int(step * LEAST_GAIN * best)
+                other = self._measured(striping, alive, limit=limit)
+                if other.cycles >= limit:
                     break
-                segment, near = other, near + step
+                segment, near, best = other, near + step, min(best, other.cycles)
         return segment
 
     def _in_turns(self, segment: Segment) -> Segment:
@@ -395,6 +402,10 @@ class Segments:
             choice = choose_tiling(problem, self.target, self.options)
             self._works[key] = RowWork(row_job, problem, choice, self.target)
         return self._works[key]
+
+
+def _charged(segment: Segment) -> int:
+    return int(RUN_CHARGE * segment.cycles)
 
 
 def _held_pieces(
