@@ -237,6 +237,8 @@ def test_rows_are_kept_and_shown(tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text((RENDER.parent / f"{name}.json").read_text())
     text = render.page(tmp_path)
     assert "| ref-2048 | ethos-u85-2048 | 900,000 | 1,782,000 | 0.51 | -1.0 % |" in text
+    assert "- mobilenet_v2, ref-2048 beside ethos-u85-2048: DRAM bytes 500000.000 of 0.60" in text
+    assert "ethos-u85-2048: cycles" not in text, "0.51 of 0.80"
     assert "| ref-512 | ethos-u65-512 | 2.00 | 0.50 | 4.00 | 5.00 |" in text
 
 
