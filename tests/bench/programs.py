@@ -46,6 +46,7 @@ def cases(networks: Sequence[str] = NETWORKS) -> list[Case]:
 
 def write(folder: Path, found: Iterable[tuple[Case, Measured]]) -> None:
     """Put cases into the files of ``folder``; what they hold of others stays."""
+    folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.json" for name in ("figures", "layers", "measured")]
     figures, layers, measured = map(_load, files)
     for case, result in found:
