@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from math import inf
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 import npuc.isa.target as target_module
+from npuc.compiler.context import NpuContext
+from npuc.compiler.passes import schedule_groups
+from npuc.compiler.schedule.program import Work
 from npuc.compiler.schedule.split import cores as splitting
-from npuc.compiler.schedule.split import sharing
+from npuc.compiler.schedule.split.cores import Division, Share, split_work, whole_share
 
 
 def small_server(folder: Path, figures: Mapping[str, int]) -> Path:
@@ -26,7 +28,11 @@ def small_server(folder: Path, figures: Mapping[str, int]) -> Path:
 
 def share_always(patch: pytest.MonkeyPatch) -> None:
     """From now on all cores that are asked for share the work, whether that gains or not."""
-    sharing._expected.cache_clear()
-    patch.setattr(sharing, "SHARED_BELOW", inf)
-    patch.setattr(sharing, "_counts", lambda cores: [cores] if cores > 1 else [])
+
+    def shares(work: Work, alone: Work, cores: int, ctx: NpuContext) -> Sequence[Share]:
+        if cores == 1:
+            return [whole_share(alone)]
+        return split_work(work, ctx.target, Division(cores))
+
+    patch.setattr(schedule_groups, "share_work", shares)
     patch.setattr(splitting, "EXCHANGE_CYCLES", 0)

@@ -33,9 +33,9 @@ from npuc.compiler.schedule.program import (
     Work,
     whole_words,
 )
+from npuc.compiler.schedule.sharing import share_work
 from npuc.compiler.schedule.split.cores import Share
 from npuc.compiler.schedule.split.multicast import slices
-from npuc.compiler.schedule.split.sharing import share_work
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.compiler.xdsl_api import (
     Block,
@@ -91,7 +91,7 @@ class _Scheduler:
                 self._declare_constant(op)
         groups = [op for op in graph.block.ops if isinstance(op, nn.GroupOp)]
         whole, alone = self._work(groups)
-        self.shares = share_work(self.ctx, alone, self._cores(), whole)
+        self.shares = share_work(whole, alone, self._cores(), self.ctx)
         given = self.ctx.schedule
         for decided in self._decisions(given if isinstance(given, Schedule) else None):
             self._build(groups, decided)

@@ -17,6 +17,7 @@ from npuc.compiler.schedule.search import SearchOptions
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.isa.errors import CompileError
 
+STOPPED_EARLY = "the search for runs in stripes stopped early: the best of those seen are taken"
 SEARCHED_FROM_LEVEL = 1
 DOUBLE_BUFFERED_FROM_LEVEL = 2
 RESIDENT_FROM_LEVEL = 2
@@ -63,8 +64,7 @@ class Decisions:
         self._target = self._tilings.target = work.room(self.ctx.target)
         plan, tilings = self._fitting(work)
         if plan.stopped_early:
-            text = "the search for runs in stripes stopped early: the best of those seen are taken"
-            self.ctx.remarks.missed(SOURCE, text, ())
+            self.ctx.remarks.missed(SOURCE, STOPPED_EARLY, ())
         jobs = work.jobs
         for tensor in sorted({tensor for job in jobs for tensor in job.tensors}):
             by_core = self.staying.setdefault(work.tensors[tensor].name, {})

@@ -12,7 +12,7 @@ from collections import Counter as Multiset
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from math import prod
+from math import gcd, prod
 
 from npuc.compiler.schedule.problem import K_DIMS, N_DIM, PARALLEL, GroupProblem, Home, Operand
 from npuc.compiler.schedule.program import (
@@ -64,6 +64,11 @@ class Share:
     exchanges: tuple[Exchange, ...]
     offsets: Mapping[int, int] = field(default_factory=dict)
 
+    @property
+    def waits(self) -> int:
+        """How many jobs wait for what other cores make, multicast weights apart."""
+        return sum(any(by in LOAD_QUEUES for _, by in e.awaits) for e in self.exchanges)
+
 
 @dataclass(frozen=True)
 class _Cut:
@@ -74,12 +79,33 @@ class _Cut:
     by_rows: bool
 
 
-def split_work(work: Work, target: Target, cores: int, with_multicasts: bool = True) -> list[Share]:
-    """The shares of ``cores`` cores, some of them perhaps empty.
+@dataclass(frozen=True)
+class Division:
+    """How work is split: over how many ``cores``, the rows of each job at multiples of what.
 
-    ``with_multicasts``: cores may load weights for each other, which takes a part of their SPM.
+    Rows are cut between ``parts`` equal parts of them, as images of a batch are, where they have so
+    many; anywhere where there is one. ``multicasts``: cores may load weights for each other, which
+    takes a part of their SPM.
     """
-    return _Splitter(work, target, cores, with_multicasts).shares()
+
+    cores: int
+    parts: int = 1
+    multicasts: bool = True
+
+    def granule(self, rows: int) -> int:
+        """Of how many rows each range is a multiple."""
+        return rows // self.parts if self.parts > 1 and rows % self.parts == 0 else 1
+
+
+def split_work(work: Work, target: Target, division: Division) -> list[Share]:
+    """The shares of all cores, some of them perhaps empty; the first is the largest."""
+    return _Splitter(work, target, division).shares()
+
+
+def parts_of_rows(work: Work) -> int:
+    """The most equal parts that the rows of every job have."""
+    rows = [(job.problem, row_dim(job.problem)) for job in work.jobs]
+    return gcd(*(problem.extents[dim] for problem, dim in rows if dim is not None)) or 1
 
 
 def whole_share(work: Work) -> Share:
@@ -91,14 +117,14 @@ def whole_share(work: Work) -> Share:
 class _Splitter:
     """``multicasts``: the constants that cores load for each other, by the job that reads them."""
 
-    def __init__(self, work: Work, target: Target, cores: int, with_multicasts: bool) -> None:
-        self.work, self.target, self.cores = work, target, cores
+    def __init__(self, work: Work, target: Target, division: Division) -> None:
+        self.work, self.target, self.cores = work, target, division.cores
         self.weights = [
-            multicast_operand(job, work.tensors, target) if with_multicasts else None
+            multicast_operand(job, work.tensors, target) if division.multicasts else None
             for job in work.jobs
         ]
         self.cuts = [
-            _cut(job, work.tensors, (target, cores), weights)
+            _cut(job, work.tensors, (target, division), weights)
             for job, weights in zip(work.jobs, self.weights, strict=True)
         ]
         self.multicasts = self._multicasts()
@@ -272,19 +298,20 @@ def _awaits(
 def _cut(
     job: Job,
     tensors: Sequence[TensorFacts],
-    machine: tuple[Target, int],
+    machine: tuple[Target, Division],
     weights: Operand | None,
 ) -> _Cut:
     """The split that takes fewer cycles by peak rates; the first core does what has none.
 
-    ``machine``: the target and how many cores share; ``weights`` may be multicast.
+    ``machine``: the target and how its cores share; ``weights`` may be multicast.
     """
-    target, cores = machine
+    (target, division), cores = machine, machine[1].cores
     problem = job.problem
     options = []
     rows = row_dim(problem)
     if rows is not None and problem.extents[rows] > 1:
-        options.append(_Cut(rows, even_ranges(problem.extents[rows], 1, cores), by_rows=True))
+        ranges = even_ranges(problem.extents[rows], division.granule(problem.extents[rows]), cores)
+        options.append(_Cut(rows, ranges, by_rows=True))
     if _has_columns(job, tensors, target):
         ranges = even_ranges(problem.extents[N_DIM], target.mxu.cols, cores)
         options.append(_Cut(N_DIM, ranges, by_rows=rows == N_DIM))
