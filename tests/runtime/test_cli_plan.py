@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,101 @@ def test_optional_columns_are_kept_and_obeyed(tmp_path: Path) -> None:
     assert out.read_text().splitlines()[0] == "id,lower,upper,size,alignment,gaps,hint,offset"
     offsets = {b.id: b.fixed_offset or 0 for b in again}
     assert faults(buffers, offsets) == [] and offsets["b"] == 2
+
+
+SHARED = """id,lower,upper,size,group,group_offset,in_place_of,banks,uses,spill_cycles
+x,0,4,64,,,,,0 3,100
+v,0,6,32,g,0,,,,
+w,0,6,32,g,32,,,,
+y,4,9,48,,,x,,,
+z,2,9,64,,,,1,,
+"""
+
+
+def test_groups_and_in_place_share_bytes(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    done = npuc("plan", written(tmp_path, SHARED), "--capacity", 192, "-o", out)
+    assert done.code == 0
+    buffers = {b.id: b for b in parse_buffers(out.read_text(), "out")}
+    offsets = {name: b.fixed_offset or 0 for name, b in buffers.items()}
+    assert offsets["w"] == offsets["v"] + 32
+    assert offsets["y"] == offsets["x"]
+    given = parse_buffers(SHARED, "shared")
+    assert [replace(b, fixed_offset=None) for b in buffers.values()] == list(given)
+
+
+def test_banks_keep_apart_what_conflicts(tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.csv", tmp_path / "out.csv"
+    pairs.write_text("a,b,cycles\nv,z,10\nz,w,3\nx,v,2\n")
+    command = "plan", written(tmp_path, SHARED), "--banks", 2, "--conflicts", pairs
+    done = npuc(*command, "--capacity", 256, "-o", out)
+    assert done.code == 0 and "bank 1: " in done.out
+    with out.open() as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    assert {name: row["bank"] for name, row in rows.items()}["z"] == "1"
+    assert rows["v"]["bank"] == rows["w"]["bank"] == "0", "a group is in one bank, apart from z"
+    assert "2 cycles are lost" in done.out or rows["x"]["bank"] == "1"
+    told = json.loads(npuc(*command, "--capacity", 256, "--json").out)
+    assert told["fits"] and told["bank"]["z"] == 1
+    parse_buffers(out.read_text(), "a plan can be planned again")
+    crowded = npuc(*command, "--capacity", 80)
+    assert crowded.code == 1 and "no bank that may hold them has room for" in crowded.out
+
+
+def test_what_may_be_stored_and_loaded_again_is_told(tmp_path: Path) -> None:
+    text = "id,lower,upper,size,uses\na,0,9,64,0 8\nb,2,7,64,\n"
+    done = npuc("plan", written(tmp_path, text), "--capacity", 64)
+    assert done.code == 1
+    assert "stored while idle: a (64) from 1 to 8" in done.out
+    assert "lowers the bound to 64 bytes" in done.out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--banks", 2), ["not a number of equal banks", "no --capacity"]),
+        (("--banks", 2, "--capacity", 25), ["--banks 2 and 25", "multiple of 2"]),
+        (("--conflicts", "c.csv"), ["--conflicts is for banks", "add --banks N"]),
+        (("--banks", 1, "--capacity", 256), ["buffer z", "banks below 1"]),
+    ],
+)
+def test_banks_that_cannot_be(tmp_path: Path, options: tuple[object, ...], says: list[str]) -> None:
+    done = npuc("plan", written(tmp_path, SHARED), *options)
+    assert done.code == 2
+    assert all(words in done.err for words in says), done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a,b\n", "lacks columns: cycles"),
+        ("a,b,cycles\nx,y\n", "line 2, column all: '2 cells'"),
+        ("a,b,cycles\nx,y,-1\n", "line 2, column cycles: '-1'"),
+        ("a,b,cycles\nx,q,1\n", "buffer x, q"),
+    ],
+)
+def test_conflicts_with_mistakes(tmp_path: Path, text: str, says: str) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(text)
+    buffers = written(tmp_path, SHARED)
+    done = npuc("plan", buffers, "--banks", 2, "--capacity", 256, "--conflicts", pairs)
+    assert done.code == 2 and says in done.err
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("x,0,4,8,,4,,,,", "column group_offset: '4'; allowed: an offset where"),
+        ("x,0,4,8,g,-4,,,,", "column group_offset: '-4'"),
+        ("x,0,4,8,,,,1 b,,", "column banks: '1 b'; allowed: whole numbers from 0"),
+        ("x,0,4,8,,,,,4,", "column uses: '4'; allowed: whole numbers from 0 to 3"),
+        ("x,0,4,8,,,,,,0", "column spill_cycles: '0'"),
+        ("x,0,4,8,,,q,,,", "its in-place partner is unknown"),
+    ],
+)
+def test_each_bad_cell_of_sharing_is_named(tmp_path: Path, row: str, says: str) -> None:
+    done = npuc("plan", written(tmp_path, f"{SHARED.splitlines()[0]}\n{row}\n"))
+    assert done.code == 2 and says in done.err
 
 
 def test_a_capacity_below_the_bound_names_what_makes_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -71,6 +72,18 @@ def test_unknown_banks_are_refused() -> None:
     with pytest.raises(InputError, match="banks cannot be assigned") as error:
         assign_banks([Buffer("a", 0, 1, 1, banks=(2,))], {}, Banks(2, 100))
     assert error.value.allowed == "banks below 2"
+
+
+def test_a_group_is_in_one_bank_that_all_of_it_may_use() -> None:
+    group = [Buffer("a", 0, 9, 32, group="g"), Buffer("b", 0, 9, 32, group="g", banks=(1,))]
+    found = assign_banks(
+        [*group, Buffer("c", 0, 9, 64)], {("a", "b"): 5, ("a", "c"): 1}, Banks(2, 64)
+    )
+    assert found.bank == {"a": 1, "b": 1, "c": 0} and not found.striped
+    apart = [replace(group[0], banks=(0,)), group[1]]
+    with pytest.raises(InputError, match="banks cannot be assigned") as error:
+        assign_banks(apart, {}, Banks(2, 64))
+    assert "group g" in str(error.value)
 
 
 def test_the_longest_idle_is_spilled_first() -> None:

@@ -10,6 +10,7 @@ from npuc.compiler.planning.spill import fullest
 from npuc.isa.errors import InputError
 
 Conflicts: TypeAlias = Mapping[tuple[str, str], int]
+Unit: TypeAlias = tuple[Buffer, ...]  # a group, or a buffer without one
 ROUNDS = 4
 
 
@@ -43,8 +44,9 @@ def assign_banks(
     """Banks so that few cycles are lost, then addresses within each.
 
     ``conflicts``: by pair of ids, the cycles lost if both are in one bank. The buffers with most
-    conflicts choose first, then each may move while that gains. Sharing of bytes (groups, in
-    place) holds within a bank only. Raises: InputError for unknown ids, banks or buffers.
+    conflicts choose first, then each may move while that gains. A group is in one bank; bytes are
+    taken over in place within a bank only. Raises: InputError for unknown ids, banks or buffers,
+    and for groups without a bank that all may use.
     """
     check_buffers(buffers)
     colouring = _Colouring(buffers, conflicts, banks)
@@ -54,9 +56,8 @@ def assign_banks(
     for number in range(banks.count):
         found = plan(colouring.inside(number), banks.bytes_each, options)
         while not found.fits:  # the sizes fit, their addresses do not: the smallest has to leave
-            leaves = min(colouring.inside(number), key=lambda b: (b.size_bytes, b.id))
-            colouring.striped.append(leaves.id)
-            del bank[leaves.id]
+            here = [unit for unit in colouring.units if bank.get(unit[0].id) == number]
+            colouring.stripe(min(here, key=lambda unit: (_size(unit), unit[0].id)))
             found = plan(colouring.inside(number), banks.bytes_each, options)
         plans.append(found)
     return BankPlan(bank, tuple(plans), colouring.cost(), tuple(sorted(colouring.striped)))
@@ -79,36 +80,62 @@ class _Colouring:
         for buffer in buffers:
             if not all(0 <= bank < banks.count for bank in buffer.banks):
                 raise _refused(buffer.id, f"banks {buffer.banks}", f"banks below {banks.count}")
+        groups: dict[object, list[Buffer]] = {}
+        for number, buffer in enumerate(buffers):
+            groups.setdefault(number if buffer.group is None else buffer.group, []).append(buffer)
+        self.units = [tuple(unit) for unit in groups.values()]
+        for unit in self.units:
+            if not self.allowed(unit):
+                allowed = f"a bank that all buffers of the group {unit[0].group} may use"
+                raise _refused(unit[0].id, f"banks {unit[0].banks}", allowed)
+
+    def allowed(self, unit: Unit) -> list[int]:
+        """The banks that all of ``unit`` may use, ascending."""
+        every = range(self.banks.count)
+        return [n for n in every if all(n in (b.banks or every) for b in unit)]
+
+    def put(self, unit: Unit, number: int) -> None:
+        """All of ``unit`` in one bank."""
+        self.bank.update((buffer.id, number) for buffer in unit)
+
+    def stripe(self, unit: Unit) -> None:
+        """``unit`` in no bank any more."""
+        for buffer in unit:
+            self.bank.pop(buffer.id, None)
+            self.striped.append(buffer.id)
 
     def choose(self) -> None:
         """All buffers in turn, those with the most conflicts first; then moves that gain."""
-        heavy_first = sorted(
-            self.buffers, key=lambda b: (-sum(self.cycles[b.id].values()), -b.size_bytes, b.id)
-        )
-        for buffer in heavy_first:
-            best = self.best(buffer)
+        heavy_first = sorted(self.units, key=lambda u: (-self.cycles_of(u), -_size(u), u[0].id))
+        for unit in heavy_first:
+            best = self.best(unit)
             if best is None:
-                self.striped.append(buffer.id)
+                self.stripe(unit)
             else:
-                self.bank[buffer.id] = best
+                self.put(unit, best)
         before = self.cost() + 1
         for _ in range(ROUNDS):
             if self.cost() == before:
                 return
             before = self.cost()
-            for buffer in [b for b in heavy_first if b.id in self.bank]:
-                old = self.bank.pop(buffer.id)
-                best = self.best(buffer)
-                self.bank[buffer.id] = old if best is None else best
+            for unit in [u for u in heavy_first if u[0].id in self.bank]:
+                (old,) = {self.bank.pop(buffer.id) for buffer in unit}
+                best = self.best(unit)
+                self.put(unit, old if best is None else best)
 
-    def best(self, buffer: Buffer) -> int | None:
-        """The bank with room in which ``buffer`` loses fewest cycles, then the emptiest."""
+    def best(self, unit: Unit) -> int | None:
+        """The bank with room in which ``unit`` loses fewest cycles, then the emptiest."""
         found = []
-        for number in buffer.banks or range(self.banks.count):
-            bound = fullest([*self.inside(number), buffer])[0]
+        for number in self.allowed(unit):
+            bound = fullest([*self.inside(number), *unit])[0]
             if bound <= self.banks.bytes_each:
-                found.append((self.lost(buffer, number), bound, number))
+                lost = sum(self.lost(buffer, number) for buffer in unit)
+                found.append((lost, bound, number))
         return min(found)[2] if found else None
+
+    def cycles_of(self, unit: Unit) -> int:
+        """Cycles that ``unit`` would lose if all were in one bank."""
+        return sum(sum(self.cycles[buffer.id].values()) for buffer in unit)
 
     def lost(self, buffer: Buffer, number: int) -> int:
         """Cycles that ``buffer`` loses to what is in bank ``number``."""
@@ -125,6 +152,10 @@ class _Colouring:
         """Cycles lost over all pairs in one bank."""
         placed = [b for b in self.buffers if b.id in self.bank]
         return sum(self.lost(b, self.bank[b.id]) for b in placed) // 2
+
+
+def _size(unit: Unit) -> int:
+    return sum(buffer.size_bytes for buffer in unit)
 
 
 def _alone(buffer: Buffer) -> Buffer:

@@ -1,8 +1,10 @@
 """Buffers as the CSV text of MiniMalloc: one row each, columns by name.
 
 ``id``, ``lower``, ``upper`` and ``size`` are needed; ``alignment``, ``gaps`` ("3-5 8-9"; times are
-half-open), ``offset`` (fixed) and ``hint`` (our own) may be there. Its older column ``end``, which
-counts otherwise, and gaps that free a part of the bytes ("3-5@0:64") are refused.
+half-open) and ``offset`` (fixed) may be there, and columns of our own: those of ``Buffer`` by their
+names, lists as "1 4 9", ``group_offset`` in bytes; ``bank`` is written, and not read. Its older
+column ``end``, which counts otherwise, and gaps that free a part of the bytes ("3-5@0:64") are
+refused. Conflicts have a file of their own: columns ``a`` and ``b``, ids, and ``cycles``.
 Source: the columns of google/minimalloc.
 """
 
@@ -15,7 +17,11 @@ from npuc.compiler.planning.buffers import Buffer, Window
 from npuc.isa.errors import InputError
 
 NEEDED = ("id", "lower", "upper", "size")
-KNOWN = (*NEEDED, "alignment", "gaps", "offset", "hint")
+OPTIONAL = (
+    "alignment", "gaps", "offset", "hint",
+    "group", "group_offset", "in_place_of", "banks", "uses", "spill_cycles", "bank",
+)  # fmt: skip
+CONFLICT = ("a", "b", "cycles")
 ALIASES = {"begin": "lower", "start": "lower", "buffer": "id", "buffer_id": "id"}
 LARGEST = (1 << 62) - 1
 MOST_REPORTED = 20
@@ -42,7 +48,7 @@ def parse_buffers(text: str, name: str) -> tuple[Buffer, ...]:
     lines = csv.reader(io.StringIO(text))
     header = [cell.strip().lower() for cell in next(lines, [])]
     columns = [ALIASES.get(cell, cell) for cell in header]
-    _check_header(columns, name)
+    _check_header(columns, name, NEEDED, OPTIONAL)
     faults: list[Fault] = []
     buffers, seen = [], set()
     for cells in lines:
@@ -60,8 +66,36 @@ def parse_buffers(text: str, name: str) -> tuple[Buffer, ...]:
     return tuple(buffers)
 
 
-def buffers_text(buffers: Sequence[Buffer], offsets: Mapping[str, int]) -> str:
-    """The CSV text of ``buffers`` with the ``offsets`` of a plan; optional columns where used."""
+def parse_conflicts(text: str, name: str) -> dict[tuple[str, str], int]:
+    """Cycles that are lost where two buffers are in one bank, by their ids.
+
+    Raises: InputError as ``parse_buffers`` does.
+    """
+    lines = csv.reader(io.StringIO(text))
+    columns = [cell.strip().lower() for cell in next(lines, [])]
+    _check_header(columns, name, CONFLICT, ())
+    faults: list[Fault] = []
+    found: dict[tuple[str, str], int] = {}
+    for cells in lines:
+        if any(cell.strip() for cell in cells):
+            row = _Row(lines.line_num, columns, [cell.strip() for cell in cells], faults)
+            if row.is_whole():
+                pair = row.text("a"), row.text("b")
+                found[pair] = found.get(pair, 0) + row.number("cycles", 0)
+    if faults:
+        raise _refused(faults, name)
+    return found
+
+
+def buffers_text(
+    buffers: Sequence[Buffer],
+    offsets: Mapping[str, int],
+    bank: Mapping[str, int] | None = None,
+) -> str:
+    """The CSV text of ``buffers`` with the ``offsets`` of a plan; optional columns where used.
+
+    ``bank``: that of each buffer which is in one bank; offsets count from its beginning.
+    """
     cells: dict[str, Callable[[Buffer], object]] = {
         "id": lambda b: b.id,
         "lower": lambda b: b.lower,
@@ -74,7 +108,20 @@ def buffers_text(buffers: Sequence[Buffer], offsets: Mapping[str, int]) -> str:
         cells["gaps"] = lambda b: " ".join(f"{gap.lower}-{gap.upper}" for gap in b.gaps)
     if any(b.hint is not None for b in buffers):
         cells["hint"] = lambda b: "" if b.hint is None else b.hint
-    cells["offset"] = lambda b: offsets[b.id]
+    if any(b.group is not None for b in buffers):
+        cells["group"] = lambda b: b.group or ""
+        cells["group_offset"] = lambda b: b.group_offset_bytes
+    if any(b.in_place_of is not None for b in buffers):
+        cells["in_place_of"] = lambda b: b.in_place_of or ""
+    if any(b.banks for b in buffers):
+        cells["banks"] = lambda b: " ".join(map(str, b.banks))
+    if any(b.uses for b in buffers):
+        cells["uses"] = lambda b: " ".join(map(str, b.uses))
+    if any(b.spill_cycles is not None for b in buffers):
+        cells["spill_cycles"] = lambda b: "" if b.spill_cycles is None else b.spill_cycles
+    cells["offset"] = lambda b: offsets.get(b.id, "")
+    if bank is not None:
+        cells["bank"] = lambda b: bank.get(b.id, "")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(cells)
@@ -82,9 +129,11 @@ def buffers_text(buffers: Sequence[Buffer], offsets: Mapping[str, int]) -> str:
     return out.getvalue()
 
 
-def _check_header(columns: Sequence[str], name: str) -> None:
-    missing = [column for column in NEEDED if column not in columns]
-    unknown = [column for column in columns if column not in KNOWN]
+def _check_header(
+    columns: Sequence[str], name: str, needed: Sequence[str], optional: Sequence[str]
+) -> None:
+    missing = [column for column in needed if column not in columns]
+    unknown = [column for column in columns if column not in (*needed, *optional)]
     repeated = sorted({column for column in columns if columns.count(column) > 1})
     for what, wrong in (("lacks", missing), ("has unknown", unknown), ("repeats", repeated)):
         if wrong:
@@ -92,7 +141,8 @@ def _check_header(columns: Sequence[str], name: str) -> None:
                 f"the first line {what} columns: {', '.join(wrong)}",
                 where=f"{name}, line 1",
                 given=",".join(columns) or "nothing",
-                allowed=",".join(NEEDED) + " and, where wanted, alignment,gaps,offset,hint",
+                allowed=",".join(needed)
+                + (f" and, where wanted, {','.join(optional)}" if optional else ""),
                 next_step="put the names of the columns into the first line",
             )
 
@@ -119,12 +169,18 @@ class _Row:
     cells: Sequence[str]
     faults: list[Fault]
 
+    def is_whole(self) -> bool:
+        """Whether it has a cell for each column; else a fault is noted."""
+        if len(self.cells) == len(self.columns):
+            return True
+        allowed = f"{len(self.columns)} cells, as in the first line"
+        self.faults.append(Fault(self.line, "all", f"{len(self.cells)} cells", allowed))
+        return False
+
     def buffer(self) -> Buffer | None:
         """The buffer of this row; None where something is wrong with it."""
         before = len(self.faults)
-        if len(self.cells) != len(self.columns):
-            allowed = f"{len(self.columns)} cells, as in the first line"
-            self.faults.append(Fault(self.line, "all", f"{len(self.cells)} cells", allowed))
+        if not self.is_whole():
             return None
         if not self.text("id"):
             self.fault("id", "a name")
@@ -135,6 +191,12 @@ class _Row:
         if fixed > 0 and fixed % alignment:
             self.fault("offset", f"a multiple of the alignment {alignment}")
         gaps = self.gaps(Window(lower, upper))
+        group_offset = self.number("group_offset", 0, default=0)
+        if group_offset and not self.text("group"):
+            self.fault("group_offset", "an offset where the column group has a name")
+        banks = self.numbers("banks", Window(0, LARGEST))
+        uses = self.numbers("uses", Window(lower, upper))
+        spill_cycles = self.number("spill_cycles", 1, default=-1)
         if len(self.faults) > before:
             return None
         return Buffer(
@@ -146,6 +208,12 @@ class _Row:
             gaps,
             fixed_offset=None if fixed < 0 else fixed,
             hint=None if hint < 0 else hint,
+            group=self.text("group") or None,
+            group_offset_bytes=group_offset,
+            in_place_of=self.text("in_place_of") or None,
+            banks=banks,
+            uses=uses,
+            spill_cycles=None if spill_cycles < 0 else spill_cycles,
         )
 
     def text(self, column: str) -> str:
@@ -165,6 +233,16 @@ class _Row:
             self.fault(column, allowed or f"a whole number from {least} to {LARGEST}")
             return least
         return int(text)
+
+    def numbers(self, column: str, allowed: Window) -> tuple[int, ...]:
+        """The numbers in ``column``, apart by blanks, each within ``allowed``, half-open."""
+        words = self.text(column).split()
+        found = [int(n) if n.isascii() and n.isdigit() else -1 for n in words]
+        if all(allowed.lower <= number < allowed.upper for number in found):
+            return tuple(found)
+        text = f"whole numbers from {allowed.lower} to {allowed.upper - 1}, apart by blanks"
+        self.fault(column, text)
+        return ()
 
     def gaps(self, life: Window) -> tuple[Window, ...]:
         """The windows in the column ``gaps``, which leave some of ``life``."""
