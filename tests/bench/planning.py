@@ -42,12 +42,12 @@ order, then dives and a branch and bound, bounded by a count of tried candidates
 plan, a lower bound and the gap between them. How it searches is told in
 `compiler/npuc/compiler/planning/search.py`.
 
-`npuc plan BUFFERS.csv --capacity N -o OUT.csv` takes the columns of MiniMalloc (`id`, `lower`, `upper`,
-`size`, and where wanted `alignment`, `gaps`, `offset`) and of our own: `hint`, a wished offset; `group` and
-`group_offset`, views of one block; `in_place_of`, whose bytes are taken over at its death; `uses` and
-`spill_cycles`, by which it says what could be stored while idle where nothing fits; `banks`, those that
-may hold it. `--banks N --conflicts PAIRS.csv` (`a`, `b`, `cycles`) gives each buffer a bank, so that few
-cycles are lost by pairs in one bank.
+`npuc plan BUFFERS.csv --capacity N -o OUT.csv` takes the columns of MiniMalloc (`id`, `lower`,
+`upper`, `size`, and where wanted `alignment`, `gaps`, `offset`) and of our own: `hint`, a wished
+offset; `group` and `group_offset`, views of one block; `in_place_of`, whose bytes are taken over
+at its death; `uses` and `spill_cycles`, by which it says what could be stored while idle where
+nothing fits; `banks`, those that may hold it. `--banks N --conflicts PAIRS.csv` (`a`, `b`,
+`cycles`) gives each buffer a bank, so that few cycles are lost by pairs in one bank.
 
 ## MiniMalloc's challenging instances
 
