@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,9 @@ import npuc.isa.target as target_module
 from npuc.compiler.context import NpuContext
 from npuc.compiler.passes import schedule_groups
 from npuc.compiler.schedule.program import Work
+from npuc.compiler.schedule.sharing import Sharing, share_by
 from npuc.compiler.schedule.split import cores as splitting
-from npuc.compiler.schedule.split.cores import Division, Share, split_work, whole_share
+from npuc.compiler.schedule.split.division import Division
 
 
 def small_server(folder: Path, figures: Mapping[str, int]) -> Path:
@@ -29,10 +30,8 @@ def small_server(folder: Path, figures: Mapping[str, int]) -> Path:
 def share_always(patch: pytest.MonkeyPatch) -> None:
     """From now on all cores that are asked for share the work, whether that gains or not."""
 
-    def shares(work: Work, alone: Work, cores: int, ctx: NpuContext) -> Sequence[Share]:
-        if cores == 1:
-            return [whole_share(alone)]
-        return split_work(work, ctx.target, Division(cores))
+    def share_work(work: Work, alone: Work, cores: int, ctx: NpuContext) -> Sharing:
+        return share_by(work, alone, Division(cores), ctx.target)
 
-    patch.setattr(schedule_groups, "share_work", shares)
+    patch.setattr(schedule_groups, "share_work", share_work)
     patch.setattr(splitting, "EXCHANGE_CYCLES", 0)

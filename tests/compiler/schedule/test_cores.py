@@ -16,15 +16,16 @@ from npuc.compiler.dialects.tile import AwaitOp, CoreOp, GroupOp, LoadOp, Signal
 from npuc.compiler.driver import CompileResult, compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.pipeline import Observers
-from npuc.compiler.schedule.data import Resident, parse_schedule
+from npuc.compiler.schedule.data import Resident, Schedule, parse_schedule
 from npuc.compiler.schedule.program import Job, TensorFacts, Work
 from npuc.compiler.schedule.sharing import divisions
-from npuc.compiler.schedule.split.cores import Division, parts_of_rows
+from npuc.compiler.schedule.split.cores import parts_of_rows
+from npuc.compiler.schedule.split.division import Division
 from npuc.compiler.schedule.split.ranges import even_ranges
 from npuc.compiler.xdsl_api import ModuleOp
 from npuc.emulator.machine import RunOptions, load, run
 from npuc.emulator.timing.timing import time_streams
-from npuc.isa.errors import UsageError
+from npuc.isa.errors import CompileError, UsageError
 from npuc.isa.program import Program
 from tests.compiler.ops.case import F32, Builder, Case
 from tests.compiler.schedule.problems import elementwise
@@ -166,6 +167,36 @@ def test_fewer_cores_share_what_does_not_divide(small_cores: Path) -> None:
     assert found.program is not None
     assert [len(code) > 2 for code in found.program.code] == [True, True, False, False]
     assert any("2 cores share the work" in remark.message for remark in found.remarks)
+
+
+def test_how_cores_share_is_in_the_schedule(tmp_path: Path) -> None:
+    """A file may give another division than the one found, if the cores are there."""
+    options = CompileOptions("server", 2, {"batch": 6}, cores=4)
+    found = compile_model(QDQ, options).program
+    assert found is not None
+    said = parse_schedule(found.debug.schedule_json, "text")
+    assert said.division == Division(3, 6)
+    path = tmp_path / "schedule.json"
+
+    def busy(division: Division, cores: int | None, level: int = 2) -> list[bool]:
+        path.write_text(Schedule(division=division).to_json(), encoding="utf-8")
+        given = CompileOptions("server", level, {"batch": 6}, cores=cores, schedule=path)
+        program = compile_model(QDQ, given).program
+        assert program is not None
+        assert parse_schedule(program.debug.schedule_json, "text").division == division
+        want = run(found, images(6)).outputs
+        got = run(program, images(6), RunOptions(strict=True)).outputs
+        assert_same_bits(got, want, f"{division}")
+        return [len(code) > 2 for code in program.code]
+
+    assert busy(Division(2, 6), 4) == [True, True, False, False]
+    assert busy(Division(4, multicasts=False), None) == [True] * 4
+    assert busy(Division(2, 3), None, level=0) == [True, True, False, False]
+    assert busy(Division(1), 4) == [True, False, False, False]
+    with pytest.raises(CompileError, match="division") as caught:
+        busy(Division(3, 6), 2)
+    assert "schedule.json, division" in str(caught.value)
+    assert "1 to 2, the cores that may share the work" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from npuc.compiler.schedule.data import (
 from npuc.compiler.schedule.legal import check_tiling
 from npuc.compiler.schedule.problem import DIM_NAMES, GroupProblem
 from npuc.compiler.schedule.search import SearchOptions, choose_tiling
+from npuc.compiler.schedule.split.division import Division
 from npuc.compiler.schedule.tiling import OUTER_M, Tiling
 from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
@@ -60,6 +61,7 @@ SCHEDULES = st.builds(
     st.lists(st.builds(GroupSchedule, NODES, st.text(), TILINGS)).map(tuple),
     st.none() | st.lists(st.builds(Resident, st.text(), st.none() | st.integers(0, 9))).map(tuple),
     st.none() | RUNS,
+    st.none() | st.builds(Division, st.integers(1, 99), st.integers(1, 99), st.booleans()),
 )
 
 
@@ -188,6 +190,25 @@ def test_runs_with_mistakes(run: Entry, words: list[str]) -> None:
     with pytest.raises(CompileError) as caught:
         parse_schedule(text, "s.json")
     assert_says(caught.value, ["s.json, stripes 0", *words])
+
+
+@pytest.mark.parametrize(
+    ("division", "words"),
+    [
+        (4, ["other fields", "division", "int", "cores, parts, multicasts"]),
+        ({"cores": 4}, ["other fields", "division", "cores, parts, multicasts"]),
+        ({"cores": 0, "parts": 1, "multicasts": True}, ["division", "cores", "0", "1 or more"]),
+        ({"cores": 2, "parts": 0, "multicasts": True}, ["division", "parts", "0", "1 or more"]),
+        ({"cores": "2", "parts": 1, "multicasts": True}, ["cores", "a whole number"]),
+        ({"cores": 2, "parts": 1, "multicasts": 1}, ["multicasts", "true or false"]),
+    ],
+    ids=str,
+)
+def test_divisions_with_mistakes(division: object, words: list[str]) -> None:
+    text = json.dumps({"version": 2, "groups": [], "division": division})
+    with pytest.raises(CompileError) as caught:
+        parse_schedule(text, "s.json")
+    assert_says(caught.value, ["s.json", *words])
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from npuc.compiler.ops.group_problem import Placed, problem_of
 from npuc.compiler.schedule.build import GroupMemory, build_group, build_multicast
 from npuc.compiler.schedule.data import Schedule
 from npuc.compiler.schedule.decisions import Decisions
+from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.panels import in_panels, panel_columns, with_panels
 from npuc.compiler.schedule.problem import GroupProblem, Home
 from npuc.compiler.schedule.program import (
@@ -33,8 +34,9 @@ from npuc.compiler.schedule.program import (
     Work,
     whole_words,
 )
-from npuc.compiler.schedule.sharing import share_work
+from npuc.compiler.schedule.sharing import Sharing, share_by, share_work
 from npuc.compiler.schedule.split.cores import Share
+from npuc.compiler.schedule.split.division import Division
 from npuc.compiler.schedule.split.multicast import slices
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.compiler.xdsl_api import (
@@ -91,14 +93,30 @@ class _Scheduler:
                 self._declare_constant(op)
         groups = [op for op in graph.block.ops if isinstance(op, nn.GroupOp)]
         whole, alone = self._work(groups)
-        self.shares = share_work(whole, alone, self._cores(), self.ctx)
-        given = self.ctx.schedule
-        for decided in self._decisions(given if isinstance(given, Schedule) else None):
+        given = self.ctx.schedule if isinstance(self.ctx.schedule, Schedule) else None
+        sharing = self._sharing(whole, alone, given)
+        self.shares = sharing.shares
+        division = sharing.division if self.ctx.target.cores > 1 else None
+        for decided in self._decisions(given, division):
             self._build(groups, decided)
         return program
 
-    def _decisions(self, given: Schedule | None) -> list[_Decided]:
-        decisions = Decisions(self.ctx, given)
+    def _sharing(self, whole: Work, alone: Work, given: Schedule | None) -> Sharing:
+        """How cores share the work: as the schedule says, or as is expected to gain."""
+        if given is None or given.division is None:
+            return share_work(whole, alone, self._cores(), self.ctx)
+        cores = self.ctx.options.cores or self.ctx.target.cores
+        if given.division.cores > cores:
+            raise illegal(
+                f"{self.ctx.options.schedule or 're-ranking'}, division",
+                "cores",
+                given.division.cores,
+                f"1 to {cores}, the cores that may share the work ({self.ctx.target.name})",
+            )
+        return share_by(whole, alone, given.division, self.ctx.target)
+
+    def _decisions(self, given: Schedule | None, division: Division | None) -> list[_Decided]:
+        decisions = Decisions(self.ctx, given, division)
         decided = [(share, *decisions.of(share.work)) for share in self.shares]
         decisions.leave()
         return decided

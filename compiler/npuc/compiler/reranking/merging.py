@@ -5,7 +5,7 @@ either schedule can decide it. What neighbours overlap is seen only where both a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
@@ -59,7 +59,7 @@ def merge(names: Sequence[Name], one: Timed, other: Timed) -> Merged | None:
     ]
     resident = one.schedule.resident
     agreed = resident if other.schedule.resident == resident else None
-    schedule = Schedule((*kept, *new), agreed, tuple(runs))
+    schedule = Schedule((*kept, *new), agreed, tuple(runs), one.schedule.division)
     gained = sum(_gained(names[begin:end], one, other) for begin, end in better)
     return Merged(schedule, len(better), one.total - gained)
 
@@ -70,7 +70,8 @@ def with_given(schedule: Schedule, given: Schedule) -> Schedule:
     own.update({(g.nodes, g.shape): g for g in given.groups})
     resident = schedule.resident if given.resident is None else given.resident
     runs = schedule.stripes if given.stripes is None else given.stripes
-    return replace(schedule, groups=tuple(own.values()), resident=resident, stripes=runs)
+    division = schedule.division if given.division is None else given.division
+    return Schedule(tuple(own.values()), resident, runs, division)
 
 
 def _parts(names: Sequence[Name], both: Iterable[Timed]) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ timed again. So no program is slower than that of -O2. The bound is a number of 
 they build many tile groups, so that the result does not depend on the computer.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from npuc.compiler.backend.emit import emit_program
 from npuc.compiler.context import NpuContext
@@ -96,7 +96,7 @@ class _Reranking:
 
     def _plan(self, timed: Timed) -> Schedule:
         """What stays and is striped in ``timed``; no tilings but those that are given."""
-        plan = Schedule((), timed.schedule.resident, timed.schedule.stripes)
+        plan = replace(timed.schedule, groups=())
         return with_given(plan, self.given)
 
     def _base(self) -> Timed | None:

@@ -14,13 +14,15 @@ from math import prod
 
 from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.problem import DIM_NAMES, K_DIMS, M_DIMS, N_DIM, PARALLEL, GroupProblem
+from npuc.compiler.schedule.split.division import Division
 from npuc.compiler.schedule.tiling import Tiling, single_step_dims
 from npuc.isa.cost import Product
 from npuc.isa.errors import CompileError
 
 VERSION = 2
 MAX_DEPTH = 3
-_PARTS = ("version", "resident", "stripes", "groups")
+_PARTS = ("version", "division", "resident", "stripes", "groups")
+_DIVISION_FIELDS = ("cores", "parts", "multicasts")
 _FIELDS = ("nodes", "shape", "tile", "order", "depth", "acc_depth")
 _RUN_FIELDS, _RUN_OPTIONS = ("first", "last", "stripes"), ("turns", "core", "recomputes")
 _Said = tuple[str, tuple[int, ...], tuple[tuple[int, ...], ...], str]  # of an operand
@@ -67,12 +69,14 @@ class RunSchedule:
 class Schedule:
     """Decisions for a model: tilings of some or all groups, what stays in SPM, what is striped.
 
-    ``resident``, ``stripes``: None: not decided, to be searched.
+    ``division``: how cores share the work, where the target has several. None: of this, of
+    ``resident`` and of ``stripes``: not decided, to be searched.
     """
 
     groups: tuple[GroupSchedule, ...] = ()
     resident: tuple[Resident, ...] | None = None
     stripes: tuple[RunSchedule, ...] | None = None
+    division: Division | None = None
 
     def find(self, nodes: tuple[str, ...], shape: str) -> GroupSchedule | None:
         """The decision for the group with these nodes and shapes, if the schedule has one."""
@@ -81,6 +85,8 @@ class Schedule:
     def to_json(self) -> str:
         """The schedule as JSON text, one decision per line, that ``parse_schedule`` reads."""
         parts = [f'"version": {VERSION}']
+        if self.division is not None:
+            parts.append(f'"division": {json.dumps(asdict(self.division))}')
         if self.resident is not None:
             entries = [r.tensor if r.core is None else asdict(r) for r in self.resident]
             parts.append(f'"resident": {_lines([json.dumps(entry) for entry in entries])}')
@@ -166,7 +172,28 @@ def parse_schedule(text: str, origin: str) -> Schedule:
         tuple(_parse_group(g, f"{origin}, group {i}") for i, g in enumerate(groups)),
         _parse_resident(data.get("resident"), origin),
         _parse_stripes(data.get("stripes"), origin),
+        _parse_division(data.get("division"), f"{origin}, division"),
     )
+
+
+def _parse_division(data: object, where: str) -> Division | None:
+    if data is None:
+        return None
+    if not isinstance(data, dict) or set(data) != set(_DIVISION_FIELDS):
+        given = sorted(data) if isinstance(data, dict) else type(data).__name__
+        raise CompileError(
+            "the division of the schedule has other fields",
+            where,
+            str(given),
+            ", ".join(_DIVISION_FIELDS),
+        )
+    cores, parts = (_integer(data[name], where, name) for name in ("cores", "parts"))
+    for name, value in (("cores", cores), ("parts", parts)):
+        if value < 1:
+            raise illegal(where, name, value, "1 or more")
+    if not isinstance(data["multicasts"], bool):
+        raise illegal(where, "multicasts", data["multicasts"], "true or false")
+    return Division(cores, parts, data["multicasts"])
 
 
 def _parse_resident(data: object, origin: str) -> tuple[Resident, ...] | None:

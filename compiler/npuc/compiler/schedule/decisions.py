@@ -14,6 +14,7 @@ from npuc.compiler.schedule.plan import PlanOptions, plan_program
 from npuc.compiler.schedule.program import ProgramPlan, Work
 from npuc.compiler.schedule.replay import Replay
 from npuc.compiler.schedule.search import SearchOptions
+from npuc.compiler.schedule.split.division import Division
 from npuc.compiler.schedule.tiling import Tiling
 from npuc.isa.errors import CompileError
 
@@ -30,6 +31,7 @@ class Decisions:
 
     ctx: NpuContext
     given: Schedule | None
+    division: Division | None = None  # what the schedule says of it
     staying: dict[str, dict[int | None, bool]] = field(default_factory=dict)  # by core
     runs: dict[RunSchedule, None] = field(default_factory=dict)
 
@@ -107,7 +109,9 @@ class Decisions:
         for group in given.groups:
             if (group.nodes, group.shape) not in self._tilings.decided:
                 self._report_stale("a group", group.nodes)
-        self.ctx.schedule = Schedule(decided, tuple(self._resident()), tuple(self.runs))
+        self.ctx.schedule = Schedule(
+            decided, tuple(self._resident()), tuple(self.runs), self.division
+        )
 
     def _resident(self) -> Iterator[Resident]:
         """What stays, one entry where it does on all cores that touch it, else one for each."""

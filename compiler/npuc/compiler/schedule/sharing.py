@@ -2,7 +2,7 @@
 
 A few divisions are planned, with stripes, residency and tilings. The closed form says what the
 largest share takes by that, and every job that waits for other cores is charged for it. The level
-alone has a say in this, so that re-ranking and schedule files find the same shares again.
+alone has a say in this, so that re-ranking finds the same shares again.
 Source of the charges: docs/decisions/0015-cores-share-where-it-gains.md.
 """
 
@@ -15,13 +15,8 @@ from npuc.compiler.options import CompileOptions
 from npuc.compiler.schedule.decide import SOURCE
 from npuc.compiler.schedule.decisions import STOPPED_EARLY, Decisions
 from npuc.compiler.schedule.program import Work
-from npuc.compiler.schedule.split.cores import (
-    Division,
-    Share,
-    parts_of_rows,
-    split_work,
-    whole_share,
-)
+from npuc.compiler.schedule.split.cores import Share, parts_of_rows, split_work, whole_share
+from npuc.compiler.schedule.split.division import Division
 from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
@@ -38,13 +33,19 @@ class _Planned:
 
 
 @dataclass(frozen=True)
-class _Sharing:
-    """Shares, and what is expected of the largest; ``waits``: its jobs that wait for others."""
+class Sharing:
+    """Shares by a division, one for each core."""
 
     shares: Sequence[Share]
-    planned: _Planned
     division: Division
-    waits: int = 0
+
+
+@dataclass(frozen=True)
+class _Expected(Sharing):
+    """What is expected of the largest share; ``waits``: how many of its jobs wait for others."""
+
+    planned: _Planned
+    waits: int
 
     @property
     def cycles(self) -> float:
@@ -53,28 +54,35 @@ class _Sharing:
         return factor * self.planned.cycles + WAIT_CYCLES * self.waits
 
 
-def share_work(work: Work, alone: Work, cores: int, ctx: NpuContext) -> Sequence[Share]:
+def share_by(work: Work, alone: Work, division: Division, target: Target) -> Sharing:
+    """``work`` by a division that is decided; ``alone``: see ``share_work``."""
+    if division.cores == 1:
+        return Sharing([whole_share(alone)], division)
+    return Sharing(split_work(work, target, division), division)
+
+
+def share_work(work: Work, alone: Work, cores: int, ctx: NpuContext) -> Sharing:
     """The shares of at most ``cores`` cores of ``work``, or one that has all of it.
 
     ``alone`` is the same work as one core has it by itself.
     """
-    one = [whole_share(alone)]
+    one = share_by(work, alone, Division(1), ctx.target)
     if cores == 1:
         return one
     place = ctx.target, ctx.options.level
-    tried = [_sharing(work, division, place) for division in divisions(work, cores)]
+    tried = [_expected(work, division, place) for division in divisions(work, cores)]
     fitting = [sharing for sharing in tried if sharing is not None]
     planned = _planned(alone, *place)
     if planned is not None:
-        fitting.insert(0, _Sharing(one, planned, Division(1)))
+        fitting.insert(0, _Expected(one.shares, one.division, planned, 0))
     if not fitting:
         return one
     best = min(fitting, key=lambda sharing: (sharing.cycles, len(sharing.shares)))
     if best.shares[0].work.multicasts and None in [_planned(s.work, *place) for s in best.shares]:
         division = replace(best.division, multicasts=False)
-        best = _sharing(work, division, place) or fitting[0]
+        best = _expected(work, division, place) or fitting[0]
     _tell(ctx, best, fitting)
-    return best.shares
+    return best
 
 
 def divisions(work: Work, cores: int) -> list[Division]:
@@ -88,14 +96,14 @@ def divisions(work: Work, cores: int) -> list[Division]:
     return found
 
 
-def _sharing(work: Work, division: Division, place: tuple[Target, int]) -> _Sharing | None:
+def _expected(work: Work, division: Division, place: tuple[Target, int]) -> _Expected | None:
     """With multicast weights where the largest share fits beside them; None: none fits."""
     shares = split_work(work, place[0], division)
     planned = _planned(shares[0].work, *place)
     if planned is None and shares[0].work.multicasts:
-        return _sharing(work, replace(division, multicasts=False), place)
+        return _expected(work, replace(division, multicasts=False), place)
     waits = max(share.waits for share in shares)
-    return None if planned is None else _Sharing(shares, planned, division, waits)
+    return None if planned is None else _Expected(shares, division, planned, waits)
 
 
 @lru_cache(maxsize=64)
@@ -111,7 +119,7 @@ def _planned(work: Work, target: Target, level: int) -> _Planned | None:
     return _Planned(decisions.expected_cycles, stopped_early)
 
 
-def _tell(ctx: NpuContext, best: _Sharing, tried: Sequence[_Sharing]) -> None:
+def _tell(ctx: NpuContext, best: _Expected, tried: Sequence[_Expected]) -> None:
     """Remarks: who shares the work, and what was expected of that and of the others."""
     count = best.division.cores
     text = f"{count} cores share the work" if count > 1 else "one core has all the work"
