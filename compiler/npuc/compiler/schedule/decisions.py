@@ -128,7 +128,8 @@ class Decisions:
             return plan_program(work, self._target, options)
         replay = Replay(self.given, work, self._origin)
         staying, runs = replay.resident(), replay.runs()
-        plan = plan_program(work, self._target, replace(options, staying=staying, runs=runs))
+        options = replace(options, staying=staying, runs=runs, origin=self._origin)
+        plan = plan_program(work, self._target, options)
         replay.check(plan, self._target)
         self._stale.update(dict.fromkeys(replay.stale))
         return plan

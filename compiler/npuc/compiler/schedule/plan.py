@@ -26,8 +26,8 @@ from npuc.isa.target import Target
 class PlanOptions:
     """What the plan may use: the search's freedom, tensors that stay in SPM, stripes.
 
-    ``staying`` and ``runs`` are decided already, where they are given; ``striping`` is for the
-    search for runs.
+    ``staying`` and ``runs`` are decided already, by ``origin``, where they are given; ``striping``
+    is for the search for runs.
     """
 
     search: SearchOptions = field(default_factory=SearchOptions)
@@ -36,6 +36,7 @@ class PlanOptions:
     striping: StripeOptions = field(default_factory=StripeOptions)
     staying: frozenset[int] | None = None
     runs: tuple[StripedRun, ...] | None = None
+    origin: str = "the schedule"
 
 
 def plan_program(work: Work, target: Target, options: PlanOptions) -> ProgramPlan:
@@ -77,7 +78,7 @@ class _Planner:
             found = segments.choose()
             self.stopped_early = segments.stopped_early
             return found
-        return [segments.given(run) for run in self.options.runs]
+        return [segments.given(run, self.options.origin) for run in self.options.runs]
 
     def _steps(self, staying: frozenset[int], segments: list[Segment]) -> ProgramPlan:
         runs = [_run_of(segment) for segment in segments]

@@ -208,29 +208,35 @@ class Segments:
             end = first
         return runs[::-1]
 
-    def given(self, run: StripedRun) -> Segment:
-        """The segment that a schedule file asks for. Raises: CompileError where it cannot be."""
-        jobs = self.jobs[run.first : run.last + 1]
-        for number, job in enumerate(jobs, start=run.first):
-            found = self.row_jobs[number]
+    def given(self, run: StripedRun, origin: str) -> Segment:
+        """The segment that the schedule of ``origin`` asks for: any that ``choose`` might find.
+
+        Only the last group needs a row for each stripe: one with fewer rows has none in some.
+        Raises: CompileError where it cannot be.
+        """
+        ends = run.first, run.last
+        names = [job.problem.name for job in self.jobs[run.first : run.last + 1]]
+        where = f"{origin}, groups {names[0]} to {names[-1]}"
+        for number, name in enumerate(names, start=run.first):
             if not self._may_join(number, run.first):
                 allowed = "runs in which none but the first group reads what other cores write"
-                raise illegal(f"group {job.problem.name}", "stripes", run.stripes, allowed)
-            if found is None or found.extent < run.stripes:
-                allowed = "groups whose results have at least as many rows, one after another"
-                raise illegal(f"group {job.problem.name}", "stripes", run.stripes, allowed)
-        ends = run.first, run.last
+                raise illegal(f"{where}: {name}", "stripes", run.stripes, allowed)
+            if self.row_jobs[number] is None:
+                allowed = "runs of groups whose results are written in rows, one after another"
+                raise illegal(f"{where}: {name}", "stripes", run.stripes, allowed)
+        rows = self._rows(ends)
+        if run.stripes > rows[-1].extent:
+            allowed = f"2 to {rows[-1].extent}, the rows of the last group"
+            raise illegal(f"{where}: {names[-1]}", "stripes", run.stripes, allowed)
         internal = self._internal(*ends)
         for number in run.recomputes:
-            if halo_tensor(self._rows(ends), number, internal) is None:
-                where = f"group {jobs[number].problem.name}"
+            if halo_tensor(rows, number, internal) is None:
                 allowed = "groups whose one result, written by no other, is for the run alone"
-                raise illegal(where, "recomputes", number, allowed)
+                raise illegal(f"{where}: {names[number]}", "recomputes", number, allowed)
         division = Division(run.stripes, frozenset(run.recomputes))
         striping = self._striping(ends, internal, division)
         if striping is None:
             allowed = "runs whose tensors with windows are written in one round, row by row"
-            where = f"groups {jobs[0].problem.name} to {jobs[-1].problem.name}"
             raise illegal(where, "stripes", run.stripes, allowed)
         if run.turns is None:
             return self._in_turns(self._measured(striping))
