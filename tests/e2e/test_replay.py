@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from npuc.compiler.driver import CompileResult
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.reranking import rerank
-from npuc.compiler.schedule.data import parse_schedule
+from npuc.compiler.schedule.data import RunSchedule, Schedule, parse_schedule
+from npuc.isa.errors import CompileError
 from npuc.isa.program import Program
 from npuc.runtime.building import build
 from tests.compiler.ops.cases import F32, Builder, Case
@@ -87,11 +88,37 @@ def test_networks_with_groups_of_few_rows_replay(
     assert_replays(make(), target, tmp_path / "schedule.json")
 
 
-def test_squeeze_excite_is_in_one_run_with_what_follows(tmp_path: Path) -> None:
+def test_squeeze_excite_has_a_group_of_one_row_in_stripes(tmp_path: Path) -> None:
     """Else the test above would not show what it is there for."""
     program = assert_replays(squeeze_excite(), "edge", tmp_path / "schedule.json")
-    runs = parse_schedule(program.debug.schedule_json, "text").stripes or ()
-    assert any(len(run.turns or ()) > 3 and run.stripes > 1 for run in runs)
+    (run,) = parse_schedule(program.debug.schedule_json, "text").stripes or ()
+    assert run.first[0] == "conv3" and run.stripes > 1
+
+
+def test_runs_of_groups_with_the_same_nodes_are_told_apart(tmp_path: Path) -> None:
+    """A softmax is several groups: the run begins with the second of them."""
+    b = Builder(3)
+    x = b.input((2, 2, 3, 3))
+    case = b.case("softmax", b.node("Identity", b.node("Softmax", x, axis=0)), kind=F32)
+    path = tmp_path / "schedule.json"
+    _, found = compiled(case, CompileOptions("edge"))
+    schedule = parse_schedule(found.debug.schedule_json, "text")
+    nodes = schedule.groups[0].nodes
+    runs = (RunSchedule(nodes, nodes, 2, (0, 1), occurrence=1),)
+    path.write_text(Schedule(stripes=runs).to_json(), encoding="utf-8")
+    _, again = compiled(case, CompileOptions("edge", schedule=path))
+    assert parse_schedule(again.debug.schedule_json, "text").stripes == runs
+    assert_replays(case, "edge", path)
+
+
+def test_more_stripes_than_rows_of_the_last_group_are_refused(tmp_path: Path) -> None:
+    case, path = squeeze_excite(), tmp_path / "schedule.json"
+    runs = (RunSchedule(("conv3", "sigmoid4"), ("conv6", "relu7"), 65),)
+    path.write_text(Schedule(stripes=runs).to_json(), encoding="utf-8")
+    with pytest.raises(CompileError) as caught:
+        compiled(case, CompileOptions("edge", schedule=path))
+    for words in ("schedule.json, groups conv3 to conv6: conv6", "given: 65", "2 to 64"):
+        assert words in str(caught.value)
 
 
 @settings(max_examples=12)

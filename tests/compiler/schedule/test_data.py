@@ -180,6 +180,7 @@ def test_entries_with_mistakes(group: object, words: list[str]) -> None:
         ({"recomputes": ["a"]}, ["recomputes", "a whole number"]),
         ({"recomputes": [-1]}, ["recomputes", "[-1]", "from 0"]),
         ({"recomputes": [1, 1]}, ["recomputes", "[1, 1]", "different numbers"]),
+        ({"occurrence": -1}, ["occurrence", "given: -1", "0 or more"]),
         ({"again": []}, ["other fields", "again", "turns, core, recomputes"]),
     ],
     ids=str,

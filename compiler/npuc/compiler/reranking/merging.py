@@ -91,7 +91,7 @@ def _spans(names: Sequence[Name], schedule: Schedule) -> dict[RunSchedule, tuple
     found = {}
     for run in schedule.stripes or ():
         least = len(run.turns) - 1 if run.turns is not None else 1
-        firsts = [n for n, (_, nodes) in enumerate(names) if nodes == run.first]
+        firsts = run.beginnings([nodes for _, nodes in names])
         lasts = [n for n, (_, nodes) in enumerate(names) if nodes == run.last]
         ends = [(a, b) for a in firsts for b in lasts if b - a >= least]
         if ends:

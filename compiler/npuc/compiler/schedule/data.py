@@ -24,7 +24,8 @@ MAX_DEPTH = 3
 _PARTS = ("version", "division", "resident", "stripes", "groups")
 _DIVISION_FIELDS = ("cores", "parts", "multicasts")
 _FIELDS = ("nodes", "shape", "tile", "order", "depth", "acc_depth")
-_RUN_FIELDS, _RUN_OPTIONS = ("first", "last", "stripes"), ("turns", "core", "recomputes")
+_RUN_FIELDS = ("first", "last", "stripes")
+_RUN_OPTIONS = ("turns", "core", "recomputes", "occurrence")
 _Said = tuple[str, tuple[int, ...], tuple[tuple[int, ...], ...], str]  # of an operand
 _NOTES = ("product",)  # written for readers; never read back
 
@@ -54,7 +55,8 @@ class RunSchedule:
     ``turns``: in which order the groups, counted from the first, have their turn in every round;
     None: not decided, to be searched. ``core``: whose groups they are, where several share the
     work; None: those of every core. ``recomputes``: groups, counted from the first, that compute
-    the rows which windows need again; the others' are copied.
+    the rows which windows need again; the others' are copied. ``occurrence``: where several groups
+    have the nodes of ``first``, which of them is meant, from 0; one that suits, where it is 0.
     """
 
     first: tuple[str, ...]
@@ -63,6 +65,11 @@ class RunSchedule:
     turns: tuple[int, ...] | None = None
     core: int | None = None
     recomputes: tuple[int, ...] = ()
+    occurrence: int = 0
+
+    def beginnings(self, groups: Sequence[tuple[str, ...]]) -> list[int]:
+        """Numbers of the groups, of which these are the nodes, that may be the first."""
+        return [n for n, nodes in enumerate(groups) if nodes == self.first][self.occurrence :]
 
 
 @dataclass(frozen=True)
@@ -91,9 +98,16 @@ class Schedule:
             entries = [r.tensor if r.core is None else asdict(r) for r in self.resident]
             parts.append(f'"resident": {_lines([json.dumps(entry) for entry in entries])}')
         if self.stripes is not None:
-            parts.append(f'"stripes": {_lines([json.dumps(asdict(r)) for r in self.stripes])}')
+            parts.append(
+                f'"stripes": {_lines([json.dumps(_run_to_dict(r)) for r in self.stripes])}'
+            )
         parts.append(f'"groups": {_lines([json.dumps(_group_to_dict(g)) for g in self.groups])}')
         return "{" + ",\n ".join(parts) + "}\n"
+
+
+def _run_to_dict(run: RunSchedule) -> dict[str, object]:
+    said = asdict(run)
+    return said if run.occurrence else {n: v for n, v in said.items() if n != "occurrence"}
 
 
 def _lines(entries: Sequence[str]) -> str:
@@ -237,10 +251,12 @@ def _parse_run(data: object, where: str) -> RunSchedule:
     if count < 2:
         raise illegal(where, "stripes", count, "2 or more")
     core = None if data.get("core") is None else _core(data["core"], where)
-    turns, recomputes = data.get("turns"), data.get("recomputes", [])
-    return RunSchedule(
-        first, last, count, _parse_turns(turns, where), core, _parse_numbers(recomputes, where)
-    )
+    turns = _parse_turns(data.get("turns"), where)
+    recomputes = _parse_numbers(data.get("recomputes", []), where)
+    occurrence = _integer(data.get("occurrence", 0), where, "occurrence")
+    if occurrence < 0:
+        raise illegal(where, "occurrence", occurrence, "0 or more")
+    return RunSchedule(first, last, count, turns, core, recomputes, occurrence)
 
 
 def _parse_numbers(data: object, where: str) -> tuple[int, ...]:

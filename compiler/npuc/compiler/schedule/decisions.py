@@ -71,12 +71,11 @@ class Decisions:
         for tensor in sorted({tensor for job in jobs for tensor in job.tensors}):
             by_core = self.staying.setdefault(work.tensors[tensor].name, {})
             by_core[work.core] = tensor in plan.staying
-        ends = [(jobs[r.first].nodes, jobs[r.last].nodes) for r in plan.runs]
-        runs = [
-            RunSchedule(*nodes, r.stripes, r.turns, work.core, r.recomputes)
-            for nodes, r in zip(ends, plan.runs, strict=True)
-        ]
-        self.runs.update(dict.fromkeys(runs))
+        nodes = [job.nodes for job in jobs]
+        for r in plan.runs:
+            first, last = nodes[r.first], nodes[r.last]
+            said = r.stripes, r.turns, work.core, r.recomputes, nodes[: r.first].count(first)
+            self.runs[RunSchedule(first, last, *said)] = None
         return plan, tilings
 
     def _fitting(self, work: Work) -> tuple[ProgramPlan, list[Tiling]]:

@@ -57,7 +57,7 @@ class Replay:
 
     def _run(self, given: RunSchedule) -> list[StripedRun]:
         jobs = self.work.jobs
-        firsts = [n for n, job in enumerate(jobs) if job.nodes == given.first]
+        firsts = given.beginnings([job.nodes for job in jobs])
         lasts = [n for n, job in enumerate(jobs) if job.nodes == given.last]
         if not firsts or not lasts:
             self.stale.append(given.last if firsts else given.first)
