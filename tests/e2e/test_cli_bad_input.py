@@ -378,6 +378,66 @@ def test_bad_ir(tmp_path: Path, case: str) -> None:
     refuses(tmp_path, says, ["opt", source, "-p", passes, "-o", tmp_path / "y.mlir"])
 
 
+# --- files that a command reads and writes ------------------------------------------------------
+
+IN_USE: dict[str, list[str]] = {
+    "model": ["compile", "m.onnx", "-o", "m.onnx"],
+    "dump into the model": ["compile", "m.onnx", "-o", "p.npu", "--dump-schedule", "m.onnx"],
+    "schedule": ["compile", "m.onnx", "--schedule", "k.json", "-o", "k.json"],
+    "both outputs": ["compile", "m.onnx", "-o", "s.json", "--dump-schedule", "./s.json"],
+    "replayed into the program": [
+        "compile", "m.onnx", "--schedule", "k.json", "-o", "k.json", "--dump-schedule", "k.json"
+    ],
+    "link to the model": ["compile", "m.onnx", "-o", "link.onnx"],
+    "hard link to the model": ["compile", "m.onnx", "-o", "hard.onnx"],
+    "plug-in": ["compile", "m.onnx", "--load", "x.py", "-o", "x.py"],
+    "target": ["compile", "m.onnx", "--target", "t.toml", "-o", "t.toml"],
+    "IR": ["compile", "g.mlir", "--start-from", "fuse", "--stop-after", "fuse", "-o", "g.mlir"],
+    "constants beside the IR": [
+        "compile", "m.onnx", "--load", "g.consts.npz", "--stop-after", "fuse", "-o", "g.mlir"
+    ],
+    "IR of opt": ["opt", "g.mlir", "-p", "form-groups", "-o", "g.mlir"],
+    "constants of opt": [
+        "opt", "m.mlir", "--consts", "g.consts.npz", "-p", "form-groups", "-o", "g.mlir"
+    ],
+    "program of run": ["run", "copy.npu", "--output", "copy.npu"],
+    "inputs of run": ["run", "copy.npu", "--input", "i.npz", "--output", "i.npz"],
+    "trace of run": ["run", "copy.npu", "--trace", "copy.npu"],
+    "both outputs of run": ["run", "copy.npu", "--output", "o", "--trace", "o"],
+    "trace of profile": ["profile", "copy.npu", "--trace", "copy.npu"],
+    "machine of profile": ["profile", "copy.npu", "--retime", "edge,t.toml", "--trace", "t.toml"],
+    "assembly": ["asm", "copy.s", "-o", "copy.s"],
+    "program of disasm": ["disasm", "copy.npu", "-o", "copy.npu"],
+    "buffers": ["plan", "b.csv", "-o", "b.csv"],
+    "baseline": ["bench", "m.onnx", "--baseline", "m.onnx", "--update"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", IN_USE)
+def test_an_output_that_is_in_use(
+    program: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    folder = program.parent
+    monkeypatch.chdir(folder)
+    for name in ("m.onnx", "k.json", "x.py", "t.toml", "g.mlir", "g.consts.npz", "i.npz", "b.csv"):
+        (folder / name).write_text("kept")
+    (folder / "link.onnx").symlink_to(folder / "m.onnx")
+    (folder / "hard.onnx").hardlink_to(folder / "m.onnx")
+    refuses(folder, ("would overwrite", "where: ", "given: ", "allowed: "), [*IN_USE[case]])
+
+
+def test_a_schedule_may_be_updated_in_place(tmp_path: Path) -> None:
+    """It is read before the work, and replaced when all of it has succeeded."""
+    schedule = tmp_path / "s.json"
+    schedule.write_text('{"version": 2, "groups": []}')
+    command = ["compile", QDQ, "-o", tmp_path / "p.npu", "--dim", "batch=1"]
+    outcome = npuc(*command, "--schedule", schedule, "--dump-schedule", schedule)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(schedule.read_text())["groups"]
+    schedule.write_text("no json")
+    refuses(tmp_path, ("JSON",), [*command, "--schedule", schedule, "--dump-schedule", schedule])
+
+
 def test_every_target_that_ships_is_good() -> None:
     for name in builtin_target_names():
         assert json.loads(npuc("targets", "--show", name, "--json").out)

@@ -7,13 +7,13 @@ import errno
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from npuc.isa.errors import InputError
+from npuc.isa.errors import InputError, UsageError
 from npuc.runtime.arrays import AnyArray, Arrays
 
 
@@ -40,6 +40,36 @@ def check_place(path: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(path.parent))
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(errno.EACCES, "the folder is not writable", str(path.parent))
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+    """Refuse before the work ``outputs``, by option, that cannot be written or are in use.
+
+    Raises: UsageError where one is an input or another output, through links too; OSError naming
+    one that has no place.
+    """
+    used = [("an input", path) for path in inputs if path is not None]
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        check_place(path)
+        for what, other in used:
+            if is_same_file(path, other):
+                raise UsageError(
+                    "an output would overwrite another file of the command",
+                    where=option,
+                    given=f"{path}, which is {what}, too",
+                    allowed="a file that is no input and no other output",
+                    next_step="give the output another name",
+                )
+        used.append((option, path))
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths name one file, through links too; it need not exist."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -26,9 +26,10 @@ from npuc.runtime.cli.options import (
     TargetOption,
     parse_dims,
     parse_shapes,
+    target_files,
 )
 from npuc.runtime.drift import Drift, drifts, parse_share, worst_first
-from npuc.runtime.files import check_place
+from npuc.runtime.files import check_outputs
 from npuc.runtime.measuring import Measurement, measure
 from npuc.runtime.plugins import extended
 from npuc.runtime.tables import Table
@@ -82,6 +83,8 @@ def command(
 ) -> int:
     """Measure ``models``; 1 when one of them, or one of their layers, has become slower."""
     share = parse_share(max_regress)
+    inputs = [*models, schedule, *load, *target_files(target)]
+    check_outputs({"--baseline": baseline if update else None}, inputs)
     stored = _stored(baseline, update)
     options = CompileOptions(
         target=target,
@@ -117,7 +120,6 @@ def _stored(baseline: Path | None, update: bool) -> dict[str, Measurement]:
         return {}
     if not update:
         return load_baseline(baseline)
-    check_place(baseline)
     return load_baseline(baseline) if baseline.exists() else {}
 
 

@@ -1,5 +1,6 @@
 """``npuc compile``: from a model to a program file, or to the IR of any stage."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
 from npuc.runtime.building import build, resume
 from npuc.runtime.cli.console import show_json, show_lines, show_written, working
-from npuc.runtime.cli.ir_files import read_consts, write_ir
+from npuc.runtime.cli.ir_files import consts_path, ir_outputs, read_consts, write_ir
 from npuc.runtime.cli.options import (
     DEFAULTS,
     ConstsOption,
@@ -30,8 +31,9 @@ from npuc.runtime.cli.options import (
     TargetOption,
     parse_dims,
     parse_shapes,
+    target_files,
 )
-from npuc.runtime.files import check_place, write_text
+from npuc.runtime.files import check_outputs, is_same_file, write_text
 from npuc.runtime.plugins import extended
 
 SourceArgument = Annotated[
@@ -92,7 +94,6 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     """Compile ``model``; nothing is written unless all of it succeeds."""
-    _check_outputs(output, dump_schedule, stop_after)
     options = CompileOptions(
         target=target,
         level=level,
@@ -105,6 +106,8 @@ def command(
         start_from=start_from,
         print_after=tuple(print_after),
     )
+    beside = [consts_path(model)] if start_from is not None and consts is None else []
+    _check_files(options, output, dump_schedule, [model, consts, *load, *beside])
     pipeline = extended(Pipeline(), load)
     with working(f"compiling {model}"):
         if start_from is None:
@@ -118,8 +121,14 @@ def command(
         _show(result, output, explain=explain)
 
 
-def _check_outputs(output: Path | None, dump_schedule: Path | None, stop_after: str | None) -> None:
+def _check_files(
+    options: CompileOptions,
+    output: Path | None,
+    dump_schedule: Path | None,
+    inputs: Iterable[Path | None],
+) -> None:
     """Refuse before the work what cannot be written after it."""
+    stop_after, schedule = options.stop_after, options.schedule
     if output is None and stop_after is None:
         raise UsageError(
             "the program needs a name",
@@ -132,9 +141,11 @@ def _check_outputs(output: Path | None, dump_schedule: Path | None, stop_after: 
             given="--dump-schedule with --stop-after",
             next_step="leave one of them out",
         )
-    for path in (output, dump_schedule):
-        if path is not None:
-            check_place(path)
+    written = {"--output": output} if stop_after is None else ir_outputs(output)
+    read = [*inputs, *target_files(options.target)]
+    if schedule is None or dump_schedule is None or not is_same_file(schedule, dump_schedule):
+        read.append(schedule)  # else it is read first, and replaced whole when all has succeeded
+    check_outputs({**written, "--dump-schedule": dump_schedule}, read)
 
 
 def _write(result: CompileResult, output: Path | None, dump_schedule: Path | None) -> None:

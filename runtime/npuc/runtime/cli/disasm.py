@@ -10,7 +10,7 @@ from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
 from npuc.runtime.cli.console import show_lines
 from npuc.runtime.cli.options import OutputOption, ProgramArgument
-from npuc.runtime.files import write_text
+from npuc.runtime.files import check_outputs, write_text
 
 GroupOption = Annotated[
     str,
@@ -20,6 +20,7 @@ GroupOption = Annotated[
 
 def command(program: ProgramArgument, output: OutputOption = None, group: GroupOption = "") -> None:
     """Print ``program`` as text, or write it to ``output``."""
+    check_outputs({"--output": output}, [program])
     loaded = load(program)
     text = group_listing(loaded, group) if group else disassemble(loaded)
     if output is None:

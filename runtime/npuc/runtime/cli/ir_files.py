@@ -14,6 +14,12 @@ def consts_path(ir: Path) -> Path:
     return ir.with_suffix(".consts.npz")
 
 
+def ir_outputs(output: Path | None) -> dict[str, Path | None]:
+    """The files that ``write_ir`` writes, by what messages call them."""
+    beside = consts_path(output) if output is not None and output.name else None
+    return {"--output": output, "the constants beside --output": beside}
+
+
 def write_ir(ir: Path, module: ModuleOp, consts: ConstStore) -> None:
     """Write ``module`` as text and its constants beside it; neither is left half-written."""
     text = print_module(module)

@@ -8,7 +8,7 @@ import typer
 from npuc.compiler.ir_text import print_module
 from npuc.compiler.options import CompileOptions
 from npuc.runtime.cli.console import show_json, show_lines
-from npuc.runtime.cli.ir_files import read_consts, write_ir
+from npuc.runtime.cli.ir_files import consts_path, ir_outputs, read_consts, write_ir
 from npuc.runtime.cli.options import (
     DEFAULTS,
     ConstsOption,
@@ -16,8 +16,9 @@ from npuc.runtime.cli.options import (
     LevelOption,
     LoadOption,
     TargetOption,
+    target_files,
 )
-from npuc.runtime.files import check_place
+from npuc.runtime.files import check_outputs
 from npuc.runtime.optimising import parse_passes, run_passes
 
 SourceArgument = Annotated[
@@ -46,8 +47,8 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     """Run ``passes`` over the module in ``source`` and print or write what becomes of it."""
-    if output is not None:
-        check_place(output)
+    inputs = [source, consts or consts_path(source), *load, *target_files(target)]
+    check_outputs(ir_outputs(output), inputs)
     options = CompileOptions(target=target, level=level, verify_each_pass=True)
     chosen = parse_passes(passes, load)
     module, ctx = run_passes(source, chosen, options, read_consts(source, consts))

@@ -110,6 +110,11 @@ JsonOption: TypeAlias = Annotated[
 ]
 
 
+def target_files(*targets: str | None) -> list[Path]:
+    """Those of the targets that are files, not names."""
+    return [Path(target) for target in targets if target and target.endswith(".toml")]
+
+
 def parse_dims(texts: Iterable[str]) -> dict[str, int]:
     """Sizes by name from ``NAME=SIZE``. Raises: UsageError for another form or two sizes."""
     return _bindings("--dim", texts, parse_dim)

@@ -13,7 +13,7 @@ from npuc.isa.errors import UsageError
 from npuc.runtime.cli.console import show_json, show_lines, show_written, working
 from npuc.runtime.cli.failures import CHECK_FAILED, FINE
 from npuc.runtime.cli.options import JsonOption, OutputOption
-from npuc.runtime.files import check_place
+from npuc.runtime.files import check_outputs
 from npuc.runtime.planning import (
     bank_plan_json,
     bank_plan_lines,
@@ -67,8 +67,7 @@ def command(
 
     With banks each buffer gets one, and its offset in it.
     """
-    if output is not None:
-        check_place(output)
+    check_outputs({"--output": output}, [buffers, *([conflicts] if conflicts else [])])
     cut = _banks(capacity, banks, conflicts)
     given = load_buffers(buffers)
     pairs = {} if conflicts is None else load_conflicts(conflicts)

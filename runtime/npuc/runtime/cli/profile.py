@@ -12,7 +12,7 @@ from npuc.isa.container import load as load_program
 from npuc.isa.cost import CONVENTIONS
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
-from npuc.isa.target import Target, load_target
+from npuc.isa.target import load_target
 from npuc.runtime.cli.console import show_json, show_lines, show_table, show_written, working
 from npuc.runtime.cli.options import (
     DEFAULTS,
@@ -27,8 +27,9 @@ from npuc.runtime.cli.options import (
     TraceOption,
     parse_dims,
     parse_shapes,
+    target_files,
 )
-from npuc.runtime.files import load_arrays
+from npuc.runtime.files import check_outputs, load_arrays
 from npuc.runtime.layer_activity import activity_rows, energy_level_rows, estimates
 from npuc.runtime.profiling import (
     ProfileReport,
@@ -121,7 +122,9 @@ def command(
 ) -> None:
     """Profile one run of the program ``source``, or of the model compiled on the way."""
     check_conventions(timing_convention)
-    others = _targets(retime_under)
+    machines = target_files(target, *_names(retime_under))
+    check_outputs({"--trace": trace}, [source, schedule, inputs, *load, *machines])
+    others = tuple(load_target(name) for name in _names(retime_under))
     machine = load_target(target) if target else None
     if _is_program(source):
         chosen = precision if precision != DEFAULTS.precision else None
@@ -181,8 +184,8 @@ def _refuse_inputs(inputs: Path | None) -> None:
         )
 
 
-def _targets(names: str | None) -> tuple[Target, ...]:
-    return tuple(load_target(name.strip()) for name in names.split(",")) if names else ()
+def _names(targets: str | None) -> list[str]:
+    return [name.strip() for name in targets.split(",")] if targets else []
 
 
 def _show_beside(report: ProfileReport, beside: _Beside) -> None:

@@ -19,7 +19,7 @@ from npuc.runtime.arrays import AnyArray, Arrays
 from npuc.runtime.cli.console import show_json, show_lines, show_table, show_written
 from npuc.runtime.cli.failures import CHECK_FAILED, FINE
 from npuc.runtime.cli.options import InputOption, JsonOption, ProgramArgument, TraceOption
-from npuc.runtime.files import load_arrays, save_arrays
+from npuc.runtime.files import check_outputs, load_arrays, save_arrays
 from npuc.runtime.random_inputs import random_program_inputs
 from npuc.runtime.tables import Table
 from npuc.runtime.trace import save_trace
@@ -81,6 +81,7 @@ def command(
             given="--no-values with --input or --output",
             next_step="leave one of them out",
         )
+    check_outputs({"--output": output, "--trace": trace}, [program, inputs])
     loaded = load(program)
     limits = Limits(instructions, commands, int(points), memory_mib * MIB)
     try:
