@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from npuc.compiler.driver import compile_model
 from npuc.compiler.options import CompileOptions
 from npuc.compiler.schedule import decisions
-from npuc.compiler.schedule.data import RunSchedule, Schedule
+from npuc.compiler.schedule.data import Resident, RunSchedule, Schedule
 from npuc.compiler.schedule.plan import PlanOptions, plan_program
 from npuc.compiler.schedule.program import (
     Buffer,
@@ -68,3 +69,28 @@ def test_runs_are_found_by_nodes_length_and_core() -> None:
     assert runs(None, own, other) == ()
     with pytest.raises(CompileError, match="permutation of 0 to 2"):
         runs(None, RunSchedule(A, B, 2, (0, 1, 2, 3)))
+
+
+def test_entries_for_a_core_without_that_work_are_not_used() -> None:
+    """One for all cores may be for others; one for this core has to be of a tensor it touches."""
+    problem = elementwise((1, 1, 4, 8), [True] * 4)
+    jobs = tuple(Job(problem, (n, n, n + 1), nodes) for n, nodes in enumerate((A, B)))
+    tensors = tuple(TensorFacts(f"t{n}", 32, "scratch") for n in range(4))
+    own, foreign, shared = Resident("t1", 1), Resident("t3", 1), Resident("t1")
+    replay = Replay(Schedule(resident=(own, foreign, shared)), Work(jobs, tensors, core=1), "text")
+    assert replay.resident() == {1}
+    assert replay.used == {own, shared}
+
+
+def test_what_is_of_no_use_is_told_once_with_its_core(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    residents = Resident("nothing"), Resident("nothing", 3), Resident("nothing", 3)
+    runs = RunSchedule(A, B, 2), RunSchedule(A, B, 3), RunSchedule(A, B, 2, core=3)
+    path.write_text(Schedule((), residents, runs).to_json(), encoding="utf-8")
+    result = compile_model(MODEL, CompileOptions("edge", 2, {"batch": 1}, schedule=path))
+    told = [(r.message, r.nodes) for r in result.remarks if "it is ignored" in r.message]
+    nothing, core = "suits nothing in the model", "core 3 has no such work"
+    want = [(nothing, (*A, *B)), (core, (*A, *B)), (nothing, ("nothing",)), (core, ("nothing",))]
+    assert [nodes for _, nodes in told] == [nodes for _, nodes in want]
+    for (message, _), (words, _) in zip(told, want, strict=True):
+        assert words in message

@@ -52,8 +52,7 @@ class Decisions:
             said = Given(self.given, "the file or re-ranking" if is_reranked else "the file")
         self._tilings = Tilings(self.ctx.target, final, said, self.ctx.remarks)
         self._target = self.ctx.target
-        self._stale: dict[tuple[str, ...], None] = {}
-        self._cores: set[int | None] = {None}
+        self._used: set[Resident | RunSchedule] = set()
 
     @property
     def expected_cycles(self) -> int:
@@ -62,7 +61,6 @@ class Decisions:
 
     def of(self, work: Work) -> tuple[ProgramPlan, list[Tiling]]:
         """The steps of one core and their tilings. Raises: CompileError for a misfit."""
-        self._cores.add(work.core)
         self._target = self._tilings.target = work.room(self.ctx.target)
         plan, tilings = self._fitting(work)
         if plan.stopped_early:
@@ -98,16 +96,8 @@ class Decisions:
     def leave(self) -> None:
         """Put the schedule into the context; tell what of the file was of no use."""
         decided = tuple(self._tilings.decided.values())
-        for nodes in self._stale:
-            self._report_stale("a tensor or run", nodes)
-        given = self.given or Schedule()
-        for run in [run for run in given.stripes or () if run.core not in self._cores]:
-            self._report_stale("a run of another core", run.first)
-        for stays in [stays for stays in given.resident or () if stays.core not in self._cores]:
-            self._report_stale("a tensor of another core", (stays.tensor,))
-        for group in given.groups:
-            if (group.nodes, group.shape) not in self._tilings.decided:
-                self._report_stale("a group", group.nodes)
+        for said in dict.fromkeys(self._stale()):
+            self.ctx.remarks.missed(SOURCE, *said)
         self.ctx.schedule = Schedule(
             decided, tuple(self._resident()), tuple(self.runs), self.division
         )
@@ -130,13 +120,28 @@ class Decisions:
         options = replace(options, staying=staying, runs=runs, origin=self._origin)
         plan = plan_program(work, self._target, options)
         replay.check(plan, self._target)
-        self._stale.update(dict.fromkeys(replay.stale))
+        self._used |= replay.used
         return plan
 
-    def _report_stale(self, kind: str, nodes: tuple[str, ...]) -> None:
-        self.ctx.remarks.missed(
-            SOURCE, f"{kind} of the schedule file suits nothing in the model: it is ignored", nodes
-        )
+    def _stale(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """What of the file is of no use, and the nodes or the tensor that it names."""
+        given = self.given or Schedule()
+        for run in given.stripes or ():
+            if run not in self._used:
+                yield _stale_text("run", run.core), (*run.first, *run.last)
+        for stays in given.resident or ():
+            if stays not in self._used:
+                yield _stale_text("tensor", stays.core), (stays.tensor,)
+        for group in given.groups:
+            if (group.nodes, group.shape) not in self._tilings.decided:
+                yield _stale_text("group"), group.nodes
+
+
+def _stale_text(kind: str, core: int | None = None) -> str:
+    if core is None:
+        return f"a {kind} of the schedule file suits nothing in the model: it is ignored"
+    said = f"a {kind} of another core in the schedule file"
+    return f"{said}: core {core} has no such work, it is ignored"
 
 
 def _plan_options(ctx: NpuContext) -> PlanOptions:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from npuc.compiler.schedule.data import RunSchedule, Schedule
+from npuc.compiler.schedule.data import Resident, RunSchedule, Schedule
 from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.program import ProgramPlan, StripedRun, Work
 from npuc.compiler.schedule.residency import stay_candidates
@@ -12,12 +12,12 @@ from npuc.isa.target import Target
 
 @dataclass
 class Replay:
-    """Reads ``given`` for ``work``; ``stale`` collects nodes of runs and tensors unknown to it."""
+    """Reads ``given`` for ``work``; ``used`` collects the entries that say something of it."""
 
     given: Schedule
     work: Work
     where: str
-    stale: list[tuple[str, ...]] = field(default_factory=list)
+    used: set[Resident | RunSchedule] = field(default_factory=set)
 
     def resident(self) -> frozenset[int] | None:
         """The tensors that stay in SPM, or None where the file does not say."""
@@ -28,18 +28,17 @@ class Replay:
         touched = {tensor for job in self.work.jobs for tensor in job.tensors}
         found = set()
         mine = [given for given in self.given.resident if given.core in (None, self.work.core)]
-        for name in [given.tensor for given in mine]:
-            if name not in numbers:
-                self.stale.append((name,))
-            elif numbers[name] not in touched:
-                continue  # it is for other cores
-            elif numbers[name] not in candidates:
+        for entry in mine:
+            number = numbers.get(entry.tensor)
+            if number not in touched:
+                continue  # it is for other cores, or for none
+            if number not in candidates:
                 allowed = (
                     "a tensor between groups, padded along two axes at most, not gathered from"
                 )
-                raise illegal(self.where, "resident", name, allowed)
-            else:
-                found.add(numbers[name])
+                raise illegal(self.where, "resident", entry.tensor, allowed)
+            self.used.add(entry)
+            found.add(number)
         return frozenset(found)
 
     def runs(self) -> tuple[StripedRun, ...] | None:
@@ -60,8 +59,8 @@ class Replay:
         firsts = given.beginnings([job.nodes for job in jobs])
         lasts = [n for n, job in enumerate(jobs) if job.nodes == given.last]
         if not firsts or not lasts:
-            self.stale.append(given.last if firsts else given.first)
             return []
+        self.used.add(given)
         if firsts[0] >= lasts[-1]:
             allowed = "a group after the first one"
             raise illegal(f"{self.where}, stripes", "last", list(given.last), allowed)
