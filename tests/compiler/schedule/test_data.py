@@ -54,11 +54,13 @@ RUN = st.builds(
     st.integers(2, 99),
     st.none() | TURNS,
     st.none() | st.integers(0, 9),
+    occurrence=st.integers(0, 9),
 )
+GROUP = st.builds(GroupSchedule, NODES, st.text(), TILINGS)
 RUNS = st.lists(RUN).map(tuple)
 SCHEDULES = st.builds(
     Schedule,
-    st.lists(st.builds(GroupSchedule, NODES, st.text(), TILINGS)).map(tuple),
+    st.lists(GROUP, unique_by=lambda group: (group.nodes, group.shape)).map(tuple),
     st.none() | st.lists(st.builds(Resident, st.text(), st.none() | st.integers(0, 9))).map(tuple),
     st.none() | RUNS,
     st.none() | st.builds(Division, st.integers(1, 99), st.integers(1, 99), st.booleans()),
@@ -132,6 +134,11 @@ def test_the_entry_of_these_tests_is_right() -> None:
         ('{"version": true, "groups": []}', ["another version", "True"]),
         ('{"version": 2}', ["no list of groups", "s.json", '"groups": [...]']),
         ('{"version": 2, "groups": {}}', ["no list of groups"]),
+        ('{"version": 2, "group": []}', ["other parts", "given: group", "mend the entry"]),
+        (
+            '{"version": 2, "groups": [], "groups": []}',
+            ["twice", "given: groups"],
+        ),
     ],
     ids=lambda v: v[:20] if isinstance(v, str) else None,
 )
@@ -144,17 +151,17 @@ def test_files_that_are_no_schedule(text: str, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("group", "words"),
     [
-        (7, ["other fields", "given: int", "nodes, shape, tile"]),
+        (7, ["other fields", "given: int", "nodes, shape, tile", "perhaps product", "mend"]),
         (without("depth"), ["other fields", "acc_depth", "allowed: nodes, shape, tile"]),
         (entry(colour=1), ["other fields", "colour"]),
-        (entry(nodes="a"), ["nodes", "given: a", "a list of node names"]),
+        (entry(nodes="a"), ["nodes", 'given: "a"', "a list of node names"]),
         (entry(nodes=["a", 1]), ["nodes", "a list of node names"]),
         (entry(shape=123), ["shape", "given: 123", "as text"]),
         (entry(tile=[1] * 7), ["tile", "one number for each of m0, m1, m2, n, k0, k1, k2"]),
         (entry(tile={"m0": 1}), ["tile", "one number for each"]),
         (entry(tile=dict.fromkeys(DIM_NAMES, 1) | {"k1": 1.5}),
          ["tile.k1", "given: 1.5", "a whole number"]),
-        (entry(tile=dict.fromkeys(DIM_NAMES, 1) | {"n": True}), ["tile.n", "given: True"]),
+        (entry(tile=dict.fromkeys(DIM_NAMES, 1) | {"n": True}), ["tile.n", "given: true"]),
         (entry(order=["m0", "m1", "m2"]), ["order", "a permutation of m0, m1, m2, n"]),
         (entry(order=["m0", "m0", "m2", "n"]), ["order", "a permutation"]),
         (entry(order="m0m1"), ["order", "a permutation"]),
@@ -171,6 +178,19 @@ def test_entries_with_mistakes(group: object, words: list[str]) -> None:
     with pytest.raises(CompileError) as caught:
         parse_schedule(text_of(entry(), group), "s.json")
     assert_says(caught.value, ["s.json, group 1", *words])
+
+
+def test_two_tilings_for_one_group_are_refused() -> None:
+    with pytest.raises(CompileError) as caught:
+        parse_schedule(text_of(entry(), entry(depth=1)), "s.json")
+    assert_says(caught.value, ["s.json, group 1", "nodes and shape", "one tiling for each"])
+    assert len(parse_schedule(text_of(entry(), entry()), "s.json").groups) == 2
+
+
+def test_no_core_may_be_said() -> None:
+    resident = ["a", {"tensor": "b", "core": None}, {"tensor": "c"}]
+    text = json.dumps({"version": 2, "groups": [], "resident": resident})
+    assert parse_schedule(text, "s.json").resident == (Resident("a"), Resident("b"), Resident("c"))
 
 
 @pytest.mark.parametrize(
@@ -215,12 +235,12 @@ def test_divisions_with_mistakes(division: object, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("resident", "words"),
     [
-        ("a", ["s.json", "given: a", "a list of tensor names"]),
+        ("a", ["s.json", 'given: "a"', "a list of tensor names"]),
         ([1], ["resident 0", "given: 1", '"core": N']),
-        (["a", {"tensor": "b"}], ["resident 1", "tensor", '"core": N']),
+        (["a", {"core": 1}], ["s.json, resident 1, tensor and core", '"core": N']),
         ([{"tensor": "b", "core": 0, "bytes": 1}], ["resident 0", "bytes"]),
         ([{"tensor": "b", "core": -1}], ["resident 0", "core", "given: -1", "0 or more"]),
-        ([{"tensor": "b", "core": "1"}], ["resident 0", "core", "a whole number"]),
+        ([{"tensor": "b", "core": "1"}], ["resident 0, core", 'given: "1"', "a whole number"]),
     ],
     ids=str,
 )

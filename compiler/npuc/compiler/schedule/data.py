@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 
 from npuc.compiler.schedule.legal import illegal
@@ -28,6 +28,7 @@ _RUN_FIELDS = ("first", "last", "stripes")
 _RUN_OPTIONS = ("turns", "core", "recomputes", "occurrence")
 _Said = tuple[str, tuple[int, ...], tuple[tuple[int, ...], ...], str]  # of an operand
 _NOTES = ("product",)  # written for readers; never read back
+_MEND = "mend the entry; npuc compile --dump-schedule writes the form"
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def parse_schedule(text: str, origin: str) -> Schedule:
     Raises: CompileError naming entry and field.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=partial(_fields, origin))
     except (ValueError, RecursionError) as error:  # numbers too long, lists too deep
         raise CompileError(
             "the schedule is not JSON",
@@ -176,14 +177,14 @@ def parse_schedule(text: str, origin: str) -> Schedule:
         )
     unknown = sorted(set(data) - set(_PARTS))
     if unknown:
-        raise CompileError(
-            "the schedule has other parts", origin, ", ".join(unknown), ", ".join(_PARTS)
-        )
+        given, allowed = ", ".join(unknown), ", ".join(_PARTS)
+        raise CompileError("the schedule has other parts", origin, given, allowed, _MEND)
     groups = data.get("groups")
     if not isinstance(groups, list):
-        raise CompileError("the schedule has no list of groups", origin, allowed='"groups": [...]')
+        what, allowed = "the schedule has no list of groups", '"groups": [...]'
+        raise CompileError(what, origin, allowed=allowed, next_step=_MEND)
     return Schedule(
-        tuple(_parse_group(g, f"{origin}, group {i}") for i, g in enumerate(groups)),
+        _parse_groups(groups, origin),
         _parse_resident(data.get("resident"), origin),
         _parse_stripes(data.get("stripes"), origin),
         _parse_division(data.get("division"), f"{origin}, division"),
@@ -195,19 +196,41 @@ def _parse_division(data: object, where: str) -> Division | None:
         return None
     if not isinstance(data, dict) or set(data) != set(_DIVISION_FIELDS):
         given = sorted(data) if isinstance(data, dict) else type(data).__name__
-        raise CompileError(
-            "the division of the schedule has other fields",
-            where,
-            str(given),
-            ", ".join(_DIVISION_FIELDS),
-        )
+        what, allowed = "the division of the schedule has other fields", ", ".join(_DIVISION_FIELDS)
+        raise CompileError(what, where, str(given), allowed, _MEND)
     cores, parts = (_integer(data[name], where, name) for name in ("cores", "parts"))
     for name, value in (("cores", cores), ("parts", parts)):
         if value < 1:
-            raise illegal(where, name, value, "1 or more")
+            raise _illegal(where, name, value, "1 or more")
     if not isinstance(data["multicasts"], bool):
-        raise illegal(where, "multicasts", data["multicasts"], "true or false")
+        raise _illegal(where, "multicasts", data["multicasts"], "true or false")
     return Division(cores, parts, data["multicasts"])
+
+
+def _fields(origin: str, pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object. Raises: CompileError where a field stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = ", ".join(name for name in found if names.count(name) > 1)
+        what = "a field of the schedule stands twice in one place"
+        raise CompileError(what, origin, twice, "each field once", "leave one of them out")
+    return found
+
+
+def _illegal(where: str, name: str, value: object, allowed: str) -> CompileError:
+    """``illegal`` with the value as the file has it."""
+    return illegal(where, name, json.dumps(value, ensure_ascii=False), allowed)
+
+
+def _parse_groups(data: Sequence[object], origin: str) -> tuple[GroupSchedule, ...]:
+    groups = tuple(_parse_group(g, f"{origin}, group {i}") for i, g in enumerate(data))
+    known: dict[tuple[tuple[str, ...], str], GroupSchedule] = {}
+    for number, group in enumerate(groups):
+        if known.setdefault((group.nodes, group.shape), group) != group:
+            where, given = f"{origin}, group {number}", [list(group.nodes), group.shape]
+            raise _illegal(where, "nodes and shape", given, "one tiling for each")
+    return groups
 
 
 def _parse_resident(data: object, origin: str) -> tuple[Resident, ...] | None:
@@ -215,21 +238,22 @@ def _parse_resident(data: object, origin: str) -> tuple[Resident, ...] | None:
         return None
     allowed = 'a list of tensor names and of {"tensor": NAME, "core": N}'
     if not isinstance(data, list):
-        raise illegal(origin, "resident", data, allowed)
+        raise _illegal(origin, "resident", data, allowed)
     found = []
     for number, entry in enumerate(data):
         where = f"{origin}, resident {number}"
         name = entry.get("tensor") if isinstance(entry, dict) else entry
-        if not isinstance(name, str) or (name is not entry and set(entry) != {"tensor", "core"}):
-            raise illegal(where, "resident", entry, allowed)
-        found.append(Resident(name, None if name is entry else _core(entry["core"], where)))
+        if not isinstance(name, str) or (name is not entry and set(entry) - {"core"} != {"tensor"}):
+            raise _illegal(where, "tensor and core", entry, allowed)
+        core = None if name is entry else entry.get("core")
+        found.append(Resident(name, None if core is None else _core(core, where)))
     return tuple(found)
 
 
 def _core(data: object, where: str) -> int:
     core = _integer(data, where, "core")
     if core < 0:
-        raise illegal(where, "core", core, "0 or more")
+        raise _illegal(where, "core", core, "0 or more")
     return core
 
 
@@ -237,7 +261,7 @@ def _parse_stripes(data: object, origin: str) -> tuple[RunSchedule, ...] | None:
     if data is None:
         return None
     if not isinstance(data, list):
-        raise illegal(origin, "stripes", data, "a list of runs of groups")
+        raise _illegal(origin, "stripes", data, "a list of runs of groups")
     return tuple(_parse_run(run, f"{origin}, stripes {i}") for i, run in enumerate(data))
 
 
@@ -245,26 +269,27 @@ def _parse_run(data: object, where: str) -> RunSchedule:
     if not isinstance(data, dict) or set(data) - set(_RUN_OPTIONS) != set(_RUN_FIELDS):
         given = sorted(data) if isinstance(data, dict) else type(data).__name__
         allowed = f"{', '.join(_RUN_FIELDS)}, and perhaps {', '.join(_RUN_OPTIONS)}"
-        raise CompileError("a run of the schedule has other fields", where, str(given), allowed)
+        what = "a run of the schedule has other fields"
+        raise CompileError(what, where, str(given), allowed, _MEND)
     count = _integer(data["stripes"], where, "stripes")
     first, last = (_names(data[end], where, end) for end in ("first", "last"))
     if count < 2:
-        raise illegal(where, "stripes", count, "2 or more")
+        raise _illegal(where, "stripes", count, "2 or more")
     core = None if data.get("core") is None else _core(data["core"], where)
     turns = _parse_turns(data.get("turns"), where)
     recomputes = _parse_numbers(data.get("recomputes", []), where)
     occurrence = _integer(data.get("occurrence", 0), where, "occurrence")
     if occurrence < 0:
-        raise illegal(where, "occurrence", occurrence, "0 or more")
+        raise _illegal(where, "occurrence", occurrence, "0 or more")
     return RunSchedule(first, last, count, turns, core, recomputes, occurrence)
 
 
 def _parse_numbers(data: object, where: str) -> tuple[int, ...]:
     if not isinstance(data, list):
-        raise illegal(where, "recomputes", data, "a list of numbers of groups")
+        raise _illegal(where, "recomputes", data, "a list of numbers of groups")
     found = tuple(_integer(number, where, "recomputes") for number in data)
     if min(found, default=0) < 0 or len(set(found)) < len(found):
-        raise illegal(where, "recomputes", data, "different numbers of groups, from 0")
+        raise _illegal(where, "recomputes", data, "different numbers of groups, from 0")
     return found
 
 
@@ -272,13 +297,13 @@ def _parse_turns(data: object, where: str) -> tuple[int, ...] | None:
     if data is None:
         return None
     if not isinstance(data, list) or sorted(map(str, data)) != sorted(map(str, range(len(data)))):
-        raise illegal(where, "turns", data, "a permutation of 0 to the number of groups less one")
+        raise _illegal(where, "turns", data, "a permutation of 0 to the number of groups less one")
     return tuple(_integer(turn, where, "turns") for turn in data)
 
 
 def _names(value: object, where: str, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(n, str) for n in value):
-        raise illegal(where, name, value, "a list of node names")
+        raise _illegal(where, name, value, "a list of node names")
     return tuple(value)
 
 
@@ -302,18 +327,18 @@ def _group_to_dict(group: GroupSchedule) -> dict[str, object]:
 def _parse_group(data: object, where: str) -> GroupSchedule:
     if not isinstance(data, dict) or set(data) - set(_NOTES) != set(_FIELDS):
         given = sorted(data) if isinstance(data, dict) else type(data).__name__
-        raise CompileError(
-            "a group of the schedule has other fields", where, str(given), ", ".join(_FIELDS)
-        )
+        allowed = f"{', '.join(_FIELDS)}, and perhaps {', '.join(_NOTES)}"
+        what = "a group of the schedule has other fields"
+        raise CompileError(what, where, str(given), allowed, _MEND)
     nodes, tile, order = data["nodes"], data["tile"], data["order"]
     names = _names(nodes, where, "nodes")
     if not isinstance(data["shape"], str):
-        raise illegal(where, "shape", data["shape"], "the hash of the group's shapes, as text")
+        raise _illegal(where, "shape", data["shape"], "the hash of the group's shapes, as text")
     if not isinstance(tile, dict) or set(tile) != set(DIM_NAMES):
-        raise illegal(where, "tile", tile, "one number for each of " + ", ".join(DIM_NAMES))
+        raise _illegal(where, "tile", tile, "one number for each of " + ", ".join(DIM_NAMES))
     loops = list(DIM_NAMES[:PARALLEL])
     if not isinstance(order, list) or sorted(map(str, order)) != sorted(loops):
-        raise illegal(where, "order", order, "a permutation of " + ", ".join(loops))
+        raise _illegal(where, "order", order, "a permutation of " + ", ".join(loops))
     tiling = Tiling(
         tuple(_integer(tile[n], where, f"tile.{n}") for n in DIM_NAMES),
         tuple(DIM_NAMES.index(n) for n in order),
@@ -325,12 +350,12 @@ def _parse_group(data: object, where: str) -> GroupSchedule:
 
 def _integer(value: object, where: str, field: str) -> int:
     if type(value) is not int:
-        raise illegal(where, field, value, "a whole number")
+        raise _illegal(where, field, value, "a whole number")
     return value
 
 
 def _depth(value: object, where: str, field: str) -> int:
     depth = _integer(value, where, field)
     if not 1 <= depth <= MAX_DEPTH:
-        raise illegal(where, field, depth, f"1 to {MAX_DEPTH}")
+        raise _illegal(where, field, depth, f"1 to {MAX_DEPTH}")
     return depth
