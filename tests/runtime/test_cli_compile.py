@@ -83,6 +83,15 @@ def test_a_dump_of_no_schedule_is_refused(tmp_path: Path) -> None:
     assert "--dump-schedule" in outcome.err
 
 
+def test_a_schedule_that_is_not_reached_is_refused(tmp_path: Path) -> None:
+    schedule = tmp_path / "s.json"
+    assert npuc(*MODEL, "-o", tmp_path / "p.npu", "--dump-schedule", schedule).code == 0
+    outcome = npuc(*MODEL, "--stop-after", "fuse", "--schedule", schedule)
+    assert outcome.code == 2
+    assert "--schedule with --stop-after fuse" in outcome.err
+    assert npuc(*MODEL, "--stop-after", "schedule", "--schedule", schedule).code == 0
+
+
 def test_a_program_needs_a_name() -> None:
     outcome = npuc(*MODEL)
     assert outcome.code == 2

@@ -98,9 +98,10 @@ def test_profile_under_another_target_changes_time_alone(product: Path) -> None:
 
 
 def test_profile_refuses_options_of_compilation_for_a_program(product: Path) -> None:
-    outcome = npuc("profile", product, "--dim", "batch=1")
-    assert outcome.code == 2
-    assert "batch=1" in outcome.err
+    for options, words in ((["--dim", "batch=1"], "batch=1"), (["-O", "3"], "-O 3")):
+        outcome = npuc("profile", product, *options)
+        assert outcome.code == 2
+        assert words in outcome.err
 
 
 def test_disasm_and_asm_are_inverse(product: Path) -> None:

@@ -9,8 +9,9 @@ import typer
 from npuc.compiler.driver import CompileResult
 from npuc.compiler.ir_text import print_module
 from npuc.compiler.options import CompileOptions
-from npuc.compiler.pipeline import Pipeline
+from npuc.compiler.pipeline import STAGES, Pipeline
 from npuc.compiler.remarks import counts_by_kind
+from npuc.compiler.reranking.rerank import SCHEDULE
 from npuc.isa.container import save
 from npuc.isa.errors import UsageError
 from npuc.isa.program import Program
@@ -139,6 +140,14 @@ def _check_files(
         raise UsageError(
             "a compilation that stops early has no schedule to write",
             given="--dump-schedule with --stop-after",
+            next_step="leave one of them out",
+        )
+    stages = [stage.name for stage in STAGES]
+    if schedule is not None and stop_after in stages[: stages.index(SCHEDULE)]:
+        raise UsageError(
+            "a compilation that stops before its schedule replays none",
+            given=f"--schedule with --stop-after {stop_after}",
+            allowed=f"--stop-after {', '.join(stages[stages.index(SCHEDULE) :])}",
             next_step="leave one of them out",
         )
     written = {"--output": output} if stop_after is None else ir_outputs(output)

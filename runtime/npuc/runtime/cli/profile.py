@@ -128,7 +128,9 @@ def command(
     machine = load_target(target) if target else None
     if _is_program(source):
         chosen = precision if precision != DEFAULTS.precision else None
-        _refuse_compile_options([*dim, *shape, *load, *filter(None, (schedule, chosen, cores))])
+        optimised = f"-O {level}" if level != DEFAULTS.level else None
+        rest = filter(None, (schedule, chosen, cores, optimised))
+        _refuse_compile_options([*dim, *shape, *load, *rest])
         program = load_program(source)
         remarks = parse_remarks(program.debug.remarks_json, str(source))
         recording = record(program, None if inputs is None else load_arrays(inputs))
