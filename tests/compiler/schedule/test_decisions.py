@@ -94,3 +94,13 @@ def test_what_is_of_no_use_is_told_once_with_its_core(tmp_path: Path) -> None:
     assert [nodes for _, nodes in told] == [nodes for _, nodes in want]
     for (message, _), (words, _) in zip(told, want, strict=True):
         assert words in message
+
+
+@pytest.mark.parametrize("core", [None, 0])
+def test_a_misfit_that_may_be_for_other_cores_says_so(tmp_path: Path, core: int | None) -> None:
+    path = tmp_path / "s.json"
+    nobody = Resident("nothing", core)
+    path.write_text(Schedule((), (nobody, Resident("x")), ()).to_json(), encoding="utf-8")
+    with pytest.raises(CompileError) as caught:
+        compile_model(MODEL, CompileOptions("edge", 2, {"batch": 1}, schedule=path))
+    assert ("--cores that it was dumped with" in str(caught.value)) == (core is not None)

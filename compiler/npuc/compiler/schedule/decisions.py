@@ -10,6 +10,7 @@ from npuc.compiler.context import NpuContext
 from npuc.compiler.options import RERANKED_FROM_LEVEL
 from npuc.compiler.schedule.data import Resident, RunSchedule, Schedule
 from npuc.compiler.schedule.decide import SOURCE, Given, Tilings
+from npuc.compiler.schedule.legal import MISFIT
 from npuc.compiler.schedule.plan import PlanOptions, plan_program
 from npuc.compiler.schedule.program import ProgramPlan, Work
 from npuc.compiler.schedule.replay import Replay
@@ -62,7 +63,10 @@ class Decisions:
     def of(self, work: Work) -> tuple[ProgramPlan, list[Tiling]]:
         """The steps of one core and their tilings. Raises: CompileError for a misfit."""
         self._target = self._tilings.target = work.room(self.ctx.target)
-        plan, tilings = self._fitting(work)
+        try:
+            plan, tilings = self._fitting(work)
+        except CompileError as error:
+            raise self._with_cores(error, work) from error
         if plan.stopped_early:
             self.ctx.remarks.missed(SOURCE, STOPPED_EARLY, ())
         jobs = work.jobs
@@ -92,6 +96,16 @@ class Decisions:
         options = replace(_plan_options(self.ctx), resident=False, stripes=False)
         plan = plan_program(work, self._target, options)
         return plan, self._tilings.of(plan, work.jobs)
+
+    def _with_cores(self, error: CompileError, work: Work) -> CompileError:
+        """``error``, which says more where the schedule may be for another number of cores."""
+        given = self.given or Schedule()
+        cores = {work.core, *(run.core for run in given.stripes or ())}
+        cores |= {stays.core for stays in given.resident or ()}
+        if error.what != MISFIT or cores == {None}:
+            return error
+        more = "or give the --cores that it was dumped with: it fits no other number"
+        return replace(error, next_step=f"{error.next_step}, {more}")
 
     def leave(self) -> None:
         """Put the schedule into the context; tell what of the file was of no use."""

@@ -12,6 +12,8 @@ from npuc.compiler.schedule.tiling import (
 from npuc.isa.errors import CompileError
 from npuc.isa.target import Target
 
+MISFIT = "the schedule does not fit the model or target"
+
 
 def check_tiling(problem: GroupProblem, tiling: Tiling, target: Target, where: str) -> None:
     """Raise CompileError unless ``tiling`` is legal for ``problem`` and fits ``target``."""
@@ -73,7 +75,7 @@ def _is_reduction_cut_legal(problem: GroupProblem, tiling: Tiling) -> bool:
 def illegal(where: str, field: str, given: object, allowed: str) -> CompileError:
     """The error for ``field`` of the entry ``where``."""
     return CompileError(
-        "the schedule does not fit the model or target",
+        MISFIT,
         f"{where}, {field}",
         str(given),
         allowed,
