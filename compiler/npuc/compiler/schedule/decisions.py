@@ -66,7 +66,8 @@ class Decisions:
         try:
             plan, tilings = self._fitting(work)
         except CompileError as error:
-            raise self._with_cores(error, work) from error
+            self._tell_of_cores(error, work)
+            raise
         if plan.stopped_early:
             self.ctx.remarks.missed(SOURCE, STOPPED_EARLY, ())
         jobs = work.jobs
@@ -97,15 +98,13 @@ class Decisions:
         plan = plan_program(work, self._target, options)
         return plan, self._tilings.of(plan, work.jobs)
 
-    def _with_cores(self, error: CompileError, work: Work) -> CompileError:
-        """``error``, which says more where the schedule may be for another number of cores."""
+    def _tell_of_cores(self, error: CompileError, work: Work) -> None:
+        """Let ``error`` say more where the schedule may be for another number of cores."""
         given = self.given or Schedule()
         cores = {work.core, *(run.core for run in given.stripes or ())}
         cores |= {stays.core for stays in given.resident or ()}
-        if error.what != MISFIT or cores == {None}:
-            return error
-        more = "or give the --cores that it was dumped with: it fits no other number"
-        return replace(error, next_step=f"{error.next_step}, {more}")
+        if error.what == MISFIT and cores != {None}:
+            error.next_step += ", or give the --cores that it was dumped with"
 
     def leave(self) -> None:
         """Put the schedule into the context; tell what of the file was of no use."""

@@ -127,10 +127,8 @@ def command(
     others = tuple(load_target(name) for name in _names(retime_under))
     machine = load_target(target) if target else None
     if _is_program(source):
-        chosen = precision if precision != DEFAULTS.precision else None
-        optimised = f"-O {level}" if level != DEFAULTS.level else None
-        rest = filter(None, (schedule, chosen, cores, optimised))
-        _refuse_compile_options([*dim, *shape, *load, *rest])
+        said = schedule, cores, *_unusual(level, precision)
+        _refuse_compile_options([*dim, *shape, *load, *filter(None, said)])
         program = load_program(source)
         remarks = parse_remarks(program.debug.remarks_json, str(source))
         recording = record(program, None if inputs is None else load_arrays(inputs))
@@ -231,6 +229,12 @@ def _compiled(
 def _is_program(source: Path) -> bool:
     with source.open("rb") as file:
         return file.read(len(ELF_MAGIC)) == ELF_MAGIC
+
+
+def _unusual(level: int, precision: str) -> list[str]:
+    """Those of the two that are not as they are when left out."""
+    levels = [f"-O {level}"] if level != DEFAULTS.level else []
+    return levels + [precision] * (precision != DEFAULTS.precision)
 
 
 def _refuse_compile_options(given: list[object]) -> None:
