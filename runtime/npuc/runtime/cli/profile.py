@@ -127,8 +127,7 @@ def command(
     others = tuple(load_target(name) for name in _names(retime_under))
     machine = load_target(target) if target else None
     if _is_program(source):
-        said = schedule, cores, *_unusual(level, precision)
-        _refuse_compile_options([*dim, *shape, *load, *filter(None, said)])
+        _refuse_compile_options([*dim, *shape, *load, schedule, cores, *_unusual(level, precision)])
         program = load_program(source)
         remarks = parse_remarks(program.debug.remarks_json, str(source))
         recording = record(program, None if inputs is None else load_arrays(inputs))
@@ -238,10 +237,11 @@ def _unusual(level: int, precision: str) -> list[str]:
 
 
 def _refuse_compile_options(given: list[object]) -> None:
-    if given:
+    said = [option for option in given if option is not None]
+    if said:
         raise UsageError(
             "options of compilation have no effect on a compiled program",
-            given=" ".join(map(str, given)),
+            given=" ".join(map(str, said)),
             next_step="profile the model, or leave the options out",
         )
 
