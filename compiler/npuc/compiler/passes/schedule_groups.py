@@ -105,7 +105,7 @@ class _Scheduler:
         """How cores share the work: as the schedule says, or as is expected to gain."""
         if given is None or given.division is None:
             return share_work(whole, alone, self._cores(), self.ctx)
-        cores = self.ctx.options.cores or self.ctx.target.cores
+        cores = self._cores() if self.ctx.options.cores else self.ctx.target.cores
         if given.division.cores > cores:
             raise illegal(
                 f"{self.ctx.options.schedule or 're-ranking'}, division",
