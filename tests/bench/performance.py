@@ -7,11 +7,15 @@ over to other computers.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from collections.abc import Sequence
+from ctypes import CDLL, c_char_p
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 from tests.bench.tables import growth, networks
 from tests.bench.tables.table import Table
@@ -24,6 +28,10 @@ HEAD = """\
 
 `make bench ARGS="--zoo NAME"` measures that network of `models/zoo` only; the networks are made
 once and kept in the user's cache folder, or in `$NPUC_BENCH_CACHE`.
+
+The emulator multiplies with NumPy's OpenBLAS. The last line says for which processor its kernels
+are, and whether `OPENBLAS_CORETYPE` chose them: those without AVX-512 (`Haswell`) have half the
+speed on a processor with it, where ONNX Runtime uses it.
 """
 PACKAGES = {"NumPy": "numpy", "ONNX Runtime": "onnxruntime", "numba": "numba"}
 
@@ -33,7 +41,18 @@ def page(tables: Sequence[Table]) -> str:
     versions = ", ".join(f"{title} {version(name)}" for title, name in PACKAGES.items())
     measured = f"Measured with Python {platform.python_version()}, {versions} on "
     sections = [table.markdown() for table in tables]
-    return "\n".join([HEAD, *sections, f"{measured}{platform.machine()}.", ""])
+    return "\n".join([HEAD, *sections, f"{measured}{platform.machine()}{_kernels()}.", ""])
+
+
+def _kernels() -> str:
+    """Whose kernels OpenBLAS has taken, where it can be asked."""
+    for library in (Path(np.__file__).parents[1] / "numpy.libs").glob("*openblas*"):
+        asked = getattr(CDLL(str(library)), "scipy_openblas_get_corename64_", None)
+        if asked is not None:
+            asked.restype = c_char_p
+            chosen = " (OPENBLAS_CORETYPE)" if "OPENBLAS_CORETYPE" in os.environ else ""
+            return f", OpenBLAS with kernels for {asked().decode()}{chosen}"
+    return ""
 
 
 def main(arguments: Sequence[str]) -> int:
