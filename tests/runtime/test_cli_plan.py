@@ -82,9 +82,48 @@ def test_banks_keep_apart_what_conflicts(tmp_path: Path) -> None:
     assert "2 cycles are lost" in done.out or rows["x"]["bank"] == "1"
     told = json.loads(npuc(*command, "--capacity", 256, "--json").out)
     assert told["fits"] and told["bank"]["z"] == 1
-    parse_buffers(out.read_text(), "a plan can be planned again")
+    again = npuc("plan", out, "--banks", 2, "--capacity", 256, "-o", tmp_path / "again.csv")
+    assert again.code == 0
+    with (tmp_path / "again.csv").open() as file:
+        replanned = {row["id"]: (row["bank"], row["offset"]) for row in csv.DictReader(file)}
+    assert replanned == {name: (row["bank"], row["offset"]) for name, row in rows.items()}
     crowded = npuc(*command, "--capacity", 80)
-    assert crowded.code == 1 and "no bank that may hold them has room for" in crowded.out
+    assert (
+        crowded.code == 1 and "no room was found in a bank that may hold them for: v" in crowded.out
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "options"),
+    [
+        ("z,0,4,64,1,,\na,3,8,64,1,,z\n", ("--banks", 1, "--capacity", 64)),
+        ("a,0,4,40,64,,\nb,0,4,40,64,,\nc,0,4,41,1,,\n", ("--banks", 2, "--capacity", 200)),
+        ("v,0,4,64,1,g,\nw,0,4,64,1,g,\n", ("--banks", 2, "--capacity", 128)),
+    ],
+    ids=["in place", "aligned", "group"],
+)
+def test_banks_hold_what_fits(tmp_path: Path, rows: str, options: tuple[object, ...]) -> None:
+    text = f"id,lower,upper,size,alignment,group,in_place_of\n{rows}"
+    done = npuc("plan", written(tmp_path, text), *options)
+    assert done.code == 0, done.out
+
+
+def test_fixed_buffers_in_the_same_bytes_are_refused(tmp_path: Path) -> None:
+    text = "id,lower,upper,size,offset\na,0,9,64,0\nb,5,7,64,32\n"
+    done = npuc("plan", written(tmp_path, text))
+    assert done.code == 2 and "buffers a and b" in done.err and "0 and 32" in done.err
+    apart = text.replace("b,5,7", "b,9,12")
+    assert npuc("plan", written(tmp_path, apart)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [("9" * 5000, "line 2, column size: '999"), ("x" * 200_000, "the file is no CSV")],
+    ids=["digits", "cell"],
+)
+def test_cells_without_end_are_refused(tmp_path: Path, size: str, says: str) -> None:
+    done = npuc("plan", written(tmp_path, f"id,lower,upper,size\na,0,1,{size}\n"))
+    assert done.code == 2 and says in done.err and len(done.err) < 1000
 
 
 def test_what_may_be_stored_and_loaded_again_is_told(tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ def bank_plan_lines(found: BankPlan) -> list[str]:
     ]
     lines.append(f"{found.conflict_cycles:,} cycles are lost to conflicts")
     if found.striped:
-        lines.append(f"no bank that may hold them has room for: {', '.join(found.striped)}")
+        lines.append(
+            f"no room was found in a bank that may hold them for: {', '.join(found.striped)}"
+        )
     return lines
 
 
@@ -101,7 +103,12 @@ def plan_lines(buffers: Sequence[Buffer], found: Plan) -> list[str]:
 
 
 def _spill_lines(buffers: Sequence[Buffer], capacity: int) -> list[str]:
-    """What could be stored and loaded again while it is idle, by its uses; nothing if nothing."""
+    """What could be stored and loaded again while it is idle, by its uses.
+
+    Nothing where nothing is idle, and where buffers share bytes: one of them alone frees none.
+    """
+    if any(buffer.group is not None or buffer.in_place_of is not None for buffer in buffers):
+        return []
     advice = suggest_spills(buffers, capacity)
     moves = [
         f"{s.buffer} ({s.size_bytes:,}) from {s.idle[0]} to {s.idle[1]}" for s in advice.spills

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from npuc.compiler.planning.buffers import Buffer, check_buffers
-from npuc.compiler.planning.plan import Plan, PlanOptions, plan
-from npuc.compiler.planning.spill import fullest
+from npuc.compiler.planning.plan import Plan, PlanOptions, overlapping, plan
 from npuc.isa.errors import InputError
 
 Conflicts: TypeAlias = Mapping[tuple[str, str], int]
 Unit: TypeAlias = tuple[Buffer, ...]  # a group, or a buffer without one
 ROUNDS = 4
+TRIAL = PlanOptions(max_nodes=2_000)  # of a bank with one unit more
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Banks:
 class BankPlan:
     """The bank of each buffer, a plan for each bank, and the cycles of conflict that remain.
 
-    ``striped``: buffers for which no allowed bank has room; the caller spreads them over all banks.
+    ``striped``: buffers for which no room was found in a bank that may hold them; the caller
+    spreads them over all banks.
     """
 
     bank: dict[str, int]
@@ -127,10 +128,13 @@ class _Colouring:
         """The bank with room in which ``unit`` loses fewest cycles, then the emptiest."""
         found = []
         for number in self.allowed(unit):
-            bound = fullest([*self.inside(number), *unit])[0]
-            if bound <= self.banks.bytes_each:
+            together = self.inside(number, unit)
+            if overlapping(together) is not None:
+                continue
+            tried = plan(together, self.banks.bytes_each, TRIAL)
+            if tried.fits:
                 lost = sum(self.lost(buffer, number) for buffer in unit)
-                found.append((lost, bound, number))
+                found.append((lost, tried.peak_bytes, number))
         return min(found)[2] if found else None
 
     def cycles_of(self, unit: Unit) -> int:
@@ -142,9 +146,10 @@ class _Colouring:
         others = self.cycles[buffer.id].items()
         return sum(cycles for other, cycles in others if self.bank.get(other) == number)
 
-    def inside(self, number: int) -> list[Buffer]:
-        """The buffers in bank ``number``; partners elsewhere share nothing with them."""
-        here = [b for b in self.buffers if self.bank.get(b.id) == number]
+    def inside(self, number: int, joining: Unit = ()) -> list[Buffer]:
+        """The buffers in bank ``number`` and ``joining``; partners elsewhere share no bytes."""
+        joined = {b.id for b in joining}
+        here = [b for b in self.buffers if self.bank.get(b.id) == number or b.id in joined]
         ids = {b.id for b in here}
         return [b if b.in_place_of in ids else _alone(b) for b in here]
 

@@ -2,15 +2,15 @@
 
 ``id``, ``lower``, ``upper`` and ``size`` are needed; ``alignment``, ``gaps`` ("3-5 8-9"; times are
 half-open) and ``offset`` (fixed) may be there, and columns of our own: those of ``Buffer`` by their
-names, lists as "1 4 9", ``group_offset`` in bytes; ``bank`` is written, and not read. Its older
-column ``end``, which counts otherwise, and gaps that free a part of the bytes ("3-5@0:64") are
-refused. Conflicts have a file of their own: columns ``a`` and ``b``, ids, and ``cycles``.
+names, lists as "1 4 9", ``group_offset`` in bytes; a ``bank``, as it is written, is the only one
+that may hold the buffer. The older column ``end``, which counts otherwise, and gaps that free a part
+of the bytes ("3-5@0:64") are refused. Conflicts have a file: columns ``a``, ``b`` and ``cycles``.
 Source: the columns of google/minimalloc.
 """
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from npuc.compiler.planning.buffers import Buffer, Window
@@ -24,7 +24,9 @@ OPTIONAL = (
 CONFLICT = ("a", "b", "cycles")
 ALIASES = {"begin": "lower", "start": "lower", "buffer": "id", "buffer_id": "id"}
 LARGEST = (1 << 62) - 1
+MOST_DIGITS = len(str(LARGEST))
 MOST_REPORTED = 20
+MOST_SHOWN = 60  # characters of a cell
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Fault:
     allowed: str
 
     def __str__(self) -> str:
-        return f"line {self.line}, column {self.column}: {self.value!r}; allowed: {self.allowed}"
+        value = self.value if len(self.value) <= MOST_SHOWN else f"{self.value[:MOST_SHOWN]}..."
+        return f"line {self.line}, column {self.column}: {value!r}; allowed: {self.allowed}"
 
 
 def parse_buffers(text: str, name: str) -> tuple[Buffer, ...]:
@@ -45,16 +48,16 @@ def parse_buffers(text: str, name: str) -> tuple[Buffer, ...]:
 
     Raises: InputError that lists every malformed row, up to a limit.
     """
-    lines = csv.reader(io.StringIO(text))
-    header = [cell.strip().lower() for cell in next(lines, [])]
-    columns = [ALIASES.get(cell, cell) for cell in header]
+    lines = _rows(text, name)
+    _, header = next(lines, (1, []))
+    columns = [ALIASES.get(cell.lower(), cell.lower()) for cell in header]
     _check_header(columns, name, NEEDED, OPTIONAL)
     faults: list[Fault] = []
     buffers, seen = [], set()
-    for cells in lines:
-        if not any(cell.strip() for cell in cells):
+    for line, cells in lines:
+        if not any(cells):
             continue
-        row = _Row(lines.line_num, columns, [cell.strip() for cell in cells], faults)
+        row = _Row(line, columns, cells, faults)
         buffer = row.buffer()
         if buffer is not None and buffer.id in seen:
             faults.append(Fault(row.line, "id", buffer.id, "each id once"))
@@ -71,14 +74,15 @@ def parse_conflicts(text: str, name: str) -> dict[tuple[str, str], int]:
 
     Raises: InputError as ``parse_buffers`` does.
     """
-    lines = csv.reader(io.StringIO(text))
-    columns = [cell.strip().lower() for cell in next(lines, [])]
+    lines = _rows(text, name)
+    _, header = next(lines, (1, []))
+    columns = [cell.lower() for cell in header]
     _check_header(columns, name, CONFLICT, ())
     faults: list[Fault] = []
     found: dict[tuple[str, str], int] = {}
-    for cells in lines:
-        if any(cell.strip() for cell in cells):
-            row = _Row(lines.line_num, columns, [cell.strip() for cell in cells], faults)
+    for line, cells in lines:
+        if any(cells):
+            row = _Row(line, columns, cells, faults)
             if row.is_whole():
                 pair = row.text("a"), row.text("b")
                 found[pair] = found.get(pair, 0) + row.number("cycles", 0)
@@ -147,6 +151,27 @@ def _check_header(
             )
 
 
+def _rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of each row, blank ones too. Raises: InputError for no CSV."""
+    lines = csv.reader(io.StringIO(text))
+    try:
+        for cells in lines:
+            yield lines.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise InputError(
+            "the file is no CSV that can be read",
+            where=f"{name}, line {lines.line_num}",
+            given=str(error),
+            next_step="mend this line",
+        ) from error
+
+
+def _whole(text: str) -> int:
+    """The whole number in ``text``; -1 for anything else, and for more than ``LARGEST``."""
+    is_number = text.isascii() and text.isdigit() and len(text.lstrip("0")) <= MOST_DIGITS
+    return int(text) if is_number else -1
+
+
 def _refused(faults: Sequence[Fault], name: str) -> InputError:
     shown = [str(fault) for fault in faults[:MOST_REPORTED]]
     if len(faults) > len(shown):
@@ -194,7 +219,8 @@ class _Row:
         group_offset = self.number("group_offset", 0, default=0)
         if group_offset and not self.text("group"):
             self.fault("group_offset", "an offset where the column group has a name")
-        banks = self.numbers("banks", Window(0, LARGEST))
+        column = "bank" if self.text("bank") else "banks"
+        banks = self.numbers(column, Window(0, LARGEST))
         uses = self.numbers("uses", Window(lower, upper))
         spill_cycles = self.number("spill_cycles", 1, default=-1)
         if len(self.faults) > before:
@@ -229,15 +255,16 @@ class _Row:
         text = self.text(column)
         if not text and default is not None:
             return default
-        if not (text.isascii() and text.isdigit()) or not least <= int(text) <= LARGEST:
+        number = _whole(text)
+        if not least <= number <= LARGEST:
             self.fault(column, allowed or f"a whole number from {least} to {LARGEST}")
             return least
-        return int(text)
+        return number
 
     def numbers(self, column: str, allowed: Window) -> tuple[int, ...]:
         """The numbers in ``column``, apart by blanks, each within ``allowed``, half-open."""
         words = self.text(column).split()
-        found = [int(n) if n.isascii() and n.isdigit() else -1 for n in words]
+        found = list(map(_whole, words))
         if all(allowed.lower <= number < allowed.upper for number in found):
             return tuple(found)
         text = f"whole numbers from {allowed.lower} to {allowed.upper - 1}, apart by blanks"
@@ -249,8 +276,7 @@ class _Row:
         found, last, covered = [], life.lower, 0
         for word in self.text("gaps").split():
             begin, _, end = word.partition("-")
-            numbers = [int(n) if n.isascii() and n.isdigit() else -1 for n in (begin, end)]
-            gap = Window(*numbers)
+            gap = Window(_whole(begin), _whole(end))
             if not last <= gap.lower < gap.upper <= life.upper:
                 self.fault("gaps", f"BEGIN-END ascending within {life.lower}-{life.upper}")
                 return ()

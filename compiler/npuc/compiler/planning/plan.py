@@ -5,6 +5,7 @@ Everything is counted in tried candidates ("nodes"), never in seconds: same inpu
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -78,6 +79,24 @@ class Plan:
         return self.peak_bytes / self.lower_bound_bytes - 1 if self.lower_bound_bytes else 0.0
 
 
+def overlapping(buffers: Sequence[Buffer]) -> tuple[Buffer, Buffer] | None:
+    """Two buffers that are fixed in the same bytes at the same time, and may not share them."""
+    fixed = sorted(
+        (b for b in buffers if b.fixed_offset is not None), key=lambda b: (b.fixed_offset, b.id)
+    )
+    for number, one in enumerate(fixed):
+        end = (one.fixed_offset or 0) + one.size_bytes
+        for other in fixed[number + 1 :]:
+            if (other.fixed_offset or 0) >= end:
+                break
+            is_shared = one.group is not None and one.group == other.group
+            is_shared |= other.id == one.in_place_of or one.id == other.in_place_of
+            windows = product(one.windows, other.windows)
+            if not is_shared and any(a.lower < b.upper and b.lower < a.upper for a, b in windows):
+                return one, other
+    return None
+
+
 def plan(
     buffers: Sequence[Buffer], capacity: int | None, options: PlanOptions | None = None
 ) -> Plan:
@@ -94,6 +113,15 @@ def plan(
             next_step="give the bytes of the memory, or none to use as few as possible",
         )
     check_buffers(buffers)
+    pair = overlapping(buffers)
+    if pair is not None:
+        raise InputError(
+            "two buffers have fixed offsets in the same bytes at the same time",
+            where=f"buffers {pair[0].id} and {pair[1].id}",
+            given=f"{pair[0].fixed_offset} and {pair[1].fixed_offset}",
+            allowed="fixed offsets that are apart",
+            next_step="mend one of them, or leave it out",
+        )
     blocks = blocks_of(buffers)
     planner = _Planner(blocks, capacity, options or PlanOptions())
     if blocks:

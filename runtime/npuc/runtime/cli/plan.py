@@ -25,6 +25,7 @@ from npuc.runtime.planning import (
     save_plan,
 )
 
+MOST_BANKS = 4096
 BuffersArgument = Annotated[
     Path,
     typer.Argument(
@@ -43,7 +44,13 @@ NodesOption = Annotated[
 ]
 BanksOption = Annotated[
     int | None,
-    typer.Option("--banks", metavar="N", min=1, help="Equal banks that the capacity is cut into."),
+    typer.Option(
+        "--banks",
+        metavar="N",
+        min=1,
+        max=MOST_BANKS,
+        help="Equal banks that the capacity is cut into.",
+    ),
 ]
 ConflictsOption = Annotated[
     Path | None,
@@ -94,11 +101,11 @@ def _banks(capacity: int | None, count: int | None, conflicts: Path | None) -> B
                 "--conflicts is for banks", given="no --banks", next_step="add --banks N"
             )
         return None
-    if capacity is None or capacity % count or not capacity:
+    if capacity is None or capacity < count or capacity % count:
         raise UsageError(
             "the capacity is not a number of equal banks",
             given=f"--banks {count} and {'no --capacity' if capacity is None else capacity}",
-            allowed=f"--capacity with a multiple of {count} bytes",
+            allowed=f"--capacity with a multiple of {count} bytes, and at least as many",
         )
     return Banks(count, capacity // count)
 
