@@ -21,7 +21,8 @@ class CompileOptions:
     Optimisation levels never change a bit of the result (level 3 times whole programs, if the
     pipeline has a ``CycleOracle``); ``precision`` does: it is the element
     type of the operands of float products and of the tensors between groups. ``cores``: how many
-    may share the work; None for all of the target from level 2 on, one below.
+    may share the work; None for all of the target from level 2 on, one below, but as many as a
+    schedule file says.
     ``verify_each_pass``: the IR is verified after every pass, not only after every stage, so that
     an error names the pass.
     """

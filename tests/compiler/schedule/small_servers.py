@@ -31,7 +31,7 @@ def share_always(patch: pytest.MonkeyPatch) -> None:
     """From now on all cores that are asked for share the work, whether that gains or not."""
 
     def share_work(work: Work, alone: Work, cores: int, ctx: NpuContext) -> Sharing:
-        return share_by(work, alone, Division(cores), ctx.target)
+        return share_by(work, alone, Division(cores), ctx)
 
     patch.setattr(schedule_groups, "share_work", share_work)
     patch.setattr(splitting, "EXCHANGE_CYCLES", 0)

@@ -193,10 +193,19 @@ def test_how_cores_share_is_in_the_schedule(tmp_path: Path) -> None:
     assert busy(Division(4, multicasts=False), None) == [True] * 4
     assert busy(Division(2, 3), None, level=0) == [True, True, False, False]
     assert busy(Division(1), 4) == [True, False, False, False]
-    with pytest.raises(CompileError, match="division") as caught:
+    with pytest.raises(CompileError, match="more cores than may share it") as caught:
         busy(Division(3, 6), 2)
-    assert "schedule.json, division" in str(caught.value)
-    assert "1 to 2, the cores that may share the work" in str(caught.value)
+    for words in ("schedule.json, division, cores", "1 to 2 (server)", "give the --cores"):
+        assert words in str(caught.value)
+
+
+def test_parts_that_rows_do_not_have_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "schedule.json"
+    path.write_text(Schedule(division=Division(3, 7)).to_json(), encoding="utf-8")
+    options = CompileOptions("server", 2, {"batch": 6}, cores=4, schedule=path)
+    messages = [remark.message for remark in compile_model(QDQ, options).remarks]
+    assert "division over 3 cores replayed from the file" in messages
+    assert any("not 7 equal parts: they are cut anywhere" in message for message in messages)
 
 
 @pytest.mark.parametrize(

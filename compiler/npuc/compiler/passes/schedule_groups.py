@@ -21,7 +21,6 @@ from npuc.compiler.ops.group_problem import Placed, problem_of
 from npuc.compiler.schedule.build import GroupMemory, build_group, build_multicast
 from npuc.compiler.schedule.data import Schedule
 from npuc.compiler.schedule.decisions import Decisions
-from npuc.compiler.schedule.legal import illegal
 from npuc.compiler.schedule.panels import in_panels, panel_columns, with_panels
 from npuc.compiler.schedule.problem import GroupProblem, Home
 from npuc.compiler.schedule.program import (
@@ -107,13 +106,14 @@ class _Scheduler:
             return share_work(whole, alone, self._cores(), self.ctx)
         cores = self._cores() if self.ctx.options.cores else self.ctx.target.cores
         if given.division.cores > cores:
-            raise illegal(
-                f"{self.ctx.options.schedule or 're-ranking'}, division",
-                "cores",
-                given.division.cores,
-                f"1 to {cores}, the cores that may share the work ({self.ctx.target.name})",
+            raise CompileError(
+                "the schedule divides the work over more cores than may share it",
+                f"{self.ctx.options.schedule or 're-ranking'}, division, cores",
+                str(given.division.cores),
+                f"1 to {cores} ({self.ctx.target.name})",
+                "give the --cores that it was dumped with, or drop the division from the file",
             )
-        return share_by(whole, alone, given.division, self.ctx.target)
+        return share_by(whole, alone, given.division, self.ctx)
 
     def _decisions(self, given: Schedule | None, division: Division | None) -> list[_Decided]:
         decisions = Decisions(self.ctx, given, division)

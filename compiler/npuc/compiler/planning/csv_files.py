@@ -3,8 +3,8 @@
 ``id``, ``lower``, ``upper`` and ``size`` are needed; ``alignment``, ``gaps`` ("3-5 8-9"; times are
 half-open) and ``offset`` (fixed) may be there, and columns of our own: those of ``Buffer`` by their
 names, lists as "1 4 9", ``group_offset`` in bytes; a ``bank``, as it is written, is the only one
-that may hold the buffer. The older column ``end``, which counts otherwise, and gaps that free a part
-of the bytes ("3-5@0:64") are refused. Conflicts have a file: columns ``a``, ``b`` and ``cycles``.
+that may hold the buffer. The older column ``end``, which counts otherwise, and gaps that free a
+part of the bytes ("3-5@0:64") are refused. Conflicts have a file: columns ``a``, ``b``, ``cycles``.
 Source: the columns of google/minimalloc.
 """
 

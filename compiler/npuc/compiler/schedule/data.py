@@ -1,8 +1,9 @@
 """The schedule as data: what was decided, as JSON that can be edited and replayed.
 
-It holds the tensors that stay in SPM whole, the runs of groups that are computed in stripes, and a
-tiling for every group or stripe of one. Groups are keyed by their ONNX node names and a hash of the
-problem's shapes. A file may lack any part (that is searched) and hold stale ones (a remark each).
+It holds how cores share the work, the tensors that stay in SPM whole, the runs of groups that are
+computed in stripes, and a tiling for every group or stripe of one. Groups are keyed by their ONNX
+node names and a hash of the problem's shapes. A file may lack any part (that is searched) and hold
+stale ones (a remark each).
 """
 
 import hashlib

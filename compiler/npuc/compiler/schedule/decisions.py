@@ -141,20 +141,22 @@ class Decisions:
         given = self.given or Schedule()
         for run in given.stripes or ():
             if run not in self._used:
-                yield _stale_text("run", run.core), (*run.first, *run.last)
+                yield self._stale_text("run", run.core), (*run.first, *run.last)
         for stays in given.resident or ():
             if stays not in self._used:
-                yield _stale_text("tensor", stays.core), (stays.tensor,)
+                yield self._stale_text("tensor", stays.core), (stays.tensor,)
         for group in given.groups:
             if (group.nodes, group.shape) not in self._tilings.decided:
-                yield _stale_text("group"), group.nodes
+                yield self._stale_text("group"), group.nodes
 
-
-def _stale_text(kind: str, core: int | None = None) -> str:
-    if core is None:
-        return f"a {kind} of the schedule file suits nothing in the model: it is ignored"
-    said = f"a {kind} of another core in the schedule file"
-    return f"{said}: core {core} has no such work, it is ignored"
+    def _stale_text(self, kind: str, core: int | None = None) -> str:
+        if core is None:
+            return f"a {kind} of the schedule file suits nothing in the model: it is ignored"
+        if self.division is None or self.division.cores == 1:
+            said = f"a {kind} of core {core} in the schedule file, but one core has all the work"
+            return f"{said}: it is ignored, leave its core out"
+        said = f"a {kind} of another core in the schedule file"
+        return f"{said}: core {core} has no such work, it is ignored"
 
 
 def _plan_options(ctx: NpuContext) -> PlanOptions:

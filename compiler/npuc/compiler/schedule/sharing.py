@@ -54,11 +54,16 @@ class _Expected(Sharing):
         return factor * self.planned.cycles + WAIT_CYCLES * self.waits
 
 
-def share_by(work: Work, alone: Work, division: Division, target: Target) -> Sharing:
-    """``work`` by a division that is decided; ``alone``: see ``share_work``."""
+def share_by(work: Work, alone: Work, division: Division, ctx: NpuContext) -> Sharing:
+    """``work`` by a division that a schedule gives; ``alone``: see ``share_work``."""
+    origin = "re-ranking" if ctx.options.schedule is None else "the file"
+    ctx.remarks.applied(SOURCE, f"division over {division.cores} cores replayed from {origin}")
     if division.cores == 1:
         return Sharing([whole_share(alone)], division)
-    return Sharing(split_work(work, target, division), division)
+    if parts_of_rows(work) % division.parts:
+        text = f"rows of some groups are not {division.parts} equal parts: they are cut anywhere"
+        ctx.remarks.missed(SOURCE, text)
+    return Sharing(split_work(work, ctx.target, division), division)
 
 
 def share_work(work: Work, alone: Work, cores: int, ctx: NpuContext) -> Sharing:
@@ -66,7 +71,7 @@ def share_work(work: Work, alone: Work, cores: int, ctx: NpuContext) -> Sharing:
 
     ``alone`` is the same work as one core has it by itself.
     """
-    one = share_by(work, alone, Division(1), ctx.target)
+    one = Sharing([whole_share(alone)], Division(1))
     if cores == 1:
         return one
     place = ctx.target, ctx.options.level
@@ -74,15 +79,16 @@ def share_work(work: Work, alone: Work, cores: int, ctx: NpuContext) -> Sharing:
     fitting = [sharing for sharing in tried if sharing is not None]
     planned = _planned(alone, *place)
     if planned is not None:
-        fitting.insert(0, _Expected(one.shares, one.division, planned, 0))
-    if not fitting:
-        return one
-    best = min(fitting, key=lambda sharing: (sharing.cycles, len(sharing.shares)))
-    if best.shares[0].work.multicasts and None in [_planned(s.work, *place) for s in best.shares]:
-        division = replace(best.division, multicasts=False)
-        best = _expected(work, division, place) or fitting[0]
-    _tell(ctx, best, fitting)
-    return best
+        fitting.append(_Expected(one.shares, one.division, planned, 0))
+    while fitting:
+        best = min(fitting, key=lambda sharing: (sharing.cycles, len(sharing.shares)))
+        if not best.shares[0].work.multicasts or all(_planned(s.work, *place) for s in best.shares):
+            _tell(ctx, best, fitting)
+            return best
+        fitting.remove(best)
+        without = _expected(work, replace(best.division, multicasts=False), place)
+        fitting += [] if without is None else [without]
+    return one
 
 
 def divisions(work: Work, cores: int) -> list[Division]:
